@@ -1,0 +1,186 @@
+"""What a source is, in prose and in types.
+
+A source turns into quotes in four steps, each a function that a family (`collector.parse`) or a module
+(`collector.sources.<id>`) may supply; what it does not supply has the default written here.
+
+1. `requests(spec)` names what to fetch first. Default: one request for `spec.url`.
+2. `follow(document, spec)` reads links out of that first document. Default: none. A poll is complete only if every
+   request succeeded; what did succeed is used all the same.
+3. `parse(document, spec)` reads quotes out of one document, in the document's own words, unit and currency. It
+   converts nothing, guesses nothing and leaves nothing out silently. Whole-document distrust raises `SourceChanged`;
+   doubt about a single row is a `Finding` on its quote.
+4. A source that is not on the network (`url: package:NAME`) supplies `read(spec, at)`, which returns its document.
+
+All but `read` are pure: no network, file, clock, logger or database.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+from store.records import Document, Facts, Finding, Telemetry
+
+Trust = Literal["first-party", "aggregator", "catalogue", "scraped"]
+"""Whom to believe first, best first."""
+
+TRUST_ORDER: tuple[Trust, ...] = ("first-party", "aggregator", "catalogue", "scraped")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A body to fetch."""
+
+    url: str
+    part: str = ""
+    """Of a fan-out, what is asked for (a model id); empty for the first document."""
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Sent to this URL's origin only; never logged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceSpec:
+    """Where a meter's price stands and in which unit: configuration, never computation."""
+
+    meter: str
+    at: str
+    """Dotted path (JSON) or complete column heading (HTML)."""
+    unit: str
+    zero: Literal["price", "unknown", "absent"] = "price"
+    """What a published 0 means in this source: a price of nothing, not said, or no such meter."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TierSpec:
+    """Prices that replace the usual ones once a prompt is longer than a number that the record states."""
+
+    above_at: str
+    """Dotted path of that number of tokens."""
+    prices: tuple[PriceSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceSpec:
+    """One source as configured: everything that is data about it."""
+
+    id: str
+    title: str
+    parser: str
+    """`json_list`, `html_table`, or the id of a module in `collector.sources`."""
+    url: str
+    trust: Trust
+    every_s: int
+    """Seconds between polls."""
+    enabled: bool = True
+    provider: str = ""
+    """Who sells what this source lists, where one provider speaks for itself; empty where each record names its own."""
+    expect: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    """Least number of `endpoints` and of `models` in a whole document; fewer is an error."""
+    records: str = ""
+    """Dotted path to the list (or object) of records."""
+    model: str = ""
+    """Path or heading of the model id."""
+    provider_at: str = ""
+    """Path of the provider's name where records name their own."""
+    tag_at: str = ""
+    prices: tuple[PriceSpec, ...] = ()
+    tiers: tuple[TierSpec, ...] = ()
+    """Long-context prices, where records have a key for each (`json_list` only)."""
+    facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Name of a field of `Facts` -> path or heading."""
+    require: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Path or heading -> the only values that are understood, such as a stated unit; with another one a row is held."""
+    skip: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Path -> values; a record with one of them is not for sale by the token and is left out (and counted)."""
+    grid_nano: int = 1
+    """Amounts are rounded to whole multiples of this; above 1 for a source whose numbers carry binary noise."""
+    varies: tuple[str, ...] = ()
+    """Texts that mean "decided at run time", such as `-1`."""
+    free: tuple[str, ...] = ()
+    """Texts that mean free of charge, such as `Free`."""
+    absent: tuple[str, ...] = ()
+    """Texts that mean that there is no such meter, such as `-` or `N/A`."""
+    key_env: str = ""
+    """Environment variable that holds the API key; the source is off until it is set."""
+    concurrency: int = 6
+    """Requests under way at once to this source's host."""
+    pause_s: float = 0.0
+    """Least time between the starts of two requests to one host."""
+    deadline_s: float = 60.0
+    """For the whole poll, from the first byte asked to the last received."""
+    card: str = ""
+    """What is read, what the upstream's terms ask, oddities."""
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    """Read only by the source's own module."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """A price as published."""
+
+    text: str
+    """The number exactly as it stood, or a word (`Free`, `-1`); currency signs and separators removed by the parser
+    only where the source declares them."""
+    unit: str
+
+
+Prices = Mapping[str, Price]
+"""Meter -> price. A meter that is missing is not offered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotedOverride:
+    """Prices that replace the quote's own while a condition holds (see `store.records.Override`)."""
+
+    above_tokens: int | None = None
+    start_minute: int | None = None
+    end_minute: int | None = None
+    days: tuple[int, ...] = ()
+    tz: str = "UTC"
+    prices: Prices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedQuote:
+    """Prices that the source itself dates; `since` inclusive, `until` exclusive, None where it does not say."""
+
+    since: datetime | None
+    until: datetime | None
+    prices: Prices
+    overrides: tuple[QuotedOverride, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a document says about one endpoint, in the document's own words, unit and currency."""
+
+    provider: str
+    """As published (or `spec.provider`)."""
+    model: str
+    """Model id as published."""
+    tag: str = ""
+    """The provider's own label for this offer, as published."""
+    prices: Prices
+    """In force when the document was fetched. Where `stated` is not empty it is left empty: the stated entry that
+    covers the poll's instant is the one in force."""
+    overrides: tuple[QuotedOverride, ...] = ()
+    stated: tuple[StatedQuote, ...] = ()
+    facts: Facts = Facts()
+    declared_free: bool = False
+    """The source says that this offer is free, so that zeros are prices."""
+    telemetry: Telemetry | None = None
+    locator: str = ""
+    """Where in the document: `data.endpoints[3]`, `row 4`."""
+    findings: tuple[Finding, ...] = ()
+
+
+class Parser(Protocol):
+    """What a family or a source module supplies; only `parse` is required."""
+
+    def parse(self, document: Document, spec: SourceSpec) -> list[Quote]:
+        """Quotes as published, one per endpoint.
+
+        Raises: SourceChanged if the document is not as expected.
+        """
+        ...

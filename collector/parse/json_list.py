@@ -1,0 +1,169 @@
+"""The family of JSON lists: records in a list (or in an object, by key), a price at a dotted path each."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec, TierSpec
+from collector.errors import SourceChanged
+from collector.parse.doubt import Doubt, describe
+from collector.parse.paths import MISSING, value_at
+from collector.parse.rows import count_of, facts_of, name_of, price_of, text_of_scalar
+from collector.parse.strict import Json, read_json
+from store.records import Document, Finding
+
+ROWS = 50_000
+"""Records of one document."""
+REQUIRED = ("input", "output")
+"""Meters that most records must price; the others come and go."""
+KEY = "$key"
+"""The path that stands for the key of a record, where records are the values of an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record and where it stands."""
+
+    value: Json
+    key: str
+    """Its key in an object of records; empty in a list."""
+    locator: str
+    """`data[3]`, or `data.name`."""
+
+    def at(self, path: str) -> object:
+        """The value at a path (see `collector.parse.paths`)."""
+        return self.key if path == KEY else value_at(self.value, path)
+
+
+def parse(document: Document, spec: SourceSpec) -> list[Quote]:
+    """Quotes as published, one per record that is for sale.
+
+    Units: as `spec` names them; nothing is converted here.
+    Raises: SourceChanged if there is no list of records where it should be, a record has no name, or most records
+        lack a price of input or of output.
+    """
+    return quotes(document, spec, quote_of)
+
+
+def quotes(document: Document, spec: SourceSpec, read: Callable[[Record, SourceSpec], Quote]) -> list[Quote]:
+    """What `read` makes of each record; records without any price, and those that `spec` skips, are left out."""
+    found = []
+    seen: Counter[str] = Counter()
+    for record in records(read_json(document), spec, document.source):
+        try:
+            if skipped(record, spec):
+                continue
+            quote = read(record, spec)
+        except Doubt as doubt:
+            raise SourceChanged(f"{document.source}: {record.locator}: {doubt}") from None
+        seen["records"] += 1
+        seen.update(quote.prices.keys())
+        if quote.prices or any(finding.held for finding in quote.findings):
+            found.append(quote)
+    for price in spec.prices:
+        if price.meter in REQUIRED and seen[price.meter] * 2 < max(seen["records"], 1):
+            there = f"{seen[price.meter]} of {seen['records']} records"
+            raise SourceChanged(f"{document.source}: {price.meter} wanted at {price.at!r}, there in {there}")
+    return found
+
+
+def records(value: Json, spec: SourceSpec, source: str) -> Iterator[Record]:
+    """The records of a document, in its order."""
+    try:
+        listed = value_at(value, spec.records)
+    except Doubt as doubt:
+        raise SourceChanged(f"{source}: {doubt}") from None
+    where = spec.records or "document"
+    if not isinstance(listed, list | dict):
+        there = "nothing" if listed is MISSING else describe(listed)
+        raise SourceChanged(f"{source}: a list wanted at {where!r}, there is {there}")
+    if not listed:
+        raise SourceChanged(f"{source}: no records at {where!r}", code="empty")
+    if len(listed) > ROWS:
+        raise SourceChanged(f"{source}: {len(listed)} records at {where!r}, more than {ROWS}", code="row_limit")
+    by_key = isinstance(listed, dict)
+    for key, item in listed.items() if isinstance(listed, dict) else enumerate(listed):
+        locator = f"{spec.records}.{key}".lstrip(".") if by_key else f"{spec.records}[{key}]"
+        if not isinstance(item, dict):
+            raise SourceChanged(f"{source}: a record wanted at {locator}, there is {describe(item)}")
+        yield Record(item, str(key) if by_key else "", locator)
+
+
+def skipped(record: Record, spec: SourceSpec) -> bool:
+    """Whether a record is configured not to be for sale by the token."""
+    return any(text_of_scalar(record.at(path)) in values for path, values in spec.skip.items())
+
+
+def quote_of(record: Record, spec: SourceSpec) -> Quote:
+    """The quote of one record.
+
+    Raises: Doubt if the record has no name; any other doubt is a finding on the quote.
+    """
+    model, misnamed = name_of(record.at(spec.model), spec.model)
+    findings = [misnamed.finding(record.locator)] if misnamed else []
+    provider, tag = spec.provider, ""
+    if spec.provider_at:
+        provider, misnamed = name_of(record.at(spec.provider_at), spec.provider_at)
+        findings += [misnamed.finding(record.locator)] if misnamed else []
+    if spec.tag_at and record.at(spec.tag_at) not in (None, MISSING, ""):
+        tag, misnamed = name_of(record.at(spec.tag_at), spec.tag_at)
+        findings += [misnamed.finding(record.locator)] if misnamed else []
+    prices, doubts = prices_of(record, spec.prices)
+    doubts += _unmet(record, spec) if prices else []
+    overrides: tuple[QuotedOverride, ...] = ()
+    try:
+        overrides = tuple(_tier(record, tier) for tier in spec.tiers if record.at(tier.above_at) not in (None, MISSING))
+    except Doubt as doubt:
+        doubts.append(doubt)
+    facts, notes = facts_of({name: _fact(record, path) for name, path in spec.facts.items()}, record.locator)
+    return Quote(
+        provider=provider,
+        model=model,
+        tag=tag,
+        prices=prices,
+        overrides=tuple(override for override in overrides if override.prices),
+        facts=facts,
+        locator=record.locator,
+        findings=(*findings, *(doubt.finding(record.locator) for doubt in doubts), *notes),
+    )
+
+
+def prices_of(record: Record, specs: tuple[PriceSpec, ...]) -> tuple[dict[str, Price], list[Doubt]]:
+    """The prices that stand in a record, and what is to be doubted about them."""
+    prices: dict[str, Price] = {}
+    doubts = []
+    for spec in specs:
+        try:
+            price = price_of(record.at(spec.at), spec)
+        except Doubt as doubt:
+            doubts.append(doubt)
+        else:
+            if price is not None:
+                prices[spec.meter] = price
+    return prices, doubts
+
+
+def _unmet(record: Record, spec: SourceSpec) -> list[Doubt]:
+    """Doubts about values that must be as configured, such as a stated unit."""
+    return [
+        Doubt("require", f"{path!r} is {describe(record.at(path))}, not {' or '.join(values)}")
+        for path, values in spec.require.items()
+        if text_of_scalar(record.at(path)) not in values
+    ]
+
+
+def _tier(record: Record, tier: TierSpec) -> QuotedOverride:
+    above = count_of(record.at(tier.above_at))
+    if above is None:
+        raise Doubt("tier", f"{tier.above_at!r} is {describe(record.at(tier.above_at))}, not a number of tokens")
+    prices, doubts = prices_of(record, tier.prices)
+    if doubts:
+        raise doubts[0]
+    return QuotedOverride(above_tokens=above, prices=prices)
+
+
+def _fact(record: Record, path: str) -> object:
+    try:
+        return record.at(path)
+    except Doubt:
+        return MISSING

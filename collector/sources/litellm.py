@@ -1,0 +1,249 @@
+r"""LiteLLM: `model_prices_and_context_window.json`, the price map that the LiteLLM library and proxy reckon with.
+
+What is read
+    An object keyed by model name, USD per token as JSON numbers. The name is the model id as published, the provider
+    is `litellm_provider`. Only the modes chat, responses and completion: images, speech, embeddings, search and the
+    rest are other trades. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
+
+Names of prices
+    <base>[_above_<N>k_tokens][_batches|_flex|_priority], all products of them occurring. Above N*1000 prompt tokens
+    the whole request is charged at that price (LiteLLM's own reckoning: `prompt_tokens > threshold`). A service tier
+    is an offer of its own and becomes a quote with the tag batch, flex or priority, of what is stated for the tier
+    and nothing else: LiteLLM itself falls back to the ordinary price for flex and priority and to half of it for
+    batch, which is a way of reckoning and no statement of the provider. `input` and `output` are then unknown.
+    `tiered_pricing` lists the same by range of prompt length; its first range is the price outside conditions.
+
+Oddities
+    `sample_spec` is documentation, `fallback_generalizations` a list of rules; both have no mode. The entries without
+    a mode that do have prices (`fireworks-ai-above-16b`) are size classes of one provider, no models: left out.
+    `input_cost_per_token_cache_hit` is the older word for `cache_read_input_token_cost`; where both stand they agree.
+    A 0 is unknown, except where the name ends in `:free`: zeros stand for local runtimes (ollama, lemonade), trials,
+    subscriptions, cache writes copied from OpenRouter's "0", and for models that nobody has priced yet. A 0 above so
+    many tokens beside a price below (`gemini-2.0-flash-exp`, forgotten when it was priced) cannot be put on a rate card
+    and holds the quote.
+    `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
+    second of audio or video, by session, by size of a search, and factors for regions and speed have no meter: noted.
+    `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices are full of float tails.
+    One offer may stand under two names (`fireworks_ai/gpt-oss-120b` and `fireworks_ai/accounts/...`).
+
+History
+    Hand-made slips of unit are the main kind of edit. The large ones, USD per 1M tokens: watsonx 4,000 for 0.15 until
+    2025-10-17, novita 2,690 for 0.269 from 2026-01-09 to 01-13, wandb 15,000 for 0.15 since 2025-09-23.
+    First seen: 2025-04-25 prices above 200k, `search_context_cost_per_query` the same month; 2025-05-10 some limits
+    written as `10000000.0`; 2025-10-07 flex and priority, `tiered_pricing`, one-hour cache writes; 2026-02-06 one-hour
+    cache writes above 200k; 2026-03-01 priority above 200k; 2026-04-09 batch cache reads; 2026-07-01
+    `fallback_generalizations`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from collector.contract import Price, Quote, SourceSpec
+from collector.errors import SourceChanged
+from collector.parse.catalogue import complete, conditions, count, price, texts, unmapped
+from collector.parse.doubt import Doubt, describe
+from collector.parse.strict import read_json
+from store.records import Document, Facts
+
+MODES = frozenset({"chat", "responses", "completion"})
+
+METER_OF = {
+    "input_cost_per_token": "input",
+    "output_cost_per_token": "output",
+    "cache_read_input_token_cost": "cache_read",
+    "input_cost_per_token_cache_hit": "cache_read",
+    "cache_creation_input_token_cost": "cache_write",
+    "cache_creation_input_token_cost_above_1hr": "cache_write_1h",
+    "output_cost_per_reasoning_token": "reasoning",
+    "input_cost_per_audio_token": "input_audio",
+    "output_cost_per_audio_token": "output_audio",
+    "cache_read_input_audio_token_cost": "cache_read_audio",
+    "cache_read_input_token_cost_per_audio_token": "cache_read_audio",
+    "cache_creation_input_audio_token_cost": "cache_write_audio",
+    "input_cost_per_image_token": "input_image_token",
+    "output_cost_per_image_token": "output_image_token",
+    "cache_read_input_image_token_cost": "cache_read_image",
+    "output_cost_per_video_token": "output_video_token",
+    "citation_cost_per_token": "citation",
+    "input_cost_per_request": "request",
+    "input_cost_per_query": "query",
+    "input_cost_per_image": "input_image",
+    "output_cost_per_image": "output_image",
+    "input_cost_per_second": "input_second",
+    "output_cost_per_second": "output_second",
+    "input_cost_per_character": "input_character",
+    "output_cost_per_character": "output_character",
+}
+UNIT = "USD/token"
+UNIT_OF = {
+    "request": "USD/request",
+    "query": "USD/query",
+    "input_image": "USD/image",
+    "output_image": "USD/image",
+    "input_second": "USD/second",
+    "output_second": "USD/second",
+    "input_character": "USD/character",
+    "output_character": "USD/character",
+}
+TAG_OF = {None: "", "batches": "batch", "flex": "flex", "priority": "priority"}
+
+_NAME = re.compile(
+    r"(?P<base>.+?)(?:_above_(?P<thousands>[0-9]{1,6})k_tokens)?(?:_(?P<tier>batches|flex|priority))?", re.ASCII
+)
+_PRICE_WORDS = ("cost", "pricing", "multiplier", "provider_specific_entry")
+_PASSED_OVER = frozenset(
+    {"tiered_pricing", "input_dbu_cost_per_token", "output_dbu_cost_per_token", "output_db_cost_per_token"}
+)
+"""Read apart, or prices in Databricks units beside the same in USD."""
+
+
+@dataclass(slots=True)
+class _Offer:
+    """One service tier of an entry, while it is read."""
+
+    prices: dict[str, Price] = field(default_factory=dict)
+    above: dict[int, dict[str, Price]] = field(default_factory=dict)
+    """Prompt tokens -> prices of longer prompts."""
+    doubts: list[Doubt] = field(default_factory=list)
+
+
+def parse(document: Document, spec: SourceSpec) -> list[Quote]:
+    """Quotes as published, one per entry and service tier.
+
+    Units: USD per token; per single request, query, image, second or character where an entry is priced so.
+    Raises: SourceChanged if the document is not an object or has no entry of the modes that are read.
+    Not: identity of models, plausibility: the known slips of unit come out as published.
+    """
+    body = read_json(document)
+    if not isinstance(body, Mapping):
+        raise SourceChanged(f"{spec.id}: wanted an object keyed by model name, found {describe(body)}")
+    quotes = [
+        quote
+        for name, entry in body.items()
+        if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in MODES
+        for quote in _quotes(name, entry)
+    ]
+    if not quotes:
+        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(sorted(MODES))}, found none", code="empty")
+    return quotes
+
+
+def _quotes(name: str, entry: Mapping[str, object]) -> Iterator[Quote]:
+    locator = f'["{name}"]'
+    free = name.endswith(":free")
+    offers = {"": _Offer()}
+    unread = [key for key in entry if not _read_price(key, entry[key], offers, free=free) and _is_price(key)]
+    doubts: list[Doubt] = []
+    facts, provider = Facts(), ""
+    try:
+        unread += _read_ranges(entry.get("tiered_pricing"), offers[""], free=free)
+        provider = _provider(entry)
+        facts = _facts(entry)
+    except Doubt as doubt:
+        doubts.append(doubt)
+    for tag, offer in offers.items():
+        sells_tokens = tag or not offer.prices or not offer.prices.keys().isdisjoint(("input", "output"))
+        notes = () if tag else unmapped(unread, locator)
+        yield Quote(
+            provider=provider,
+            model=name,
+            tag=tag,
+            prices=complete(offer.prices, UNIT) if sells_tokens else offer.prices,
+            overrides=conditions(offer.above, offer.prices),
+            facts=facts,
+            declared_free=free,
+            locator=locator,
+            findings=(*(doubt.finding(locator) for doubt in doubts + offer.doubts), *notes),
+        )
+
+
+def _is_price(key: str) -> bool:
+    return key not in _PASSED_OVER and any(word in key for word in _PRICE_WORDS)
+
+
+def _read_price(key: str, value: object, offers: dict[str, _Offer], *, free: bool) -> bool:
+    """Put one price where it belongs; False if the key names no price that has a meter."""
+    match = _NAME.fullmatch(key)
+    if match is None or match["base"] not in METER_OF:
+        return False
+    if value is not None:
+        offer = offers.setdefault(TAG_OF[match["tier"]], _Offer())
+        above = int(match["thousands"]) * 1000 if match["thousands"] else 0
+        try:
+            _put(offer, above, key, match["base"], value, free=free)
+        except Doubt as doubt:
+            offer.doubts.append(doubt)
+    return True
+
+
+def _put(offer: _Offer, above: int, key: str, base: str, value: object, *, free: bool) -> None:
+    """Raises: Doubt if the value is no number, or is not what another name says of the same meter."""
+    meter = METER_OF[base]
+    stated = price(value, key, UNIT_OF.get(meter, UNIT), free=free)
+    if stated is None:
+        return
+    prices = offer.above.setdefault(above, {}) if above else offer.prices
+    known = prices.setdefault(meter, stated)
+    if not known.text:
+        prices[meter] = stated
+    elif stated.text and Decimal(known.text) != Decimal(stated.text):
+        raise Doubt("contradiction", f"{key} is {stated.text}, another name says {known.text} for {meter}")
+
+
+def _read_ranges(listed: object, offer: _Offer, *, free: bool) -> list[str]:
+    """Put the prices of `tiered_pricing` where they belong; returns the names of prices that have no meter.
+
+    Shape: `[{"range": [0, 32000], <price>: ...}, {"range": [32000, 128000], ...}]`, each beginning where the one
+        before ends.
+    Raises: Doubt if it is not.
+    """
+    if listed is None:
+        return []
+    if not isinstance(listed, list):
+        raise Doubt("type", f"tiered_pricing is {describe(listed)}, not a list")
+    unread: list[str] = []
+    above = 0
+    for tier in listed:
+        bounds = tier.get("range") if isinstance(tier, Mapping) else None
+        if not isinstance(tier, Mapping) or not isinstance(bounds, list) or len(bounds) != 2:
+            raise Doubt("type", f"tiered_pricing holds {describe(tier)} without a range")
+        start, end = (count(bound, "range") or 0 for bound in bounds)
+        if start != above or end <= start:
+            raise Doubt("ranges", f"a range of tiered_pricing goes from {start} to {end}, wanted it from {above} on")
+        for key, value in tier.items():
+            if key in METER_OF:
+                _put(offer, start, key, key, value, free=free)
+            elif _is_price(key):
+                unread.append(key)
+        above = end
+    return unread
+
+
+def _provider(entry: Mapping[str, object]) -> str:
+    name = entry.get("litellm_provider")
+    if not isinstance(name, str) or not name:
+        raise Doubt("provider", f"litellm_provider is {describe(name)}, not a name")
+    return name
+
+
+def _facts(entry: Mapping[str, object]) -> Facts:
+    """Raises: Doubt if a limit is no count, or a list of modalities no list of texts."""
+    ends = entry.get("deprecation_date")
+    if ends is not None and not isinstance(ends, str):
+        raise Doubt("type", f"deprecation_date is {describe(ends)}, not a date")
+    return Facts(
+        context_length=count(entry.get("max_input_tokens"), "max_input_tokens"),
+        max_output_tokens=count(entry.get("max_output_tokens"), "max_output_tokens"),
+        status=f"deprecated {ends}" if ends else None,
+        features=tuple(
+            sorted(
+                key.removeprefix("supports_")
+                for key, value in entry.items()
+                if value is True and key.startswith("supports_")
+            )
+        ),
+        input_modalities=texts(entry.get("supported_modalities"), "supported_modalities"),
+        output_modalities=texts(entry.get("supported_output_modalities"), "supported_output_modalities"),
+    )

@@ -1,0 +1,256 @@
+"""What the store knows of: models, sources, and prices that are held; one function per question."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from store.errors import NothingMatched, QueryError
+from store.instants import from_micros, to_micros
+from store.intervals import endpoint_reference
+from store.read import Reader, Value
+from store.records import RateCard
+from store.text import one_line
+
+_NEAR = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelRow:
+    """A model that is on offer."""
+
+    model: str
+    endpoints: int
+    providers: int
+    sources: int
+    free: int
+    """Endpoints at which input and output are both free."""
+    input: int | None
+    """The lowest amount in USD over endpoints that are not free."""
+    output: int | None
+    context_length: int | None
+    """The longest."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceRow:
+    """How a source fares."""
+
+    source: str
+    trust: int
+    every_s: int
+    last_poll: datetime | None
+    last_success: datetime | None
+    endpoints: int
+    """With a price in force."""
+    changes: int
+    """Intervals that began or ended in the last 24 hours."""
+    held: int
+    """Findings that keep something back."""
+    failures: int
+    """Failed polls since the last success."""
+    last_error: str | None
+    """Of the newest poll, unless that was fine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldRow:
+    """A price or a document that is kept out of the tape, and why."""
+
+    source: str
+    subject: str
+    """As published."""
+    model: str | None
+    """None, as are provider and endpoint: about a whole document, or an offer that has never been accepted."""
+    provider: str | None
+    endpoint: str | None
+    rule: str
+    message: str
+    first_seen: datetime
+    accepted: RateCard | None
+    """In force meanwhile."""
+    card: RateCard | None
+    """The one that is held."""
+    locator: str
+    document: str
+    url: str
+
+    @property
+    def ref(self) -> str | None:
+        """What `explain` takes."""
+        return None if self.endpoint is None else f"{self.source}:{self.provider}:{self.endpoint}"
+
+
+_EXACT = "SELECT name FROM model WHERE name = :name"
+_BY_SLUG = "SELECT name FROM model WHERE LOWER(name) LIKE :pattern ESCAPE '!' ORDER BY name"
+_ALL = "SELECT name FROM model ORDER BY name"
+
+_MODELS = """
+SELECT o.name, COUNT(*), COUNT(DISTINCT o.provider_id), COUNT(DISTINCT o.source_id),
+    SUM(CASE WHEN o.input = 0 AND o.output = 0 THEN 1 ELSE 0 END),
+    MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.input END),
+    MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.output END),
+    MAX(o.context_length)
+FROM (
+    SELECT m.name, e.provider_id, e.source_id, c.currency, c.input, c.output, f.context_length
+    FROM model m
+    JOIN endpoint e ON e.model_id = m.id
+    JOIN "interval" i ON i.endpoint_id = e.id
+        AND i.first_seen = (
+            SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = e.id AND x.first_seen <= :at
+        )
+    JOIN rate_card c ON c.id = i.card_id
+    JOIN facts f ON f.id = i.facts_id
+    WHERE LOWER(m.name) LIKE :pattern ESCAPE '!' AND (i.ended IS NULL OR i.ended > :at)
+) o
+GROUP BY o.name
+ORDER BY o.name
+"""
+
+_SOURCES = """
+SELECT q.name, q.trust, q.every_s, q.last_poll, q.last_success,
+    (SELECT COUNT(*) FROM endpoint e JOIN "interval" i ON i.endpoint_id = e.id
+        AND i.first_seen = (SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = e.id)
+     WHERE e.source_id = q.id AND i.ended IS NULL),
+    (SELECT COALESCE(SUM(b.changes), 0) FROM poll b WHERE b.source_id = q.id AND b.at > :day_ago),
+    (SELECT COUNT(*) FROM finding g WHERE g.source_id = q.id AND g.ended IS NULL AND g.held),
+    (SELECT COUNT(*) FROM poll b
+     WHERE b.source_id = q.id AND b.outcome = 'failed' AND b.at > COALESCE(q.last_success, -9223372036854775807)),
+    (SELECT CASE WHEN b.outcome <> 'ok' THEN COALESCE(b.message, b.code) END FROM poll b
+     WHERE b.source_id = q.id AND b.at = q.last_poll ORDER BY b.id DESC LIMIT 1)
+FROM (
+    SELECT s.id, s.name, s.trust, s.every_s,
+        (SELECT MAX(b.at) FROM poll b WHERE b.source_id = s.id) AS last_poll,
+        (SELECT b.at FROM poll b WHERE b.source_id = s.id AND b.outcome <> 'failed' ORDER BY b.at DESC LIMIT 1)
+            AS last_success
+    FROM source s
+) q
+ORDER BY q.name
+"""
+
+_HELD = """
+SELECT s.name, g.subject, m.name, p.name, e.published_model, e.tag, e.sibling, g.rule, g.message, g.first_seen,
+    (SELECT i.card_id FROM "interval" i WHERE i.endpoint_id = g.endpoint_id AND i.ended IS NULL),
+    g.card_id, g.locator, d.sha256, d.url
+FROM finding g
+JOIN source s ON s.id = g.source_id
+JOIN document d ON d.id = g.document_id
+LEFT JOIN endpoint e ON e.id = g.endpoint_id
+LEFT JOIN model m ON m.id = e.model_id
+LEFT JOIN provider p ON p.id = e.provider_id
+WHERE g.held AND g.ended IS NULL
+    AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
+ORDER BY s.name, g.subject, g.rule, g.id
+"""
+
+
+def find_model(reader: Reader, name: str) -> str:
+    """The canonical id that a user means: exactly that id, or the one model whose slug it is.
+
+    Raises: NothingMatched, naming what is near; QueryError if the slug is that of several models.
+    """
+    if reader.row(_EXACT, {"name": name}) is not None:
+        return name
+    wanted = name.lower()
+    found = [row[0] for row in reader.rows(_BY_SLUG, {"pattern": f"%/{_literally(wanted)}"}) if "/" not in wanted]
+    if not found and reader.row(_EXACT, {"name": wanted}) is not None:
+        return wanted
+    if len(found) == 1:
+        return str(found[0])
+    if found:
+        raise QueryError(f"{one_line(name, 80)!r} is the slug of several models: {', '.join(found)}")
+    near = _near(wanted, [row[0] for row in reader.rows(_ALL)])
+    hint = f"near: {', '.join(near)}" if near else "see `tokentape models`"
+    raise NothingMatched(f"no model {one_line(name, 80)!r} in this store; {hint}")
+
+
+def _near(wanted: str, names: Sequence[str]) -> list[str]:
+    """Names that hold what was asked for, then those that look like it."""
+    from difflib import get_close_matches  # only where nothing was found
+
+    slug = wanted.rpartition("/")[2]
+    by_slug = {name.rpartition("/")[2]: name for name in names}
+    near = sorted((name for name in names if slug and slug in name.lower()), key=len)[:_NEAR]
+    near += [by_slug[close] for close in get_close_matches(slug, by_slug, _NEAR)]
+    return list(dict.fromkeys(near))[:_NEAR]
+
+
+def models(reader: Reader, query: str, at: datetime) -> list[ModelRow]:
+    """Models on offer at an instant whose id holds a text, whatever its case; the empty text finds all."""
+    values: dict[str, Value] = {"pattern": f"%{_literally(query.lower())}%", "at": to_micros(at)}
+    return [
+        ModelRow(
+            model=model,
+            endpoints=endpoints,
+            providers=providers,
+            sources=sources,
+            free=free,
+            input=lowest_input,
+            output=lowest_output,
+            context_length=context_length,
+        )
+        for model, endpoints, providers, sources, free, lowest_input, lowest_output, context_length in reader.rows(
+            _MODELS, values
+        )
+    ]
+
+
+def _literally(text: str) -> str:
+    """A text in which LIKE finds no wildcards."""
+    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+
+
+def sources(reader: Reader, now: datetime) -> list[SourceRow]:
+    """How every source that was ever polled fares."""
+    day_ago = to_micros(now - timedelta(hours=24))
+    return [
+        SourceRow(
+            source=source,
+            trust=trust,
+            every_s=every_s,
+            last_poll=None if last_poll is None else from_micros(last_poll),
+            last_success=None if last_success is None else from_micros(last_success),
+            endpoints=endpoints,
+            changes=changes,
+            held=held_back,
+            failures=failures,
+            last_error=last_error,
+        )
+        for (
+            source,
+            trust,
+            every_s,
+            last_poll,
+            last_success,
+            endpoints,
+            changes,
+            held_back,
+            failures,
+            last_error,
+        ) in reader.rows(_SOURCES, {"day_ago": day_ago})
+    ]
+
+
+def held(reader: Reader, *, source: str | None = None) -> list[HeldRow]:
+    """What is kept out of the tape just now, beside what is on it instead."""
+    rows = []
+    for row in reader.rows(_HELD, {"source": source}):
+        published_model, tag, sibling = row[4:7]
+        rule, message, first_seen, accepted_id, card_id = row[7:12]
+        rows.append(
+            HeldRow(
+                source=row[0],
+                subject=row[1],
+                model=row[2],
+                provider=row[3],
+                endpoint=None if published_model is None else endpoint_reference(published_model, tag, sibling),
+                rule=rule,
+                message=message,
+                first_seen=from_micros(first_seen),
+                accepted=None if accepted_id is None else reader.card(accepted_id),
+                card=None if card_id is None else reader.card(card_id),
+                locator=row[12],
+                document=row[13],
+                url=row[14],
+            )
+        )
+    return rows

@@ -1,0 +1,210 @@
+"""The proof of a price: who said it, where, when, in which document, and the record as it was published."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
+from store.instants import from_micros
+from store.intervals import IntervalRow, endpoint_reference, endpoints, history
+from store.read import Reader
+from store.text import ELLIPSIS, one_line
+
+LARGEST_RECORD = 20_000
+"""Characters of a published record that are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """An interval and what it rests on."""
+
+    row: IntervalRow
+    url: str
+    polled_at: datetime
+    """The poll that fetched the document."""
+    pack: str | None
+    """Archive key of that poll's documents."""
+    part: str
+    """Of a fan-out, the document within the pack."""
+    facts: str | None
+    """Canonical JSON; None for a price that was not observed."""
+    held: tuple[str, ...]
+    """Why a newer price is held back, if one is."""
+    record: str | None
+    """As published, to the letter, up to a bound."""
+    record_missing: str | None
+    """Why there is no record to show."""
+
+
+_ENDPOINTS = """
+SELECT m.name, e.published_model, e.tag, e.sibling
+FROM endpoint e
+JOIN source s ON s.id = e.source_id
+JOIN provider p ON p.id = e.provider_id
+JOIN model m ON m.id = e.model_id
+WHERE s.name = :source AND p.name = :provider
+ORDER BY e.id
+"""
+_DOCUMENT = """
+SELECT d.url, d.part, b.at, b.pack
+FROM document d
+JOIN poll b ON b.id = d.poll_id
+WHERE d.id = :document
+"""
+_FACTS = "SELECT body FROM facts WHERE id = :facts"
+_HELD = """
+SELECT rule, message FROM finding WHERE endpoint_id = :endpoint AND held AND ended IS NULL ORDER BY id
+"""
+_WHITE = re.compile(r"[ \t\n\r]*")
+_INDEX = re.compile(r"\[([0-9]{1,9})\]", re.ASCII)
+# Numbers stay the text that they are: nothing is computed from them here.
+_DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
+
+
+def explain(reader: Reader, ref: str, at: datetime) -> list[Evidence]:
+    """The evidence for what an endpoint charges at an instant, or else for what it charged last before that.
+
+    `ref` is `source:provider:endpoint`, as every row of `endpoints` names itself. There is one answer, unless the
+    source publishes one provider under several names.
+    Raises: QueryError if it is not of that form; NothingMatched if there is no such endpoint, or not yet.
+    """
+    source, _, rest = ref.partition(":")
+    provider, _, reference = rest.partition(":")
+    if not source or not provider or not reference:
+        raise QueryError(f"{one_line(ref, 80)!r} does not name an endpoint: expected SOURCE:PROVIDER:ENDPOINT")
+    known = [
+        (model, endpoint_reference(published_model, tag, sibling))
+        for model, published_model, tag, sibling in reader.rows(_ENDPOINTS, {"source": source, "provider": provider})
+    ]
+    models = dict.fromkeys(model for model, name in known if name == reference)
+    if not models:
+        raise NothingMatched(
+            f"no endpoint {one_line(ref, 120)!r} in this store; {_hint(source, provider, reference, known)}"
+        )
+    rows: list[IntervalRow] = []
+    for model in models:
+        in_force = endpoints(reader, model, at, provider=provider, source=source)
+        before = history(reader, model, at, until=at, provider=provider, source=source)
+        newest = {row.endpoint_id: row for row in before if row.endpoint == reference}
+        rows += [row for row in in_force if row.endpoint == reference] or newest.values()
+    if not rows:
+        raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
+    return [_evidence(reader, row) for row in rows]
+
+
+def _hint(source: str, provider: str, reference: str, known: list[tuple[str, str]]) -> str:
+    from difflib import get_close_matches  # only where nothing was found
+
+    near = get_close_matches(reference, [name for _, name in known], 3)
+    if near:
+        return f"near: {', '.join(f'{source}:{provider}:{name}' for name in near)}"
+    return "`tokentape endpoints MODEL --format jsonl` names each as `ref`"
+
+
+def _evidence(reader: Reader, row: IntervalRow) -> Evidence:
+    document = reader.row(_DOCUMENT, {"document": row.document_id})
+    if document is None:
+        raise StoreForeign(f"store {reader.path} is damaged: document {row.document_id} is missing")
+    url, part, polled_at, pack = document
+    facts = None if row.facts_id is None else reader.row(_FACTS, {"facts": row.facts_id})
+    record, missing = _published(reader, row, pack, part)
+    return Evidence(
+        row=row,
+        url=url,
+        polled_at=from_micros(polled_at),
+        pack=pack,
+        part=part,
+        facts=None if facts is None else facts[0],
+        held=tuple(f"{rule}: {message}" for rule, message in reader.rows(_HELD, {"endpoint": row.endpoint_id})),
+        record=record,
+        record_missing=missing,
+    )
+
+
+def _published(reader: Reader, row: IntervalRow, pack: str | None, part: str) -> tuple[str | None, str | None]:
+    """The record as published, or why it cannot be shown."""
+    from store.archive import Archive, archive_root  # nothing else that is asked needs a decompressor
+
+    if pack is None:
+        return None, "the poll kept no documents"
+    try:
+        documents = Archive(archive_root(reader.path)).documents(pack, source=row.source, fetched_at=row.first_seen)
+    except ArchiveDamaged as error:
+        return None, str(error)
+    body = next((one.body for one in documents if one.part == part and one.sha256 == row.document), None)
+    if body is None:
+        return None, "the archived documents of that poll do not hold this one"
+    record = published_record(body, row.locator)
+    if record is None:
+        return None, f"it is not JSON: see {row.locator or 'the whole document'}"
+    return record if len(record) <= LARGEST_RECORD else record[: LARGEST_RECORD - 1] + ELLIPSIS, None
+
+
+def published_record(body: bytes, locator: str) -> str | None:
+    """The part of a JSON document at a locator, to the letter; None if the document or the place is another.
+
+    A locator leads through `.key`, `["key"]` and `[index]`. A key may hold any of these characters itself: of the keys
+    that are there, the longest that the locator can mean is taken.
+    """
+    try:
+        text = body.decode("utf-8-sig")
+        start = _skip(text, 0)
+        while locator:
+            members = _members(text, start) if text[start] == "{" else _items(text, start)
+            # Of a key that is there twice, the last, as JSON readers do.
+            found = max(((step, value) for key, value in members if (step := _step(locator, key))), default=None)
+            if found is None:
+                return None
+            locator, start = locator[found[0] :], found[1]
+        return text[start : _DECODER.raw_decode(text, start)[1]]
+    except (ValueError, IndexError, RecursionError):
+        return None
+
+
+def _step(locator: str, key: str | int) -> int:
+    """How many characters of a locator a key accounts for; 0 if it begins otherwise."""
+    if isinstance(key, int):
+        index = _INDEX.match(locator)
+        return index.end() if index and int(index[1]) == key else 0
+    if locator.startswith(f'["{key}"]'):
+        return len(key) + 4
+    bare = locator[locator.startswith(".") :]
+    if not bare.startswith(key) or bare[len(key) : len(key) + 1] not in ("", ".", "["):
+        return 0
+    return len(locator) - len(bare) + len(key)
+
+
+def _members(text: str, start: int) -> Iterator[tuple[str | int, int]]:
+    """Each key of the object that begins there, and where its value begins."""
+    at = _skip(text, start + 1)
+    while text[at] == '"':
+        key, at = _DECODER.raw_decode(text, at)
+        at = _skip(text, at)
+        value = _skip(text, at + 1)
+        yield key, value
+        at = _skip(text, _DECODER.raw_decode(text, value)[1])
+        if text[at] != ",":
+            return
+        at = _skip(text, at + 1)
+
+
+def _items(text: str, start: int) -> Iterator[tuple[str | int, int]]:
+    """Each index of the list that begins there, and where its value begins; nothing for any other value."""
+    if text[start] != "[":
+        return
+    at = _skip(text, start + 1)
+    index = 0
+    while text[at] != "]":
+        yield index, at
+        at = _skip(text, _DECODER.raw_decode(text, at)[1])
+        if text[at] != ",":
+            return
+        at = _skip(text, at + 1)
+        index += 1
+
+
+def _skip(text: str, at: int) -> int:
+    white = _WHITE.match(text, at)
+    return white.end() if white else at

@@ -1,0 +1,57 @@
+"""Instants: aware UTC datetimes inside, microseconds since 1970 in the store, ISO 8601 outside."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from store.errors import QueryError
+from store.text import one_line
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+FORMS = "2026-08-22 (midnight UTC), 2026-08-22T12:00:00Z, or an age such as 36h or 7d"
+
+_MICROSECOND = timedelta(microseconds=1)
+_INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"
+)
+_AGE = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def to_micros(at: datetime) -> int:
+    """Microseconds since 1970 of an aware instant."""
+    return (at - EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """The instant of a stored integer."""
+    return EPOCH + micros * _MICROSECOND
+
+
+def iso(at: datetime) -> str:
+    """`2026-08-22T23:01:19Z`, with a fraction only where there is one."""
+    text = at.astimezone(UTC).replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0') if at.microsecond else text}Z"
+
+
+def parse_instant(text: str, now: datetime) -> datetime:
+    """The instant that a user names: a date is its midnight UTC, a time needs its offset, an age is that long ago.
+
+    Raises: QueryError for anything else.
+    """
+    try:
+        if age := _AGE.fullmatch(text):
+            return now - timedelta(seconds=int(age["count"]) * _SECONDS[age["unit"]])
+        if named := _INSTANT.fullmatch(text):
+            return datetime.fromisoformat(text if named["time"] else f"{text}T00:00Z").astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise QueryError(f"{one_line(text, 60)!r} is not an instant: expected {FORMS}")
+
+
+def age_text(age: timedelta) -> str:
+    """`45s`, `12m`, `7h`, `3d`: whole units, rounded down; nothing is younger than `0s`."""
+    seconds = max(0, int(age.total_seconds()))
+    for unit, size, until in (("s", 1, 120), ("m", 60, 7200), ("h", 3600, 172_800)):
+        if seconds < until:
+            return f"{seconds // size}{unit}"
+    return f"{seconds // 86_400}d"

@@ -1,0 +1,30 @@
+"""What the store can be asked: one function per question.
+
+A question takes a reader (`store.read.open_store`) and aware UTC instants, passed in by the door that reads the clock,
+and answers with frozen rows, or with an iterator of them where there may be many. What a workload costs, and where it
+is cheapest, is computed from such rows in `store.routing`.
+"""
+
+from store.catalogue import HeldRow, ModelRow, SourceRow, find_model, held, models, sources
+from store.changes import ChangeRow, changes
+from store.evidence import Evidence, explain
+from store.intervals import Coverage, IntervalRow, current, endpoints, history
+
+__all__ = [
+    "ChangeRow",
+    "Coverage",
+    "Evidence",
+    "HeldRow",
+    "IntervalRow",
+    "ModelRow",
+    "SourceRow",
+    "changes",
+    "current",
+    "endpoints",
+    "explain",
+    "find_model",
+    "held",
+    "history",
+    "models",
+    "sources",
+]

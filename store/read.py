@@ -1,0 +1,143 @@
+"""A store opened for reading: standard library only, so that a question costs no more than its answer.
+
+One reader is one read transaction: everything it says belongs to one moment of the store, whatever is collected
+meanwhile. Nothing is ever written, also where the store lies on a read-only medium.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
+from store.location import sqlite_path
+from store.records import RateCard
+from store.version import APPLICATION_ID, SCHEMA_VERSION
+
+BUSY_TIMEOUT_S = 5.0
+CARDS_KEPT = 4096
+"""Rate cards held in memory by a reader; a store has a few per endpoint."""
+
+Value = int | str | None
+Row = tuple[Any, ...]
+
+_CARD = "SELECT body FROM rate_card WHERE id = :card"
+
+
+class Reader:
+    """Runs questions against one state of a store."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
+        self.path = path
+        self._connection = connection
+        self._cards: dict[int, RateCard] = {}
+
+    def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
+        """The rows of a statement, as they are fetched.
+
+        Raises: StoreBusy, StoreForeign; QueryError for a value that is no text.
+        """
+        with _told(self.path):
+            try:
+                cursor = self._connection.execute(sql, values or {})
+            except UnicodeEncodeError:
+                raise QueryError("a name in the question is not valid Unicode") from None
+            yield from cursor
+
+    def row(self, sql: str, values: Mapping[str, Value] | None = None) -> Row | None:
+        """The first row of a statement."""
+        return next(self.rows(sql, values), None)
+
+    def card(self, card_id: int) -> RateCard:
+        """A stored rate card."""
+        card = self._cards.get(card_id)
+        if card is None:
+            row = self.row(_CARD, {"card": card_id})
+            if row is None:
+                raise StoreForeign(f"store {self.path} is damaged: rate card {card_id} is missing")
+            try:
+                card = RateCard.from_text(str(row[0]))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise StoreForeign(f"store {self.path} is damaged: rate card {card_id}: {error}") from None
+            if len(self._cards) >= CARDS_KEPT:
+                self._cards.clear()
+            self._cards[card_id] = card
+        return card
+
+
+@contextmanager
+def open_store(url: str) -> Iterator[Reader]:
+    """A reader of the store at a URL (see `store.location`).
+
+    Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError.
+    """
+    path = sqlite_path(url)
+    if not path.exists():
+        raise StoreMissing(f"no store at {path}: run `tokentape collect`")
+    if not path.is_file():
+        raise StoreForeign(f"{path} is not a file, so not a store")
+    with _told(path):
+        connection = _connect(path)
+    try:
+        with _told(path):
+            _check(path, connection)
+        yield Reader(path, connection)
+    finally:
+        connection.close()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    """A connection that has begun to read.
+
+    A WAL database needs its side files, which cannot be made on a read-only medium: where there is no log to miss, the
+    file alone is the whole store and is read as immutable.
+    """
+    address = f"{path.absolute().as_uri()}?mode=ro"
+    try:
+        return _begin(address)
+    except sqlite3.OperationalError as error:
+        log = path.with_name(f"{path.name}-wal")
+        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or log.exists():
+            raise
+        return _begin(f"{address}&immutable=1")
+
+
+def _begin(address: str) -> sqlite3.Connection:
+    connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    try:
+        connection.execute("BEGIN")
+        connection.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    if application_id != APPLICATION_ID:
+        raise StoreForeign(f"{path} is not a tokentape store")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version != SCHEMA_VERSION:
+        raise StoreForeign(f"store {path} has schema version {version}; this tokentape reads {SCHEMA_VERSION}")
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Turn what SQLite raises into what a user can act on."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _told_error(path, error) from error
+
+
+def _told_error(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        return StoreBusy(f"store {path} is locked by another program: try again")
+    if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):
+        return StoreForeign(f"store {path} cannot be read: {error}")
+    if code == sqlite3.SQLITE_NOTADB:
+        return StoreForeign(f"{path} is not a tokentape store")
+    return StoreForeign(f"store {path} is damaged: {error}")

@@ -1,0 +1,301 @@
+"""What passes between the rooms of the house: plain, immutable values.
+
+Instants are aware `datetime`s in UTC. Amounts are integers of 1e-9 currency units per 1,000,000 tokens, or per single
+other thing (see `store.units`). *Free* is the amount 0, *not offered* is a meter that is missing, *varies* and
+*unknown* are states of a meter: four different facts, kept apart from parsing to the last answer.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, Literal
+
+from store.units import METERS
+
+State = Literal["varies", "unknown"]
+"""Why a meter has no amount: its price is decided at run time, or it is charged and we cannot say how much."""
+
+EndReason = Literal["changed", "withdrawn", "superseded"]
+
+
+def require_utc(at: datetime) -> None:
+    """Raises: ValueError unless `at` is aware and in UTC."""
+    if at.tzinfo is None or at.utcoffset() != UTC.utcoffset(None):
+        raise ValueError(f"instant {at.isoformat()} is not in UTC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One fetched body with its facts."""
+
+    source: str
+    url: str
+    fetched_at: datetime
+    status: int
+    body: bytes
+    """Decoded (no content coding), exactly as sent otherwise."""
+    content_type: str = ""
+    etag: str | None = None
+    last_modified: str | None = None
+    not_modified: bool = False
+    """The upstream answered 304: the body is the one we held."""
+    part: str = ""
+    """Of a fan-out, what was asked for (a model id); empty for the first document of a source."""
+    sha256: str = ""
+    """Of `body`, hex; filled in when left empty."""
+
+    def __post_init__(self) -> None:
+        require_utc(self.fetched_at)
+        if not self.sha256:
+            object.__setattr__(self, "sha256", hashlib.sha256(self.body).hexdigest())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Override:
+    """Amounts that replace those of the rate card while its conditions hold; of several that hold, the last wins.
+
+    With `above_tokens` the whole request is charged at these amounts once its prompt is *longer* than that.
+    A window is half-open, in minutes of the day in `tz`, and may wrap midnight.
+    """
+
+    above_tokens: int | None = None
+    start_minute: int | None = None
+    end_minute: int | None = None
+    days: tuple[int, ...] = ()
+    """ISO weekdays 1 (Monday) to 7; empty means every day."""
+    tz: str = "UTC"
+    amounts: tuple[tuple[str, int], ...]
+
+    def __post_init__(self) -> None:
+        if (self.start_minute is None) != (self.end_minute is None):
+            raise ValueError("a window needs both its start and its end")
+        if self.above_tokens is None and self.start_minute is None:
+            raise ValueError("an override needs a condition")
+        for minute in (self.start_minute, self.end_minute):
+            if minute is not None and not 0 <= minute < 1440:
+                raise ValueError(f"minute {minute} is not within a day")
+        _check_amounts(self.amounts)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RateCard:
+    """Everything an endpoint charges, in our unit; equal cards are stored once."""
+
+    currency: str
+    amounts: tuple[tuple[str, int], ...]
+    """(meter, amount), sorted by meter; 0 is free."""
+    states: tuple[tuple[str, State], ...] = ()
+    """(meter, why it has no amount), sorted by meter."""
+    overrides: tuple[Override, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_amounts(self.amounts)
+        names = [name for name, _ in self.amounts] + [name for name, _ in self.states]
+        if len(set(names)) != len(names):
+            raise ValueError("a meter stands twice in a rate card")
+        if list(self.states) != sorted(self.states):
+            raise ValueError("states are not sorted by meter")
+
+    def amount(self, meter: str) -> int | None:
+        """The amount outside all conditions, or None where there is none (see `state`)."""
+        return dict(self.amounts).get(meter)
+
+    def state(self, meter: str) -> str:
+        """`priced`, `free`, `varies`, `unknown` or `not_offered`."""
+        amount = self.amount(meter)
+        if amount is not None:
+            return "priced" if amount else "free"
+        return dict(self.states).get(meter, "not_offered")
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON: equal cards, equal text."""
+        body: dict[str, Any] = {"currency": self.currency, "amounts": dict(self.amounts)}
+        if self.states:
+            body["states"] = dict(self.states)
+        if self.overrides:
+            body["overrides"] = [_override_body(override) for override in self.overrides]
+        return json.dumps(body, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_text(cls, text: str) -> "RateCard":
+        """The card of its canonical JSON."""
+        body = json.loads(text)
+        return cls(
+            currency=body["currency"],
+            amounts=tuple(sorted(body["amounts"].items())),
+            states=tuple(sorted(body.get("states", {}).items())),
+            overrides=tuple(
+                Override(
+                    above_tokens=item.get("above_tokens"),
+                    start_minute=item.get("start_minute"),
+                    end_minute=item.get("end_minute"),
+                    days=tuple(item.get("days", ())),
+                    tz=item.get("tz", "UTC"),
+                    amounts=tuple(sorted(item["amounts"].items())),
+                )
+                for item in body.get("overrides", ())
+            ),
+        )
+
+
+def _override_body(override: Override) -> dict[str, Any]:
+    body: dict[str, Any] = {"amounts": dict(override.amounts)}
+    if override.above_tokens is not None:
+        body["above_tokens"] = override.above_tokens
+    if override.start_minute is not None:
+        body |= {"start_minute": override.start_minute, "end_minute": override.end_minute}
+    if override.days:
+        body["days"] = list(override.days)
+    if override.tz != "UTC":
+        body["tz"] = override.tz
+    return body
+
+
+def _check_amounts(amounts: tuple[tuple[str, int], ...]) -> None:
+    for meter, amount in amounts:
+        if meter not in METERS:
+            raise ValueError(f"unknown meter {meter!r}")
+        if type(amount) is not int or amount < 0:
+            raise ValueError(f"amount of {meter} is {amount!r}, not a whole number of nano units")
+    if list(amounts) != sorted(amounts):
+        raise ValueError("amounts are not sorted by meter")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What belongs to an offer beside its price; a change of any of them opens a new interval."""
+
+    context_length: int | None = None
+    """Tokens; None: not stated."""
+    max_output_tokens: int | None = None
+    max_prompt_tokens: int | None = None
+    quantization: str | None = None
+    discount: str | None = None
+    """Share already taken off the list price, as a plain decimal: `0.2`; negative is a surcharge."""
+    status: str | None = None
+    """The source's word for the offer's life: `deprecated`, `beta`, ...; never a health reading."""
+    features: tuple[str, ...] = ()
+    """Supported parameters and abilities as published, sorted."""
+    input_modalities: tuple[str, ...] = ()
+    output_modalities: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("context_length", "max_output_tokens", "max_prompt_tokens"):
+            value = getattr(self, name)
+            if value is not None and (type(value) is not int or not 0 < value < 2**53):
+                raise ValueError(f"{name} is {value!r}, not a positive count of tokens")
+
+    @cached_property
+    def text(self) -> str:
+        """Canonical JSON: equal facts, equal text."""
+        return json.dumps(
+            {name: value for name, value in self.__dict__.items() if value not in (None, ()) and name != "text"},
+            sort_keys=True,
+            separators=(",", ":"),
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> "Facts":
+        """The facts of their canonical JSON."""
+        body = json.loads(text)
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointKey:
+    """What an endpoint is, as published; with the source it identifies the endpoint for good."""
+
+    provider: str
+    model: str
+    tag: str = ""
+    sibling: str = ""
+    """Tells apart offers that share provider, model and tag; empty for the first one seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The canonical names of an endpoint."""
+
+    provider: str
+    """Slug: `deepinfra`, `amazon-bedrock`."""
+    model: str
+    """`author/slug`: `openai/gpt-oss-120b`."""
+    variant: str = ""
+    """What makes two offers of one provider differ: `fp8`, `flex`, `turbo`, `free`, `global/flex`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Telemetry:
+    """How an endpoint fares just now; a series of its own that never opens a price interval."""
+
+    status: int | None = None
+    """0 is fine, negative is trouble, in the source's own code."""
+    uptime_percent: int | None = None
+    """Over the last day, rounded to whole percent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stated:
+    """A price that a source itself dates: kept beside what was observed, and never in force on its own."""
+
+    since: datetime | None
+    """First instant at which it holds, as stated; None: not said."""
+    until: datetime | None
+    """First instant at which it no longer holds; None: open."""
+    card: RateCard
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A reason not to believe a quote or a whole document, or a note on one that was accepted."""
+
+    rule: str
+    """Snake-case name of the rule: `ratio`, `bound`, `mass_absence`, ..."""
+    message: str
+    held: bool
+    """Kept out of the tape; otherwise only a note."""
+    locator: str = ""
+    """Where it stood in the document."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One endpoint as one poll saw it: the end of the pure half of the way of a price."""
+
+    key: EndpointKey
+    """`sibling` is empty here; the timeline tells siblings apart."""
+    identity: Identity
+    card: RateCard | None
+    """None: the quote itself was refused (see `findings`); the endpoint still counts as seen."""
+    facts: Facts
+    part: str = ""
+    locator: str = ""
+    document: str = ""
+    """SHA-256 of the document it stood in."""
+    url: str = ""
+    declared_free: bool = False
+    stated: tuple[Stated, ...] = ()
+    telemetry: Telemetry | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sighting:
+    """All that one successful poll saw of a source."""
+
+    at: datetime
+    complete: bool
+    """Every followed request succeeded, so that absence may count."""
+    failed_parts: frozenset[str] = frozenset()
+    """Parts of a fan-out that were asked for and did not answer."""
+    observations: tuple[Observation, ...] = ()
+    findings: tuple[Finding, ...] = field(default=())
+    """About the whole document."""
+
+
+Extra = Mapping[str, Any]

@@ -1,0 +1,199 @@
+"""The tables, declared here and nowhere else; rows never leave `store`.
+
+Instants are integers of microseconds since 1970 UTC, amounts integers of 1e-9 currency units per 1M tokens or single
+thing. History is clustered by (endpoint, time). Only writing commands import this module: reading needs no
+SQLAlchemy (see `store.read`).
+"""
+
+from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class Source(SQLModel, table=True):
+    """One upstream, by its configured id."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+    trust: int
+    """Rank, 0 is believed first."""
+    every_s: int
+
+
+class Poll(SQLModel, table=True):
+    """One attempt at one source; for an unchanged source the only row that a poll writes."""
+
+    __table_args__ = (Index("poll_source_at", "source_id", "at"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id")
+    at: int = Field(sa_type=BigInteger)
+    outcome: str
+    """`ok`, `partial` (some parts did not answer) or `failed`."""
+    complete: bool
+    """Absence counts."""
+    pack: str | None = None
+    """Archive key of the documents received; None for a failed poll that got nothing whole."""
+    code: str | None = None
+    message: str | None = None
+    quotes: int = 0
+    changes: int = 0
+    held: int = 0
+    requests: int = 0
+    body_bytes: int = Field(default=0, sa_type=BigInteger)
+    duration_ms: int = 0
+    failed_parts: str | None = None
+    """JSON list of parts that were asked for and did not answer."""
+
+
+class Provider(SQLModel, table=True):
+    """Who serves inference, by canonical name."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+
+
+class Model(SQLModel, table=True):
+    """What is served, by canonical `author/slug`."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True)
+
+
+class Endpoint(SQLModel, table=True):
+    """One provider's offer of one model, as one source publishes it."""
+
+    __table_args__ = (
+        UniqueConstraint("source_id", "published_provider", "published_model", "tag", "sibling"),
+        Index("endpoint_model", "model_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id")
+    provider_id: int = Field(foreign_key="provider.id")
+    model_id: int = Field(foreign_key="model.id")
+    variant: str
+    published_provider: str
+    published_model: str
+    tag: str
+    sibling: str
+    part: str
+    """Of a fan-out, the request it stands in."""
+
+
+class RateCardRow(SQLModel, table=True):
+    """A distinct rate card; the columns repeat what is asked for most."""
+
+    __tablename__ = "rate_card"
+
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True)
+    """SHA-256 of `body`, hex."""
+    currency: str
+    input: int | None = Field(default=None, sa_type=BigInteger)
+    output: int | None = Field(default=None, sa_type=BigInteger)
+    cache_read: int | None = Field(default=None, sa_type=BigInteger)
+    cache_write: int | None = Field(default=None, sa_type=BigInteger)
+    body: str
+    """`RateCard.text`."""
+
+
+class FactsRow(SQLModel, table=True):
+    """A distinct set of facts."""
+
+    __tablename__ = "facts"
+
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True)
+    context_length: int | None = Field(default=None, sa_type=BigInteger)
+    max_output_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    quantization: str | None = None
+    body: str
+    """`Facts.text`."""
+
+
+class DocumentRow(SQLModel, table=True):
+    """A document that is evidence for something stored."""
+
+    __tablename__ = "document"
+    __table_args__ = (UniqueConstraint("poll_id", "part"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    poll_id: int = Field(foreign_key="poll.id")
+    part: str
+    sha256: str
+    url: str
+
+
+class Interval(SQLModel, table=True):
+    """A stretch of time in which a source stated the same card and facts for an endpoint: [first_seen, ended)."""
+
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    endpoint_id: int = Field(foreign_key="endpoint.id", primary_key=True)
+    first_seen: int = Field(primary_key=True, sa_type=BigInteger)
+    card_id: int = Field(foreign_key="rate_card.id")
+    facts_id: int = Field(foreign_key="facts.id")
+    document_id: int = Field(foreign_key="document.id")
+    locator: str
+    not_before: int | None = Field(default=None, sa_type=BigInteger)
+    """Last successful poll that did not yet show it; None: there was none."""
+    unseen_since: int | None = Field(default=None, sa_type=BigInteger)
+    """While open: the first poll that should have shown it and did not."""
+    last_seen: int | None = Field(default=None, sa_type=BigInteger)
+    """Written when it ends or goes unseen; while open and seen it is the source's last poll that covered it."""
+    ended: int | None = Field(default=None, sa_type=BigInteger)
+    end_reason: str | None = None
+
+
+class StatedRow(SQLModel, table=True):
+    """A price dated by its source, and the stretch of polls in which it stated so."""
+
+    __tablename__ = "stated"
+    __table_args__ = (Index("stated_endpoint", "endpoint_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    endpoint_id: int = Field(foreign_key="endpoint.id")
+    since: int | None = Field(default=None, sa_type=BigInteger)
+    until: int | None = Field(default=None, sa_type=BigInteger)
+    card_id: int = Field(foreign_key="rate_card.id")
+    document_id: int = Field(foreign_key="document.id")
+    locator: str
+    first_seen: int = Field(sa_type=BigInteger)
+    ended: int | None = Field(default=None, sa_type=BigInteger)
+    """First poll that no longer stated it."""
+
+
+class FindingRow(SQLModel, table=True):
+    """A finding and the stretch of polls that had it."""
+
+    __tablename__ = "finding"
+    __table_args__ = (Index("finding_source", "source_id", "ended"), Index("finding_endpoint", "endpoint_id"))
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id")
+    endpoint_id: int | None = Field(default=None, foreign_key="endpoint.id")
+    """None: about the whole document, or about an offer that has never been accepted."""
+    subject: str
+    """What it is about, as published: `provider model tag`, or the source's id."""
+    rule: str
+    message: str
+    held: bool
+    card_id: int | None = Field(default=None, foreign_key="rate_card.id")
+    """The card that was held."""
+    document_id: int | None = Field(default=None, foreign_key="document.id")
+    """None: about the poll as a whole."""
+    locator: str
+    first_seen: int = Field(sa_type=BigInteger)
+    ended: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class TelemetryRow(SQLModel, table=True):
+    """How an endpoint fared, where that changed."""
+
+    __tablename__ = "telemetry"
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    endpoint_id: int = Field(foreign_key="endpoint.id", primary_key=True)
+    at: int = Field(primary_key=True, sa_type=BigInteger)
+    status: int | None = None
+    uptime_percent: int | None = None
