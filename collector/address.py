@@ -1,24 +1,19 @@
-"""Which addresses may be asked: the gate between a name in the configuration and a connection.
+"""What may be asked: URLs by their spelling, addresses by what they are.
 
-A name is resolved here, every address it has is judged, and the connection goes to a judged address and nowhere else,
-so that neither `127.1`, nor a name with one public and one private address, nor an answer that changes between looking
-and connecting reaches this machine or its neighbours. TLS still verifies the name, not the address.
+The properties of `ipaddress` do not serve: 100.64.0.1 is not `is_private`, 224.0.0.1 and 64:ff9b::7f00:1 are
+`is_global`; nor does it read `127.1` or `0x7f.1`, which every resolver takes for loopback. So an address is judged once
+it is resolved, against the list below.
 """
 
-import asyncio
-import socket
-from collections.abc import Awaitable, Callable, Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
-import httpcore
+import httpx
 
 from collector.errors import Blocked
 
-Resolve = Callable[[str, int], Awaitable[list[str]]]
-"""Host and port -> addresses. Raises: OSError."""
+_PATH_SHOWN = 160
 
-# https://www.iana.org/assignments/iana-ipv4-special-registry and its sister for IPv6. The properties of `ipaddress`
-# do not serve: 100.64.0.1 is not `is_private`, 224.0.0.1 and 64:ff9b::7f00:1 are `is_global`.
+# https://www.iana.org/assignments/iana-ipv4-special-registry and its sister for IPv6
 _FORBIDDEN_IPV4 = {
     "this host": ("0.0.0.0/8",),
     "private": ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"),
@@ -53,55 +48,37 @@ def forbidden(address: str) -> str | None:
     return next((why for block, why in _IPV4 if ip in block), None)
 
 
-async def system_addresses(host: str, port: int) -> list[str]:
-    """The addresses of a host, as this machine resolves it."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+def checked(text: str, source: str) -> httpx.URL:
+    """`text` as the URL it is; no message repeats what may hold a password.
+
+    Raises: Blocked.
+    """
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise Blocked(f"{source}: the URL holds white space, control characters or a backslash", code="url")
+    try:
+        url = httpx.URL(text)
+    except (httpx.InvalidURL, UnicodeError):
+        raise Blocked(f"{source}: the URL cannot be read", code="url") from None
+    if url.scheme not in ("http", "https"):
+        raise Blocked(f"{source}: wanted a URL of http or https, got scheme {url.scheme!r}", code="scheme")
+    if not url.host or url.userinfo:
+        reason = "holds a user or password" if url.host else "names no host"
+        raise Blocked(f"{source}: the URL {reason}", code="url")
+    return url
 
 
-class JudgedNetwork(httpcore.AsyncNetworkBackend):
-    """Connections to judged addresses only; `allowed` hosts with their ports (a mirror, a proxy) are the operator's."""
+def shown(url: httpx.URL) -> str:
+    """`url` for messages: without user, password, query and fragment."""
+    path = url.raw_path.decode("ascii").partition("?")[0]
+    cut = path if len(path) <= _PATH_SHOWN else f"{path[:_PATH_SHOWN]}…"
+    return f"{url.scheme}://{url.netloc.decode('ascii')}{cut}{'?…' if url.query else ''}"
 
-    def __init__(self, resolve: Resolve, *, allow_private: bool, allowed: Collection[tuple[str, int]]) -> None:
-        self._resolve = resolve
-        self._allow_private = allow_private
-        self._allowed = allowed
-        self._network = httpcore.AnyIOBackend()
 
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """A connection to the first address that accepts one.
+def origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    """Scheme, host and port: what a key is sent to."""
+    return url.scheme, url.host, url.port
 
-        Raises: Blocked before the first byte if any address is forbidden; httpcore.ConnectError, ConnectTimeout.
-        """
-        now = asyncio.get_running_loop().time
-        ends = now() + (timeout if timeout is not None else 60.0)
-        addresses = await self._judged(host, port, ends)
-        failure: Exception = httpcore.ConnectError("no address")
-        for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
-            try:
-                share = max(0.0, ends - now()) / left
-                return await self._network.connect_tcp(address, port, share, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
 
-    async def _judged(self, host: str, port: int, ends: float) -> list[str]:
-        try:
-            async with asyncio.timeout_at(ends):
-                addresses = list(dict.fromkeys(await self._resolve(host, port)))
-        except TimeoutError as error:
-            raise httpcore.ConnectTimeout("name not resolved in time") from error
-        except (OSError, UnicodeError) as error:
-            raise httpcore.ConnectError("name not resolved") from error
-        if not self._allow_private and (host, port) not in self._allowed:
-            for address in addresses:
-                if why := forbidden(address):
-                    raise Blocked(f"{host} has the address {address}, which is {why}: not asked", code="address")
-        return addresses
+def site(url: httpx.URL) -> tuple[str, int | None]:
+    """Host and port; a leading `www.` makes no other host."""
+    return url.host.removeprefix("www."), url.port

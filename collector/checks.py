@@ -5,8 +5,8 @@ Time alone never releases what is held; a value back within bounds does. What is
 is checked where values are made (`store.records`, `collector.normalise`); here is what is merely plausible.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -49,6 +49,8 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
         endpoint = state.endpoints.get(match.key)
         found = [*match.observation.findings]
         card = match.card
+        for stated in match.observation.stated:
+            found += above_ceiling(stated.card, settings)
         if card is not None:
             found += (*above_ceiling(card, settings), *moved_too_far(card, endpoint, settings))
             if zero_at_birth(match.observation, endpoint) and not _has_lasted(sighting, match, state, settings):
@@ -61,9 +63,8 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
                     )
                 )
         held = match.held or any(finding.held and finding.rule != "zero_at_birth" for finding in found)
-        match = replace(match, held=held, card=None if held else card)
-        judged.append(match)
-        findings += ((match, finding) for finding in found)
+        judged.append(replace(match, held=held, card=None if held else card))
+        findings += ((judged[-1], finding) for finding in found)
     missing = mass_absence(sighting, judged, state, settings)
     if missing is not None:
         findings.append((None, missing))

@@ -1,15 +1,18 @@
 """The `tokentape` command: collecting commands here, reading commands in `store.cli`.
 
-Nothing but click is imported before a command runs, so that a question costs no more than its answer.
+Little but click is imported before a command runs, so that a question costs no more than its answer.
 """
 
 import importlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from collector.errors import CollectorError, ConfigError
+from store.errors import StoreError
 
 if TYPE_CHECKING:
     from collector.config import Config
@@ -19,11 +22,20 @@ if TYPE_CHECKING:
 READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
 """Commands that live in `store.cli`."""
 
+CONFIG, CONFIG_PATH, STORE = "tokentape.config", "tokentape.config_path", "tokentape.store"
 SHELLS = ("bash", "zsh", "fish")
 
 
 class Doorway(click.Group):
-    """A group that imports a reading command only when it is asked for."""
+    """A group that imports a reading command only when it is asked for, and ends every expected error in one line."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command. Exits 1 for an upstream at fault, 2 for a mistake in configuration or a store at fault."""
+        try:
+            return super().invoke(ctx)
+        except (CollectorError, StoreError) as error:
+            click.echo(f"tokentape: {error}", err=True)
+            ctx.exit(2 if isinstance(error, (ConfigError, StoreError)) else 1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, by name."""
@@ -52,13 +64,24 @@ def main(ctx: click.Context, config_path: Path | None, store: str | None) -> Non
       tokentape history openai/gpt-oss-120b     what it cost, when
       tokentape daemon                          poll on schedule until stopped
     """
-    from store.cli import Doors
+    from store.doors import Doors
 
-    ctx.obj = Doors(store_url=store, config_path=config_path)
+    ctx.meta[CONFIG_PATH], ctx.meta[STORE] = config_path, store
+    ctx.obj = Doors(*_place(ctx))
+
+
+def _source_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+    """What a shell may complete; nothing where the configuration is at fault, which the command itself will say."""
+    from collector.config import load
+
+    try:
+        return [name for name in load(ctx.find_root().params["config_path"]).sources if name.startswith(incomplete)]
+    except ConfigError:
+        return []
 
 
 @main.command()
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=lambda *_: _source_ids())
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=_source_ids)
 @click.pass_context
 def collect(ctx: click.Context, sources: tuple[str, ...]) -> None:
     """Poll sources now, once: all that are on, or those named.
@@ -92,15 +115,17 @@ def daemon(ctx: click.Context) -> None:
     from collector.commands import run_daemon
 
     config = _config(ctx)
-    run_daemon(config, _chosen(config, ()), show=_show)
+    run_daemon(config, _chosen(config, ()), show=_log)
 
 
 @main.command("try")
-@click.argument("source", shell_complete=lambda *_: _source_ids())
+@click.argument("source", shell_complete=_source_ids)
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Offers to show.")
 @click.pass_context
 def try_(ctx: click.Context, source: str, limit: int) -> None:
     """Fetch and parse a source, show what it says, store nothing.
+
+    Exits 1 if it does not answer as it should.
 
     \b
     Examples:
@@ -108,11 +133,11 @@ def try_(ctx: click.Context, source: str, limit: int) -> None:
       tokentape try openrouter --limit 5
     """
     from collector.commands import try_source
+    from store.show import print_lines
 
     config = _config(ctx)
     (spec,) = _chosen(config, (source,))
-    for line in try_source(config, spec, limit):
-        click.echo(line)
+    print_lines(try_source(config, spec, limit))
 
 
 @main.command()
@@ -150,58 +175,71 @@ def completion(shell: str) -> None:
 
 
 def run() -> None:
-    """The console command: every expected error is one line and a proper exit code."""
-    from store.errors import StoreError
-
-    try:
-        main.main(prog_name="tokentape", standalone_mode=True)
-    except StoreError as error:
-        _stop(error)
-    except Exception as error:
-        if type(error).__module__ != "collector.errors":
-            raise
-        _stop(error)
+    """The console command."""
+    main.main(prog_name="tokentape")
 
 
-def _stop(error: Exception) -> None:
-    click.echo(f"tokentape: {error}", err=True)
-    sys.exit(2)
+def _place(ctx: click.Context) -> tuple[str, Path | None]:
+    """The store and the folder of its archive, if that is elsewhere.
+
+    Where there is no configuration of the user's own, none is read: that takes longer than most answers.
+    """
+    from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
+    from store.location import expanded
+
+    if ctx.meta[STORE] is not None:
+        return ctx.meta[STORE], None
+    if user_file(ctx.meta[CONFIG_PATH], os.environ) is None:
+        return os.environ.get(ENVIRON_STORE) or DEFAULT_STORE, None
+    config = _config(ctx)
+    return config.store, expanded(config.archive) if config.archive else None
 
 
 def _config(ctx: click.Context) -> "Config":
+    """The configuration; a store named on the command line has its archive beside it."""
     from dataclasses import replace
 
     from collector.config import load
 
-    config = load(ctx.obj.config_path)
-    return replace(config, store=ctx.obj.store_url) if ctx.obj.store_url else config
+    config: Config | None = ctx.meta.get(CONFIG)
+    if config is None:
+        config = load(ctx.meta[CONFIG_PATH])
+        store = ctx.meta[STORE]
+        config = ctx.meta[CONFIG] = config if store is None else replace(config, store=store, archive="")
+    return config
 
 
 def _chosen(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
-    """The sources asked for; without names, all that are on."""
-    from collector.config import ready
-    from collector.errors import ConfigError
+    """The sources asked for; without names, all that are on.
+
+    Raises: ConfigError if there is none, or if one that is asked for needs a key.
+    """
+    from collector.config import ready, requests_for
 
     unknown = [name for name in names if name not in config.sources]
     if unknown:
         raise ConfigError(f"no source {unknown[0]!r}: `tokentape sources` lists them")
-    if not names:
-        return [spec for spec in config.sources.values() if ready(spec, os.environ)]
-    for name in names:
-        spec = config.sources[name]
-        if spec.key_env and not os.environ.get(spec.key_env):
-            raise ConfigError(f"source {name} needs a key: set {spec.key_env}")
-    return [config.sources[name] for name in dict.fromkeys(names)]
+    named = [config.sources[name] for name in dict.fromkeys(names)]
+    for spec in named:
+        requests_for(spec, os.environ)
+    chosen = named or [spec for spec in config.sources.values() if ready(spec, os.environ)]
+    if not chosen:
+        raise ConfigError("no source is on: `tokentape sources` lists them")
+    return chosen
 
 
-def _source_ids() -> list[str]:
-    from collector.config import load
+def _log(report: "Report") -> None:
+    """A line that says when, for a log that does not."""
+    _show(report, f"{report.at:%Y-%m-%dT%H:%M:%SZ} ")
 
-    return list(load(None).sources)
 
+def _show(report: "Report", prefix: str = "") -> None:
+    from store.show import in_bold, print_lines
 
-def _show(report: "Report") -> None:
     colour = {"ok": "green", "partial": "yellow", "failed": "red"}[report.outcome]
     name, _, rest = report.line.partition(": ")
-    click.echo(f"{click.style(name, bold=True)}: {click.style(rest, fg=colour)}")
-
+    styled = f"{click.style(name, bold=True)}: {click.style(rest, fg=colour)}"
+    try:
+        print_lines([prefix + (styled if in_bold(sys.stdout) else report.line)])
+    except BrokenPipeError:  # whoever read the lines is gone: the polls go on, and their lines go nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

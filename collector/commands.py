@@ -3,23 +3,29 @@
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
 
 from collector import schedule
 from collector.config import Config, ready
 from collector.contract import SourceSpec
-from collector.errors import ConfigError
 from collector.fetch import Fetcher
-from collector.poll import Poller, Report, utc_now
+from collector.poll import Poller, Progress, Report, no_progress, receive, see, utc_now
 from store.errors import StoreMissing
-from store.instants import iso
+from store.instants import age_text
 from store.read import open_store
 from store.records import Observation, RateCard
-from store.text import printable
+from store.text import one_line, printable
 from store.units import CORE_METERS, decimal_text
 from store.write import Tape
+
+if TYPE_CHECKING:
+    from store.catalogue import SourceRow
+    from store.columns import Cell
 
 Show = Callable[[Report], None]
 
@@ -35,7 +41,7 @@ def collect_once(config: Config, specs: Sequence[SourceSpec], show: Show) -> lis
 
     Raises: StoreError if the store cannot be opened.
     """
-    tape = Tape(config.store)
+    tape = Tape(config.store, config.archive)
     try:
         return asyncio.run(_collect(config, tape, specs, show))
     finally:
@@ -56,11 +62,9 @@ async def _collect(config: Config, tape: Tape, specs: Sequence[SourceSpec], show
 def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
     """Poll on schedule until told to stop.
 
-    Raises: StoreError if the store cannot be opened; ConfigError if no source is on.
+    Raises: StoreError if the store cannot be opened.
     """
-    if not specs:
-        raise ConfigError("no source is on: turn one on in the configuration")
-    tape = Tape(config.store)
+    tape = Tape(config.store, config.archive)
     try:
         asyncio.run(_daemon(config, tape, specs, show))
     finally:
@@ -68,7 +72,7 @@ def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
 
 
 async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show: Show) -> None:
-    print(f"tokentape: {len(specs)} sources into {tape.path}; stop with SIGTERM or Ctrl-C", file=sys.stderr)  # noqa: T201
+    _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.path}; stop with SIGTERM or Ctrl-C")
     async with _poller(config, tape) as poller:
 
         async def poll(spec: SourceSpec) -> None:
@@ -93,14 +97,20 @@ def try_source(config: Config, spec: SourceSpec, limit: int) -> Iterator[str]:
         yield f"... and {len(observations) - limit} more (--limit)"
 
 
-async def _try(config: Config, spec: SourceSpec) -> list[Observation]:
+async def _try(config: Config, spec: SourceSpec) -> tuple[Observation, ...]:
+    at = utc_now()
     async with Fetcher(config.http, utc_now) as fetcher:
-        poller = Poller(config, None, fetcher, progress=_progress(), environ=os.environ)
-        return await poller.try_out(spec)
+        received = await receive(spec, at, fetcher, environ=os.environ, progress=_progress())
+    sighting, failed = see(received, spec, at)
+    for part, error in failed.items():
+        _note(f"{part}: {error}")
+    return sighting.observations
 
 
 def _described(one: Observation) -> Iterator[str]:
-    name = f"{one.identity.provider} {one.identity.model}" + (f" ({one.identity.variant})" if one.identity.variant else "")
+    name = f"{one.identity.provider} {one.identity.model}" + (
+        f" ({one.identity.variant})" if one.identity.variant else ""
+    )
     context = f", context {one.facts.context_length}" if one.facts.context_length else ""
     yield printable(f"{name}: {_prices(one.card) if one.card else 'held'}{context}  [{one.locator}]")
     for finding in one.findings:
@@ -120,21 +130,35 @@ def _prices(card: RateCard) -> str:
 
 def list_sources(config: Config, form: str, now: datetime) -> None:
     """Print every configured source with what the store knows of it."""
-    from store import show
-    from store.query import sources
+    from store import catalogue, show
 
-    known = {}
-    try:
-        with open_store(config.store) as reader:
-            known = {row.source: row for row in sources(reader, now)}
-    except StoreMissing:
-        pass  # nothing collected yet: every source is still to be polled
+    known: dict[str, catalogue.SourceRow] = {}
+    with suppress(StoreMissing), open_store(config.store) as reader:  # before the first poll there is no store
+        known = {row.source: row for row in catalogue.sources(reader, now)}
     rows = [_source_row(spec, known.get(spec.id), now) for spec in config.sources.values()]
-    show.rows(rows, form)
+    show.rows([_to_the_minute(row) for row in rows] if form == "table" else rows, form)
 
 
-def _source_row(spec: SourceSpec, row: object, now: datetime) -> dict[str, object]:
-    raise NotImplementedError
+def _to_the_minute(row: "Mapping[str, Cell]") -> "dict[str, Cell]":
+    return {name: f"{cell:%Y-%m-%d %H:%M}" if isinstance(cell, datetime) else cell for name, cell in row.items()}
+
+
+def _source_row(spec: SourceSpec, row: "SourceRow | None", now: datetime) -> dict[str, "Cell"]:
+    on = ready(spec, os.environ)
+    due = schedule.next_due(row.last_poll if row else None, spec.every_s, now) if on else None
+    return {
+        "source": spec.id,
+        "state": _state(spec),
+        "trust": spec.trust,
+        "last_success": row.last_success if row else None,
+        "age": age_text(now - row.last_success) if row and row.last_success else None,
+        "endpoints": row.endpoints if row else 0,
+        "changes": row.changes if row else 0,
+        "held": row.held if row else 0,
+        "failures": row.failures if row else 0,
+        "next_due": due,
+        "error": row.last_error if row else None,
+    }
 
 
 def _state(spec: SourceSpec) -> str:
@@ -143,16 +167,20 @@ def _state(spec: SourceSpec) -> str:
     return "on" if ready(spec, os.environ) else f"needs {spec.key_env}"
 
 
-def _progress() -> Callable[[str, int, int], None] | None:
+def _progress() -> Progress:
     if not sys.stderr.isatty():
-        return None
+        return no_progress
 
     def show(source: str, done: int, known: int) -> None:
-        print(f"\r\x1b[K{source}: {done} of {known}", end="", file=sys.stderr, flush=True)  # noqa: T201
+        click.echo(f"\r\x1b[K{source}: {done} of {known}", nl=False, err=True)
 
     return show
 
 
 def _clear() -> None:
     if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)  # noqa: T201
+        click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def _note(text: str) -> None:
+    click.echo(f"tokentape: {one_line(text)}", err=True)

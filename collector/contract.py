@@ -18,12 +18,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from store.records import Document, Facts, Finding, Telemetry
 
 Trust = Literal["first-party", "aggregator", "catalogue", "scraped"]
 """Whom to believe first, best first."""
+
+NO_FACTS = Facts()
 
 TRUST_ORDER: tuple[Trust, ...] = ("first-party", "aggregator", "catalogue", "scraped")
 
@@ -39,6 +41,9 @@ class Request:
     """Sent to this URL's origin only; never logged."""
 
 
+Zero = Literal["price", "unknown", "absent"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceSpec:
     """Where a meter's price stands and in which unit: configuration, never computation."""
@@ -47,7 +52,7 @@ class PriceSpec:
     at: str
     """Dotted path (JSON) or complete column heading (HTML)."""
     unit: str
-    zero: Literal["price", "unknown", "absent"] = "price"
+    zero: Zero = "price"
     """What a published 0 means in this source: a price of nothing, not said, or no such meter."""
 
 
@@ -166,7 +171,7 @@ class Quote:
     covers the poll's instant is the one in force."""
     overrides: tuple[QuotedOverride, ...] = ()
     stated: tuple[StatedQuote, ...] = ()
-    facts: Facts = Facts()
+    facts: Facts = NO_FACTS
     declared_free: bool = False
     """The source says that this offer is free, so that zeros are prices."""
     telemetry: Telemetry | None = None
@@ -176,11 +181,32 @@ class Quote:
 
 
 class Parser(Protocol):
-    """What a family or a source module supplies; only `parse` is required."""
+    """What every family and source module supplies."""
 
     def parse(self, document: Document, spec: SourceSpec) -> list[Quote]:
         """Quotes as published, one per endpoint.
 
         Raises: SourceChanged if the document is not as expected.
         """
+        ...
+
+
+@runtime_checkable
+class Follower(Protocol):
+    """Supplied where one document links to the others."""
+
+    def follow(self, document: Document, spec: SourceSpec) -> list[Request]:
+        """What else to fetch, from the first document.
+
+        Raises: SourceChanged if the document is not as expected.
+        """
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """Supplied where a source is not on the network."""
+
+    def read(self, spec: SourceSpec, at: datetime) -> Document:
+        """The document of a source that lies on this machine."""
         ...

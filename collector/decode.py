@@ -33,6 +33,10 @@ ZSTD_WINDOW = 8 << 20
 """The largest window that RFC 9659 allows in a content coding; the library would allocate 128 MiB."""
 
 
+MAX_MEMBERS = 4096
+"""Members of a gzip body, or frames of a zstd body: a million empty ones would cost seconds and add nothing."""
+
+
 class _Coding(Protocol):
     def feed(self, data: bytes) -> Iterator[bytes]:
         """What `data`, which is not empty, adds to the body, in bounded pieces; a ValueError says what is wrong."""
@@ -54,11 +58,13 @@ class _Gzip:
 
     def __init__(self) -> None:
         self._member = zlib.decompressobj(wbits=31)
+        self._members = 1
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         while data:
             if self._member.eof:
                 self._member = zlib.decompressobj(wbits=31)
+                self._members = _one_more(self._members)
             yield from _inflate(self._member, data)
             data = self._member.unused_data
 
@@ -77,12 +83,19 @@ class _Deflate:
             # A zlib header begins with the method, 8; a raw stream with that nibble would be a stored block that is
             # padded with a one, which no encoder writes.
             self._stream = zlib.decompressobj(wbits=15 if data[0] & 15 == 8 else -15)
+        ended = self._stream.eof
         yield from _inflate(self._stream, data)
-        if self._stream.unused_data:
+        if ended or self._stream.unused_data:
             raise ValueError("bytes after the end of the deflate body")
 
     def whole(self) -> bool:
         return self._stream is not None and self._stream.eof
+
+
+def _one_more(members: int) -> int:
+    if members == MAX_MEMBERS:
+        raise ValueError(f"the body has more than {MAX_MEMBERS} members")
+    return members + 1
 
 
 def _inflate(stream: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
@@ -124,6 +137,7 @@ class _Zstd:
 
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW)
         self._frame = self._decompressor.decompressobj()
+        self._frames = 1
         self._error: type[Exception] = zstandard.ZstdError
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -133,6 +147,7 @@ class _Zstd:
                 while rest:
                     if self._frame.eof:
                         self._frame = self._decompressor.decompressobj()
+                        self._frames = _one_more(self._frames)
                     yield self._frame.decompress(rest)
                     rest = self._frame.unused_data
         except self._error:

@@ -10,6 +10,8 @@ A message says source, place, what was wanted and what was there: one line, trun
 of secrets. `code` is a short stable word for tables and tests (`http_500`, `truncated`, `too_large`, `columns`, ...).
 """
 
+from collections.abc import Sequence
+
 from store.text import one_line
 
 
@@ -22,10 +24,14 @@ class CollectorError(Exception):
 
 
 class ConfigError(CollectorError):
-    """The configuration is not usable."""
+    """The configuration is not usable; shown with a line for each mistake."""
 
-    def __init__(self, message: str, *, code: str = "config") -> None:
+    def __init__(self, message: str, *, code: str = "config", mistakes: Sequence[str] = ()) -> None:
+        self.mistakes = tuple(map(one_line, mistakes))
         super().__init__(message, code=code)
+
+    def __str__(self) -> str:
+        return "\n  ".join([super().__str__(), *self.mistakes])
 
 
 class FetchFailed(CollectorError):

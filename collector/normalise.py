@@ -6,7 +6,7 @@ here, to the grid of its source. What cannot be told becomes a finding and holds
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
@@ -24,7 +24,7 @@ LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+class _Refused(Exception):
     rule: str
     message: str
 
@@ -44,6 +44,9 @@ def observe(quote: Quote, document: Document, spec: SourceSpec, at: datetime) ->
     findings = [*quote.findings]
     card: RateCard | None = None
     stated: tuple[Stated, ...] = ()
+    free = quote.declared_free or _free_by_word(quote.prices.values(), spec)
+    if free:
+        spec = replace(spec, prices=())  # where an offer is declared free, a zero is a price
     try:
         if quote.stated:
             stated, card = _dated(quote.stated, spec, at)
@@ -60,7 +63,7 @@ def observe(quote: Quote, document: Document, spec: SourceSpec, at: datetime) ->
         locator=quote.locator,
         document=document.sha256,
         url=document.url,
-        declared_free=quote.declared_free or _free_by_word(quote.prices.values(), spec),
+        declared_free=free,
         stated=stated,
         telemetry=quote.telemetry,
         findings=tuple(findings),

@@ -8,17 +8,16 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from collector import checks
 from collector.config import Config, requests_for
-from collector.contract import TRUST_ORDER, Request, SourceSpec
+from collector.contract import TRUST_ORDER, Follower, Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.fetch import Fetcher
 from collector.normalise import observe
 from collector.sources import parser_of
 from store.errors import StoreError
-from store.records import Document, Observation, Sighting
+from store.records import Document, EndpointKey, Observation, Sighting
 from store.text import one_line
 from store.timeline import Step, build, step
 from store.write import KeptPoll, LastPolls, PollFacts, SourceFacts, Tape
@@ -52,7 +51,7 @@ class Report:
     def line(self) -> str:
         """One line, without colour."""
         if self.outcome == "failed":
-            return f"{self.source}: failed ({self.code}): {self.message}"
+            return f"{self.source}: failed ({self.code}): {self.message.removeprefix(f'{self.source}: ')}"
         done = (
             f"{self.source}: {self.outcome}, {self.quotes} endpoints, {self.changes} changed, {self.held} held"
             f" ({self.requests} requests, {self.body_bytes / 1e6:.1f} MB, {self.duration_s:.1f} s)"
@@ -62,6 +61,10 @@ class Report:
 
 Progress = Callable[[str, int, int], None]
 """Called with source, requests done and requests known so far."""
+
+
+def no_progress(_source: str, _done: int, _known: int) -> None:
+    """Nobody is watching."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,14 +86,14 @@ class Poller:
         fetcher: Fetcher,
         *,
         clock: Callable[[], datetime] = utc_now,
-        progress: Progress | None = None,
+        progress: Progress = no_progress,
         environ: Mapping[str, str],
     ) -> None:
         self._config = config
         self._tape = tape
         self._fetcher = fetcher
         self._clock = clock
-        self._progress = progress or (lambda _source, _done, _known: None)
+        self._progress = progress
         self._environ = environ
         self._writing = threading.Lock()
 
@@ -102,29 +105,21 @@ class Poller:
             report = await self._poll(spec, at)
         except (CollectorError, StoreError) as error:
             report = await asyncio.to_thread(self._failed, spec, at, error, None)
+        except OSError as error:  # of the archive: everything else that is read or written has its own errors
+            unkept = StoreError(f"{error.filename or self._tape.archive.root}: {error.strerror}")
+            report = await asyncio.to_thread(self._failed, spec, at, unkept, None)
         except Exception as error:  # noqa: BLE001 - a fault in one source must not stop the others
             report = await asyncio.to_thread(self._failed, spec, at, error, None)
         return replace(report, duration_s=asyncio.get_running_loop().time() - started)
-
-    async def try_out(self, spec: SourceSpec) -> list[Observation]:
-        """What a poll would see, without a store.
-
-        Raises: CollectorError.
-        """
-        at = self._clock()
-        received = await self._receive(spec, at, {})
-        if received.failures:
-            raise next(iter(received.failures.values()))
-        return list(see(received, spec, at).observations)
 
     async def _poll(self, spec: SourceSpec, at: datetime) -> Report:
         started = asyncio.get_running_loop().time()
         last, held = await asyncio.to_thread(self._before, spec, at)
         if at == last.newest:
             at += timedelta(microseconds=1)  # a clock too coarse to tell two polls apart
-        received = await self._receive(spec, at, held)
+        received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
         duration_ms = int((asyncio.get_running_loop().time() - started) * 1000)
-        return await asyncio.to_thread(self._take, spec, at, last, received, duration_ms)
+        return await asyncio.to_thread(self.take, spec, at, received, duration_ms)
 
     def _before(self, spec: SourceSpec, at: datetime) -> tuple[LastPolls, dict[str, Document]]:
         """The polls before this one, and the documents that they left, by URL."""
@@ -144,61 +139,37 @@ class Poller:
             return last, {}
         return last, {document.url: document for document in documents}
 
-    async def _receive(self, spec: SourceSpec, at: datetime, held: Mapping[str, Document]) -> Received:
-        parser = parser_of(spec)
-        if spec.url.startswith("package:"):
-            return Received(documents=(await asyncio.to_thread(parser.read, spec, at),), failures={})
-        deadline = asyncio.get_running_loop().time() + spec.deadline_s
-        first = requests_for(spec, self._environ)
-        done = 0
-        known = len(first)
+    def take(self, spec: SourceSpec, at: datetime, received: Received, duration_ms: int = 0) -> Report:
+        """Archive what was received, then everything after it, in one transaction.
 
-        async def get(request: Request) -> Document:
-            nonlocal done
-            document = await self._fetcher.get(request, spec, held.get(request.url), deadline)
-            done += 1
-            self._progress(spec.id, done, known)
-            return document
-
-        documents = [await get(request) for request in first]
-        follow = getattr(parser, "follow", None)
-        links = [link for document in documents for link in follow(document, spec)] if follow else []
-        known += len(links)
-        answers = await asyncio.gather(*(get(link) for link in links), return_exceptions=True)
-        failures: dict[str, FetchFailed] = {}
-        for link, answer in zip(links, answers, strict=True):
-            if isinstance(answer, FetchFailed):
-                failures[link.part] = answer
-            elif isinstance(answer, BaseException):
-                raise answer
-            else:
-                documents.append(answer)
-        if links and len(failures) == len(links):
-            raise next(iter(failures.values()))
-        return Received(documents=tuple(documents), failures=failures)
-
-    def _take(self, spec: SourceSpec, at: datetime, last: LastPolls, received: Received, duration_ms: int) -> Report:
-        """Archive, then everything after it, in one transaction."""
+        Raises: StoreError.
+        """
         pack = self._tape.archive.keep(received.documents)
         body_bytes = sum(len(document.body) for document in received.documents)
         facts = PollFacts(
             at=at,
-            outcome="partial" if received.failures else "ok",
+            outcome="ok",
             pack=pack,
-            code="incomplete" if received.failures else None,
-            message=_failures(received.failures),
             requests=len(received.documents) + len(received.failures),
             body_bytes=body_bytes,
             duration_ms=duration_ms,
-            failed_parts=frozenset(received.failures),
         )
         try:
-            sighting = see(received, spec, at)
-            checks.expected(sighting.observations, spec)
+            sighting, failed = see(received, spec, at)
+            if sighting.complete:
+                checks.expected(sighting.observations, spec)
         except SourceChanged as error:
             return self._failed(spec, at, error, facts)
         facts = replace(facts, quotes=len(sighting.observations))
-        taken = self._write(spec, facts, sighting, last)
+        if failed:
+            facts = replace(
+                facts,
+                outcome="partial",
+                code="incomplete",
+                message=_in_words(failed),
+                failed_parts=sighting.failed_parts,
+            )
+        taken = self._write(spec, facts, sighting)
         return Report(
             source=spec.id,
             outcome=facts.outcome,
@@ -212,13 +183,12 @@ class Poller:
             body_bytes=body_bytes,
         )
 
-    def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting, last: LastPolls) -> Step:
+    def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> Step:
         judge = checks.judge(self._config.checks)
         patience = checks.patience(self._config.checks)
         with self._writing:
-            if last.newest_ok is None or facts.at > last.newest_ok:
-                return self._tape.record(_source(spec), facts, lambda state: step(state, sighting, judge, patience))
-            return self._tape.rebuild(_source(spec), facts, lambda kept: self._anew(spec, kept))
+            taken = self._tape.record(_source(spec), facts, lambda state: step(state, sighting, judge, patience))
+            return taken or self._tape.rebuild(_source(spec), facts, lambda kept: self._anew(spec, kept))
 
     def _anew(self, spec: SourceSpec, kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Step]]:
         """The steps of a source's whole timeline, from its archived documents."""
@@ -227,8 +197,9 @@ class Poller:
 
     def _replay(self, spec: SourceSpec, poll: KeptPoll) -> Sighting:
         documents = self._tape.archive.documents(poll.pack, source=spec.id, fetched_at=poll.at)
-        failures = {part: FetchFailed("did not answer", code="incomplete") for part in poll.failed_parts}
-        return see(Received(documents=tuple(documents), failures=failures), spec, poll.at)
+        answered = {document.part for document in documents}
+        failures = {part: FetchFailed("did not answer", code="incomplete") for part in poll.failed_parts - answered}
+        return see(Received(documents=tuple(documents), failures=failures), spec, poll.at)[0]
 
     def _failed(self, spec: SourceSpec, at: datetime, error: Exception, facts: PollFacts | None) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""
@@ -244,34 +215,89 @@ class Poller:
         return Report(source=spec.id, outcome="failed", at=at, code=code, message=message)
 
 
-def see(received: Received, spec: SourceSpec, at: datetime) -> Sighting:
-    """Documents -> sighting: parse, normalise, identify. Pure.
+async def receive(
+    spec: SourceSpec,
+    at: datetime,
+    fetcher: Fetcher,
+    *,
+    environ: Mapping[str, str],
+    held: Mapping[str, Document] | None = None,
+    progress: Progress = no_progress,
+) -> Received:
+    """Every document of a source: what is asked for first, and what that links to.
 
-    Raises: SourceChanged.
+    `held` are the documents of an earlier poll by URL: an upstream that says they still stand need not send them again.
+
+    Raises: CollectorError if the first document, or every followed one, does not come whole.
     """
-    parser: Any = parser_of(spec)
-    observations = tuple(_observations(parser, received.documents, spec, at))
-    return Sighting(
-        at=at,
-        complete=not received.failures,
-        failed_parts=frozenset(received.failures),
-        observations=observations,
+    parser = parser_of(spec)
+    if isinstance(parser, Reader):
+        return Received(documents=(await asyncio.to_thread(parser.read, spec, at),), failures={})
+    deadline = asyncio.get_running_loop().time() + spec.deadline_s
+    first = requests_for(spec, environ)
+    done, known = 0, len(first)
+
+    async def get(request: Request) -> Document:
+        nonlocal done
+        document = await fetcher.get(request, spec, (held or {}).get(request.url), deadline)
+        done += 1
+        progress(spec.id, done, known)
+        return document
+
+    documents = [await get(request) for request in first]
+    links: list[Request] = []
+    if isinstance(parser, Follower):
+        links = [link for document in documents for link in parser.follow(document, spec)]
+    known += len(links)
+    answers = await asyncio.gather(*(get(link) for link in links), return_exceptions=True)
+    failures: dict[str, FetchFailed] = {}
+    for link, answer in zip(links, answers, strict=True):
+        if isinstance(answer, FetchFailed):
+            failures[link.part] = answer
+        elif isinstance(answer, BaseException):
+            raise answer
+        else:
+            documents.append(answer)
+    if links and len(failures) == len(links):
+        raise next(iter(failures.values()))
+    return Received(documents=tuple(documents), failures=failures)
+
+
+def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, Mapping[str, CollectorError]]:
+    """Documents -> sighting, and the parts that failed: parse, normalise, identify. Pure.
+
+    A part of a fan-out that is not what it should be has not answered: the others stand.
+
+    Raises: SourceChanged, of the first document or of every part.
+    """
+    parser = parser_of(spec)
+    failed: dict[str, CollectorError] = dict(received.failures)
+    seen: list[Observation] = []
+    for document in received.documents:
+        try:
+            seen += (observe(quote, document, spec, at) for quote in parser.parse(document, spec))
+        except SourceChanged as error:
+            if not document.part:
+                raise
+            failed[document.part] = error
+    if failed and len(failed) == sum(bool(one.part) for one in received.documents) + len(received.failures):
+        raise SourceChanged(f"{spec.id}: no part answered: {next(iter(failed.values()))}", code="incomplete")
+    sighting = Sighting(
+        at=at, complete=not failed, failed_parts=frozenset(failed), observations=tuple(_each_once(seen))
     )
+    return sighting, failed
 
 
-def _observations(parser: Any, documents: Iterable[Document], spec: SourceSpec, at: datetime) -> Iterator[Observation]:
-    """One observation per offer: an offer that several documents repeat (aliases) is taken from the first."""
-    owner: dict[object, str] = {}
-    for document in documents:
-        for quote in parser.parse(document, spec):
-            one = observe(quote, document, spec, at)
-            if owner.setdefault(one.key, document.part) == document.part:
-                yield one
+def _each_once(observations: Iterable[Observation]) -> Iterator[Observation]:
+    """The offers, each from one answer: two names asked for may be answered by the same one, best its own."""
+    owner: dict[EndpointKey, str] = {}
+    listed = sorted(observations, key=lambda one: one.part != one.key.model)
+    for one in listed:
+        if owner.setdefault(one.key, one.part) == one.part:
+            yield one
 
 
-def _failures(failures: Mapping[str, FetchFailed]) -> str | None:
-    if not failures:
-        return None
+def _in_words(failures: Mapping[str, CollectorError]) -> str:
     part, first = next(iter(failures.items()))
     more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
     return one_line(f"{part}{more} did not answer: {first}")

@@ -9,7 +9,7 @@ class HttpSettings:
     """How every body is fetched."""
 
     mirror: str = ""
-    """`http://host:port`: every `https://HOST/PATH` is read from `MIRROR/HOST/PATH`; empty reads the upstream itself."""
+    """`http://host:port`: every `https://HOST/PATH` is read from `MIRROR/HOST/PATH`; empty asks the upstream."""
     user_agent: str = ""
     """What we call ourselves; empty means `tokentape/<version>` with the address of the project."""
     proxy: str = ""

@@ -8,7 +8,7 @@ A pack appears under its name whole or not at all: written aside, synced, rename
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -107,7 +107,7 @@ def archive_root(store_path: Path) -> Path:
     return store_path.with_suffix(".archive")
 
 
-def _key(header: Sequence[dict[str, object]]) -> str:
+def _key(header: Sequence[Mapping[str, object]]) -> str:
     identity = [[one["part"], one["url"], one["status"], one["sha256"]] for one in header]
     return hashlib.sha256(json.dumps(identity, separators=(",", ":")).encode()).hexdigest()
 

@@ -1,17 +1,12 @@
 """What the store knows of: models, sources, and prices that are held; one function per question."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from store.errors import NothingMatched, QueryError
 from store.instants import from_micros, to_micros
-from store.intervals import endpoint_reference
+from store.naming import literally
 from store.read import Reader, Value
-from store.records import RateCard
-from store.text import one_line
-
-_NEAR = 5
+from store.records import RateCard, endpoint_reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +75,7 @@ class HeldRow:
         return None if self.endpoint is None else f"{self.source}:{self.provider}:{self.endpoint}"
 
 
-_EXACT = "SELECT name FROM model WHERE name = :name"
-_BY_SLUG = "SELECT name FROM model WHERE LOWER(name) LIKE :pattern ESCAPE '!' ORDER BY name"
-_ALL = "SELECT name FROM model ORDER BY name"
-
+# CROSS JOIN keeps SQLite from going through the whole history instead of from endpoint to endpoint.
 _MODELS = """
 SELECT o.name, COUNT(*), COUNT(DISTINCT o.provider_id), COUNT(DISTINCT o.source_id),
     SUM(CASE WHEN o.input = 0 AND o.output = 0 THEN 1 ELSE 0 END),
@@ -94,13 +86,15 @@ FROM (
     SELECT m.name, e.provider_id, e.source_id, c.currency, c.input, c.output, f.context_length
     FROM model m
     JOIN endpoint e ON e.model_id = m.id
-    JOIN "interval" i ON i.endpoint_id = e.id
+    CROSS JOIN "interval" i
+    JOIN rate_card c ON c.id = i.card_id
+    JOIN facts f ON f.id = i.facts_id
+    WHERE LOWER(m.name) LIKE :pattern ESCAPE '!'
+        AND i.endpoint_id = e.id
         AND i.first_seen = (
             SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = e.id AND x.first_seen <= :at
         )
-    JOIN rate_card c ON c.id = i.card_id
-    JOIN facts f ON f.id = i.facts_id
-    WHERE LOWER(m.name) LIKE :pattern ESCAPE '!' AND (i.ended IS NULL OR i.ended > :at)
+        AND (i.ended IS NULL OR i.ended > :at)
 ) o
 GROUP BY o.name
 ORDER BY o.name
@@ -143,40 +137,9 @@ ORDER BY s.name, g.subject, g.rule, g.id
 """
 
 
-def find_model(reader: Reader, name: str) -> str:
-    """The canonical id that a user means: exactly that id, or the one model whose slug it is.
-
-    Raises: NothingMatched, naming what is near; QueryError if the slug is that of several models.
-    """
-    if reader.row(_EXACT, {"name": name}) is not None:
-        return name
-    wanted = name.lower()
-    found = [row[0] for row in reader.rows(_BY_SLUG, {"pattern": f"%/{_literally(wanted)}"}) if "/" not in wanted]
-    if not found and reader.row(_EXACT, {"name": wanted}) is not None:
-        return wanted
-    if len(found) == 1:
-        return str(found[0])
-    if found:
-        raise QueryError(f"{one_line(name, 80)!r} is the slug of several models: {', '.join(found)}")
-    near = _near(wanted, [row[0] for row in reader.rows(_ALL)])
-    hint = f"near: {', '.join(near)}" if near else "see `tokentape models`"
-    raise NothingMatched(f"no model {one_line(name, 80)!r} in this store; {hint}")
-
-
-def _near(wanted: str, names: Sequence[str]) -> list[str]:
-    """Names that hold what was asked for, then those that look like it."""
-    from difflib import get_close_matches  # only where nothing was found
-
-    slug = wanted.rpartition("/")[2]
-    by_slug = {name.rpartition("/")[2]: name for name in names}
-    near = sorted((name for name in names if slug and slug in name.lower()), key=len)[:_NEAR]
-    near += [by_slug[close] for close in get_close_matches(slug, by_slug, _NEAR)]
-    return list(dict.fromkeys(near))[:_NEAR]
-
-
 def models(reader: Reader, query: str, at: datetime) -> list[ModelRow]:
     """Models on offer at an instant whose id holds a text, whatever its case; the empty text finds all."""
-    values: dict[str, Value] = {"pattern": f"%{_literally(query.lower())}%", "at": to_micros(at)}
+    values: dict[str, Value] = {"pattern": f"%{literally(query.lower())}%", "at": to_micros(at)}
     return [
         ModelRow(
             model=model,
@@ -192,11 +155,6 @@ def models(reader: Reader, query: str, at: datetime) -> list[ModelRow]:
             _MODELS, values
         )
     ]
-
-
-def _literally(text: str) -> str:
-    """A text in which LIKE finds no wildcards."""
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def sources(reader: Reader, now: datetime) -> list[SourceRow]:

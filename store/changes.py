@@ -7,9 +7,8 @@ from fractions import Fraction
 from typing import Literal
 
 from store.instants import from_micros, to_micros
-from store.intervals import endpoint_reference
 from store.read import Reader
-from store.records import Facts, RateCard
+from store.records import Facts, RateCard, endpoint_reference
 from store.routing import condition_text
 from store.units import decimal_text
 
@@ -84,16 +83,19 @@ _Move = tuple[str, str | None, str | None, str | None, str | None, str | None]
 def changes(
     reader: Reader,
     *,
-    since: datetime | None,
-    until: datetime,
+    since: datetime | None = None,
+    until: datetime | None = None,
     model: str | None = None,
     provider: str | None = None,
     source: str | None = None,
 ) -> Iterator[ChangeRow]:
-    """What was first seen to have moved in [since, until), oldest first, a row for each meter and fact."""
+    """What was first seen to have moved in [since, until), oldest first, a row for each meter and fact.
+
+    None: from the first poll on, up to the last.
+    """
     values = {
         "since": -(2**63) if since is None else to_micros(since),
-        "until": to_micros(until),
+        "until": 2**63 - 1 if until is None else to_micros(until),
         "model": model,
         "provider": provider,
         "source": source,

@@ -1,12 +1,12 @@
 """What can go wrong with a store.
 
-    StoreError
-    ├── StoreMissing     there is no store yet: nothing has been collected
-    ├── StoreForeign     the file is not a tokentape store, is damaged, or is of another schema version
-    ├── StoreBusy        another program holds the store locked
-    ├── ArchiveDamaged   an archived document is missing or is not what its hash says
-    └── QueryError       a question that cannot be asked: unknown option value, instant without an offset, ...
-        └── NothingMatched   a question about something that the store does not have
+StoreError
+├── StoreMissing     there is no store yet: nothing has been collected
+├── StoreForeign     the file is not a tokentape store, is damaged, or is of another schema version
+├── StoreBusy        another program holds the store locked
+├── ArchiveDamaged   an archived document is missing or is not what its hash says
+└── QueryError       a question that cannot be asked: unknown option value, instant without an offset, ...
+    └── NothingMatched   a question about something that the store does not have
 """
 
 from store.text import one_line

@@ -5,11 +5,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
 from store.instants import from_micros
-from store.intervals import IntervalRow, endpoint_reference, endpoints, history
+from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
+from store.records import endpoint_reference
 from store.text import ELLIPSIS, one_line
 
 LARGEST_RECORD = 20_000
@@ -63,11 +65,11 @@ _INDEX = re.compile(r"\[([0-9]{1,9})\]", re.ASCII)
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 
 
-def explain(reader: Reader, ref: str, at: datetime) -> list[Evidence]:
+def explain(reader: Reader, ref: str, at: datetime, *, archive: Path | None = None) -> list[Evidence]:
     """The evidence for what an endpoint charges at an instant, or else for what it charged last before that.
 
     `ref` is `source:provider:endpoint`, as every row of `endpoints` names itself. There is one answer, unless the
-    source publishes one provider under several names.
+    source publishes one provider under several names. Records are read from the archive beside the store, or `archive`.
     Raises: QueryError if it is not of that form; NothingMatched if there is no such endpoint, or not yet.
     """
     source, _, rest = ref.partition(":")
@@ -91,7 +93,7 @@ def explain(reader: Reader, ref: str, at: datetime) -> list[Evidence]:
         rows += [row for row in in_force if row.endpoint == reference] or newest.values()
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
-    return [_evidence(reader, row) for row in rows]
+    return [_evidence(reader, row, archive) for row in rows]
 
 
 def _hint(source: str, provider: str, reference: str, known: list[tuple[str, str]]) -> str:
@@ -103,13 +105,13 @@ def _hint(source: str, provider: str, reference: str, known: list[tuple[str, str
     return "`tokentape endpoints MODEL --format jsonl` names each as `ref`"
 
 
-def _evidence(reader: Reader, row: IntervalRow) -> Evidence:
+def _evidence(reader: Reader, row: IntervalRow, archive: Path | None) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
         raise StoreForeign(f"store {reader.path} is damaged: document {row.document_id} is missing")
     url, part, polled_at, pack = document
     facts = None if row.facts_id is None else reader.row(_FACTS, {"facts": row.facts_id})
-    record, missing = _published(reader, row, pack, part)
+    record, missing = _published(archive, reader.path, row, pack, part)
     return Evidence(
         row=row,
         url=url,
@@ -123,14 +125,17 @@ def _evidence(reader: Reader, row: IntervalRow) -> Evidence:
     )
 
 
-def _published(reader: Reader, row: IntervalRow, pack: str | None, part: str) -> tuple[str | None, str | None]:
+def _published(
+    archive: Path | None, store: Path, row: IntervalRow, pack: str | None, part: str
+) -> tuple[str | None, str | None]:
     """The record as published, or why it cannot be shown."""
     from store.archive import Archive, archive_root  # nothing else that is asked needs a decompressor
 
     if pack is None:
         return None, "the poll kept no documents"
     try:
-        documents = Archive(archive_root(reader.path)).documents(pack, source=row.source, fetched_at=row.first_seen)
+        packs = Archive(archive or archive_root(store))
+        documents = packs.documents(pack, source=row.source, fetched_at=row.first_seen)
     except ArchiveDamaged as error:
         return None, str(error)
     body = next((one.body for one in documents if one.part == part and one.sha256 == row.document), None)

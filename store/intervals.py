@@ -1,14 +1,14 @@
 """What an endpoint charges now, then, and over time."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
 from store.instants import from_micros, to_micros
 from store.read import Reader, Row
-from store.records import EndReason, RateCard
+from store.records import EndReason, RateCard, endpoint_reference
 
 GRACE_S = 900
 """A price is stale once it was last seen more than two polling periods and this many seconds ago."""
@@ -195,12 +195,17 @@ def endpoints(
 
 
 def current(
-    reader: Reader, at: datetime, *, provider: str | None = None, source: str | None = None
+    reader: Reader,
+    at: datetime,
+    *,
+    model: str | None = None,
+    provider: str | None = None,
+    source: str | None = None,
 ) -> Iterator[IntervalRow]:
-    """`endpoints` of every model, in the order of their names."""
+    """`endpoints` of a model (None: of every model, in the order of their names), as they are read."""
     coverage = Coverage(reader, at)
-    for (model,) in reader.rows(_MODEL_NAMES):
-        yield from endpoints(reader, model, at, provider=provider, source=source, coverage=coverage)
+    for name in _names(reader, model):
+        yield from endpoints(reader, name, at, provider=provider, source=source, coverage=coverage)
 
 
 def history(
@@ -226,16 +231,14 @@ def history(
         "since": None if since is None else to_micros(since),
         "until": None if until is None else to_micros(until),
     }
-    names = reader.rows(_MODEL_NAMES) if model is None else [(model,)]
-    for (name,) in names:
+    for name in _names(reader, model):
         for sql in (_OBSERVED_IN, _STATED_IN)[: 2 if stated else 1]:
             for row in reader.rows(sql, values | {"model": name}):
                 yield _row(reader, row, coverage)
 
 
-def endpoint_reference(published_model: str, tag: str, sibling: str) -> str:
-    """An endpoint's name within its provider: the published model id, `@tag`, `#sibling`."""
-    return f"{published_model}{'@' if tag else ''}{tag}{'#' if sibling else ''}{sibling}"
+def _names(reader: Reader, model: str | None) -> Iterable[str]:
+    return (name for (name,) in reader.rows(_MODEL_NAMES)) if model is None else (model,)
 
 
 def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:

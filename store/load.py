@@ -51,9 +51,7 @@ def load(connection: Connection, source_id: int) -> Loaded:
     endpoints: dict[EndpointKey, tl.EndpointState] = {}
     keys: dict[int, EndpointKey] = {}
     for row in connection.execute(sql.ENDPOINTS, parameters):
-        key = EndpointKey(
-            provider=row.published_provider, model=row.published_model, tag=row.tag, sibling=row.sibling
-        )
+        key = EndpointKey(provider=row.published_provider, model=row.published_model, tag=row.tag, sibling=row.sibling)
         keys[row.id] = key
         endpoints[key] = tl.EndpointState(
             key=key,
@@ -107,9 +105,7 @@ def _polls(
     connection: Connection, source_id: int, endpoints: dict[EndpointKey, tl.EndpointState]
 ) -> tuple[tl.PollMark, ...]:
     """The polls that the next step may ask about (see `store.timeline.needed_since`)."""
-    enough = connection.execute(
-        sql.COMPLETE_SINCE, {"source_id": source_id, "skip": PATIENCE_POLLS_LIMIT - 1}
-    ).scalar()
+    enough = connection.execute(sql.COMPLETE_SINCE, {"source_id": source_id, "skip": PATIENCE_POLLS_LIMIT - 1}).scalar()
     unseen = (one.open.unseen_since for one in endpoints.values() if one.open is not None)
     since = min([0 if enough is None else int(enough), *(to_micros(at) for at in unseen if at is not None)])
     return tuple(

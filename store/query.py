@@ -5,10 +5,11 @@ and answers with frozen rows, or with an iterator of them where there may be man
 is cheapest, is computed from such rows in `store.routing`.
 """
 
-from store.catalogue import HeldRow, ModelRow, SourceRow, find_model, held, models, sources
+from store.catalogue import HeldRow, ModelRow, SourceRow, held, models, sources
 from store.changes import ChangeRow, changes
 from store.evidence import Evidence, explain
 from store.intervals import Coverage, IntervalRow, current, endpoints, history
+from store.naming import find_model
 
 __all__ = [
     "ChangeRow",

@@ -43,7 +43,8 @@ class Reader:
                 cursor = self._connection.execute(sql, values or {})
             except UnicodeEncodeError:
                 raise QueryError("a name in the question is not valid Unicode") from None
-            yield from cursor
+            for row in cursor:  # noqa: UP028 - it would close the cursor of an answer left half read, with its store gone
+                yield row
 
     def row(self, sql: str, values: Mapping[str, Value] | None = None) -> Row | None:
         """The first row of a statement."""
@@ -133,6 +134,8 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _told_error(path: Path, error: sqlite3.Error) -> StoreError:
+    if isinstance(error, sqlite3.ProgrammingError):
+        return QueryError(f"store {path} was closed before its answer was read")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(f"store {path} is locked by another program: try again")

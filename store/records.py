@@ -5,9 +5,7 @@ other thing (see `store.units`). *Free* is the amount 0, *not offered* is a mete
 *unknown* are states of a meter: four different facts, kept apart from parsing to the last answer.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -50,6 +48,8 @@ class Document:
     def __post_init__(self) -> None:
         require_utc(self.fetched_at)
         if not self.sha256:
+            import hashlib  # only documents need it, and a question has none
+
             object.__setattr__(self, "sha256", hashlib.sha256(self.body).hexdigest())
 
 
@@ -202,8 +202,11 @@ class Facts:
     @classmethod
     def from_text(cls, text: str) -> "Facts":
         """The facts of their canonical JSON."""
-        body = json.loads(text)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in body.items()})
+        body: dict[str, Any] = json.loads(text)
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in body.items()
+        }
+        return cls(**fields)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +218,11 @@ class EndpointKey:
     tag: str = ""
     sibling: str = ""
     """Tells apart offers that share provider, model and tag; empty for the first one seen."""
+
+
+def endpoint_reference(published_model: str, tag: str, sibling: str) -> str:
+    """An endpoint's name within its provider: `openai/gpt-oss-120b@deepinfra/turbo`, `meta/llama@fast#2f1c`."""
+    return published_model + (f"@{tag}" if tag else "") + (f"#{sibling}" if sibling else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -296,6 +304,3 @@ class Sighting:
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
     """About the whole document."""
-
-
-Extra = Mapping[str, Any]

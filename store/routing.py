@@ -212,7 +212,8 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
         by_source: dict[str, list[IntervalRow]] = {}
         for row in group:
             by_source.setdefault(row.source, []).append(row)
-        chosen.extend(min(by_source.values(), key=_doubt))
+        best = min(by_source.values(), key=_doubt)
+        chosen.extend(best)
     return chosen
 
 

@@ -2,9 +2,9 @@
 
 from sqlalchemy import Table, TextClause, bindparam, delete, insert, select, text, update
 from sqlalchemy.sql.base import Executable
+from sqlmodel import SQLModel
 
 import store.tables as _tables  # noqa: F401 - declares the tables on the metadata
-from sqlmodel import SQLModel
 
 CHUNK = 500
 """Values in one IN list."""

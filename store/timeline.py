@@ -24,6 +24,7 @@ from store.records import (
     Sighting,
     Stated,
     Telemetry,
+    endpoint_reference,
 )
 
 
@@ -288,9 +289,8 @@ def _tell_apart(
             claimed[text] = sibling
     taken = {endpoint.key.sibling for endpoint in siblings}
     for text, offers in offers_by_facts.items():
-        sibling = claimed.get(text)
-        if sibling is None:
-            sibling = "" if not taken and len(offers_by_facts) == 1 else _new_sibling(text, taken)
+        lone = not taken and len(offers_by_facts) == 1
+        sibling = claimed[text] if text in claimed else "" if lone else _new_sibling(text, taken)
         taken.add(sibling)
         for one in offers:
             yield one, sibling, len(offers) > 1
@@ -326,9 +326,7 @@ def lasted(polls: Sequence[PollMark], part: str, since: datetime, now: datetime,
     return now - since >= patience.span and seen >= patience.polls
 
 
-def needed_since(
-    polls: Sequence[PollMark], endpoints: Iterable[EndpointState], patience: Patience
-) -> datetime:
+def needed_since(polls: Sequence[PollMark], endpoints: Iterable[EndpointState], patience: Patience) -> datetime:
     """How far back the next step has to know the polls: to the oldest unconfirmed absence, and over as many complete
     polls as anything has to last."""
     complete = [mark.at for mark in polls if mark.complete]
@@ -400,9 +398,7 @@ def _see(
                 end_reason="changed",
             )
             events.append(Updated(key=matched.key, interval=ended))
-        last = Interval(
-            card=card, facts=observation.facts, first_seen=at, not_before=not_before, evidence=evidence
-        )
+        last = Interval(card=card, facts=observation.facts, first_seen=at, not_before=not_before, evidence=evidence)
         events.append(Opened(key=matched.key, interval=last))
     elif current is not None and not matched.held:
         last = _end_stated_only(events, polls, at, matched.key, current, observation.part)
@@ -431,18 +427,15 @@ def _end_stated_only(
     return ended
 
 
-def _restate(
-    events: list[Event], matched: Match, before: frozenset[Stated], evidence: Evidence
-) -> frozenset[Stated]:
+def _restate(events: list[Event], matched: Match, before: frozenset[Stated], evidence: Evidence) -> frozenset[Stated]:
     if matched.held:
         return before
     now = frozenset(matched.observation.stated)
     if now == before:
         return before
-    for stated in sorted(before - now, key=_stated_order):
-        events.append(StatedEnded(key=matched.key, stated=stated))
-    for stated in sorted(now - before, key=_stated_order):
-        events.append(StatedBegan(key=matched.key, stated=stated, evidence=evidence))
+    gone, new = sorted(before - now, key=_stated_order), sorted(now - before, key=_stated_order)
+    events.extend(StatedEnded(key=matched.key, stated=stated) for stated in gone)
+    events.extend(StatedBegan(key=matched.key, stated=stated, evidence=evidence) for stated in new)
     return now
 
 
@@ -473,8 +466,8 @@ def _miss(
             events.append(Updated(key=endpoint.key, interval=missed))
             after = replace(endpoint, last=missed)
     if endpoint.stated and judged.complete and after.open is None:
-        for stated in sorted(endpoint.stated, key=_stated_order):
-            events.append(StatedEnded(key=endpoint.key, stated=stated))
+        gone = sorted(endpoint.stated, key=_stated_order)
+        events.extend(StatedEnded(key=endpoint.key, stated=stated) for stated in gone)
         after = replace(after, stated=frozenset())
     return after
 
@@ -508,8 +501,8 @@ def _findings(
         )
     kept = {finding for finding in before if finding in now or finding.part in judged.failed_parts}
     events.extend(FindingEnded(finding=finding) for finding in sorted(before - kept, key=_finding_order))
-    for finding in sorted(now.keys() - kept, key=_finding_order):
-        events.append(FindingBegan(finding=finding, evidence=now[finding]))
+    began = sorted(now.keys() - kept, key=_finding_order)
+    events.extend(FindingBegan(finding=finding, evidence=now[finding]) for finding in began)
     return frozenset(kept | now.keys())
 
 
@@ -519,14 +512,7 @@ def _finding_order(finding: OpenFinding) -> tuple[str, str, str, str]:
 
 def subject(key: EndpointKey) -> str:
     """An endpoint in words: `DeepInfra openai/gpt-oss-120b@deepinfra/turbo`."""
-    return f"{key.provider} {reference(key)}"
-
-
-def reference(key: EndpointKey) -> str:
-    """The endpoint's name within its provider: the published model id, `@tag`, `#sibling`."""
-    tag = f"@{key.tag}" if key.tag else ""
-    sibling = f"#{key.sibling}" if key.sibling else ""
-    return f"{key.model}{tag}{sibling}"
+    return f"{key.provider} {endpoint_reference(key.model, key.tag, key.sibling)}"
 
 
 def step(state: SourceState, sighting: Sighting, judge: Judge, patience: Patience) -> Step:

@@ -17,9 +17,10 @@ from sqlalchemy import Connection
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive, archive_root
-from store.db import open_engine, plain_errors
+from store.db import BUSY_S, open_engine, plain_errors
 from store.instants import from_micros, to_micros
 from store.load import Loaded, load
+from store.location import expanded
 from store.records import Facts, RateCard
 from store.units import CORE_METERS
 
@@ -81,9 +82,9 @@ class Tape:
     Raises: StoreError on opening and on every call, for anything the database refuses.
     """
 
-    def __init__(self, url: str) -> None:
-        self._engine, self.path = open_engine(url)
-        self.archive = Archive(archive_root(self.path))
+    def __init__(self, url: str, archive: str = "", *, busy_s: float = BUSY_S) -> None:
+        self._engine, self.path = open_engine(url, busy_s)
+        self.archive = Archive(expanded(archive) if archive else archive_root(self.path))
 
     def close(self) -> None:
         """Release the file."""
@@ -96,7 +97,8 @@ class Tape:
 
     def last_polls(self, source: str) -> LastPolls:
         """What came before, for a source that may be new."""
-        with self._writing() as connection:
+        with plain_errors(self.path), self._engine.connect() as reading:
+            connection = reading.execution_options(isolation_level="AUTOCOMMIT")  # no lock for a question
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
             newest=None if row.newest is None else from_micros(row.newest),
@@ -109,9 +111,17 @@ class Tape:
         with self._writing() as connection:
             _insert_poll(connection, _source_id(connection, source), poll, complete=False, changes=0, held=0)
 
-    def record(self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step]) -> tl.Step:
-        """Write a poll newer than all before it, with all that it changed."""
+    def record(
+        self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step]
+    ) -> tl.Step | None:
+        """Write a poll newer than all before it, with all that it changed.
+
+        Returns: None, with nothing written, if a newer one is in the timeline already: that takes `rebuild`.
+        """
         with self._writing() as connection:
+            newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
+            if newest_ok is not None and to_micros(poll.at) <= newest_ok:
+                return None
             source_id = _source_id(connection, source)
             loaded = load(connection, source_id)
             step = decide(loaded.state)
@@ -218,6 +228,7 @@ class _Scribe:
             "facts",
             {one.text: _facts_row(one) for one in (e.interval.facts for e in events if isinstance(e, tl.Opened))},
         )
+        fared: list[dict[str, Any]] = []
         for event in events:
             match event:
                 case tl.Named():
@@ -225,7 +236,7 @@ class _Scribe:
                 case tl.Updated():
                     self._update(event)
                 case tl.Fared():
-                    self._fare(event, at)
+                    fared.append(self._fared(event, at))
                 case tl.StatedEnded():
                     self._end("stated", self.loaded.stated_ids.pop((event.key, event.stated)), at)
                 case tl.FindingEnded():
@@ -236,6 +247,8 @@ class _Scribe:
                     self._state(event, cards, poll_id, at)
                 case tl.FindingBegan():
                     self._find(event, cards, poll_id, at)
+        if fared:
+            self.connection.execute(sql.INSERT["telemetry"], fared)
 
     def _name(self, event: tl.Named) -> None:
         names = {
@@ -292,14 +305,13 @@ class _Scribe:
         }
         self.connection.execute(sql.UPDATE_INTERVAL, values)
 
-    def _fare(self, event: tl.Fared, at: datetime) -> None:
-        values = {
+    def _fared(self, event: tl.Fared, at: datetime) -> dict[str, Any]:
+        return {
             "endpoint_id": self.loaded.endpoint_ids[event.key],
             "at": to_micros(at),
             "status": event.telemetry.status,
             "uptime_percent": event.telemetry.uptime_percent,
         }
-        self.connection.execute(sql.INSERT["telemetry"], values)
 
     def _state(self, event: tl.StatedBegan, cards: Mapping[str, int], poll_id: int, at: datetime) -> None:
         values = {

@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from collector.config import load
 from collector.contract import Price, Quote, SourceSpec
 from store.records import Document
 
@@ -19,9 +20,8 @@ Place = tuple[str, str, str, int, str]
 
 
 def spec(source: str) -> SourceSpec:
-    return SourceSpec(
-        id=source, title=source, parser=source, url="https://example.test/", trust="catalogue", every_s=3600
-    )
+    """The source as the packaged configuration has it."""
+    return load(None).sources[source]
 
 
 def document(source: str, body: object) -> Document:

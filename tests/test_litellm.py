@@ -10,6 +10,7 @@ import pytest
 from collector.contract import Quote
 from collector.errors import SourceChanged
 from collector.sources.litellm import parse
+from store.records import Facts
 from tests import catalogues
 from tests.catalogues import Place, amounts, document, rules, texts
 
@@ -226,6 +227,20 @@ def test_what_is_sold_by_the_character_has_no_token_prices() -> None:
     }
 
 
+def test_what_is_priced_by_token_and_by_character_is_read_by_the_token() -> None:
+    quote = one(
+        input_cost_per_token=1,
+        input_cost_per_token_above_128k_tokens=2,
+        output_cost_per_token=3,
+        input_cost_per_character=3.125e-07,
+        input_cost_per_character_above_128k_tokens=6.25e-07,
+        output_cost_per_character=1.25e-06,
+    )
+    assert texts(quote.prices) == {"input": "1", "output": "3"}
+    assert [texts(override.prices) for override in quote.overrides] == [{"input": "2"}]
+    assert not quote.findings
+
+
 def test_a_price_without_a_meter_is_noted_and_databricks_units_are_not() -> None:
     quote = one(
         input_cost_per_token=1,
@@ -242,6 +257,13 @@ def test_a_price_without_a_meter_is_noted_and_databricks_units_are_not() -> None
     )
 
 
+def test_null_is_no_price_and_makes_no_tier() -> None:
+    ranges = [{"range": [0, 32000], "input_cost_per_token": 1, "output_cost_per_token": None, "cost_per_thought": 2}]
+    quote = one(cache_read_input_token_cost=None, input_cost_per_token_flex=None, tiered_pricing=ranges)
+    assert texts(quote.prices) == {"input": "1", "output": ""}
+    assert [finding.message for finding in quote.findings] == ["not read: cost_per_thought"]
+
+
 @pytest.mark.parametrize("value", ["1e-06", True, [], {"usd": 1}])
 def test_anything_but_a_number_where_a_price_belongs_holds_that_offer_only(value: object) -> None:
     found = by_tag(
@@ -254,21 +276,34 @@ def test_anything_but_a_number_where_a_price_belongs_holds_that_offer_only(value
     assert not found["batch"].findings
 
 
+@pytest.mark.parametrize("provider", ["", None, 7, "ac\x1b[2Jme"])
+def test_a_provider_that_is_no_name_holds_every_offer_of_the_entry(provider: object) -> None:
+    found = by_tag(
+        input_cost_per_token=1, output_cost_per_token=2, input_cost_per_token_flex=1, litellm_provider=provider
+    )
+    assert [rules(quote) for quote in found.values()] == [[("name", True)], [("name", True)]]
+
+
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "name"),
     [
-        {"max_input_tokens": "set to max_tokens"},
-        {"max_output_tokens": 0.5},
-        {"max_output_tokens": -1},
-        {"supported_modalities": "text"},
-        {"deprecation_date": 20261001},
-        {"litellm_provider": ""},
-        {"litellm_provider": None},
+        ({"max_input_tokens": "set to max_tokens"}, "context_length"),
+        ({"max_output_tokens": 0.5}, "max_output_tokens"),
+        ({"max_output_tokens": -1}, "max_output_tokens"),
+        ({"supported_modalities": "text"}, "input_modalities"),
+        ({"deprecation_date": ["2026-10-01"]}, "status"),
     ],
 )
-def test_a_fact_of_the_wrong_type_holds_every_offer_of_the_entry(fields: dict[str, object]) -> None:
-    found = by_tag(input_cost_per_token=1, output_cost_per_token=2, input_cost_per_token_flex=1, **fields)
-    assert [any(held for _, held in rules(quote)) for quote in found.values()] == [True, True]
+def test_a_fact_of_the_wrong_type_is_not_stated_and_noted(fields: dict[str, object], name: str) -> None:
+    quote = one(input_cost_per_token=1, output_cost_per_token=2, **fields)
+    assert quote.facts == Facts()
+    [note] = quote.findings
+    assert (note.rule, note.held, note.message.split()[0]) == ("fact", False, name)
+
+
+def test_a_hostile_model_name_is_held_under_a_name_that_can_be_shown() -> None:
+    [quote] = quotes({"one\u202e": {"litellm_provider": "acme", "mode": "chat", "input_cost_per_token": 1}})
+    assert (quote.model, rules(quote)) == ("one\\u202e", [("name", True)])
 
 
 def test_facts_are_limits_status_features_and_modalities() -> None:
@@ -290,7 +325,7 @@ def test_facts_are_limits_status_features_and_modalities() -> None:
         "deprecated 2026-10-01",
     )
     assert facts.features == ("function_calling", "vision")
-    assert (facts.input_modalities, facts.output_modalities) == (("text", "image"), ("text",))
+    assert (facts.input_modalities, facts.output_modalities) == (("image", "text"), ("text",))
 
 
 def test_a_limit_of_zero_or_only_in_max_tokens_is_not_stated() -> None:
@@ -323,6 +358,7 @@ def test_documentation_rules_other_modes_and_size_classes_are_no_offers() -> Non
         [{"mode": "chat"}],
         {"sample_spec": {"mode": "chat"}},
         {"acme/one": {"mode": "talk", "input_cost_per_token": 1}},
+        {"": {"mode": "chat", "litellm_provider": "acme", "input_cost_per_token": 1}},
         b"",
         b"404: Not Found",
         b"<html>",
@@ -357,6 +393,8 @@ def independent(body: bytes) -> dict[Place, Decimal | None]:
             if word.endswith("k_tokens"):
                 word, _, thousands = word.removesuffix("k_tokens").rpartition("_above_")
                 above = int(thousands) * 1000
+            if "per_character" in key and key.replace("per_character", "per_token") in rows:
+                continue
             if word not in WORDS:
                 assert NO_METER.fullmatch(key) or OF_NO_PRICE.fullmatch(key), key
                 continue

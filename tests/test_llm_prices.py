@@ -67,7 +67,7 @@ def test_vendors_and_prompt_lengths_are_kept_apart_as_published() -> None:
 
 
 def test_a_row_that_stands_twice_is_read_once() -> None:
-    quote = one(row(name="One"), row(name="One ≤128k"))
+    quote = one(row(name="One"), row(name="One ≤128k", input=1.0))
     assert len(quote.stated) == 1
     assert not quote.findings
 
@@ -115,6 +115,11 @@ def test_a_row_that_is_not_understood_holds_its_model_and_names_its_place(fields
     assert not good.findings
     [finding] = bad.findings
     assert (finding.rule, finding.held, finding.locator) == (rule, True, "prices[1]")
+
+
+def test_a_hostile_name_is_held_under_a_name_that_can_be_shown() -> None:
+    quote = one(row(id="one\u202e"))
+    assert (quote.model, rules(quote)) == ("one\\u202e", [("name", True)])
 
 
 def test_zero_and_missing_prices_are_unknown() -> None:

@@ -8,6 +8,7 @@ import pytest
 from collector.contract import Quote
 from collector.errors import SourceChanged
 from collector.sources.models_dev import parse
+from store.records import Facts
 from tests import catalogues
 from tests.catalogues import Place, amounts, document, rules, texts
 
@@ -63,6 +64,7 @@ def test_the_older_word_counts_where_there_are_no_tiers() -> None:
         [{"input": 3, "tier": {"type": "hour", "size": 8}}],
         [{"input": 3, "tier": {"type": "context"}}],
         [{"input": 3, "tier": {"type": "context", "size": 0}}],
+        [{"input": 3, "tier": {"type": "context", "size": 0.5}}],
         [{"input": "3", "tier": {"type": "context", "size": 32000}}],
         [{"input": 3, "tier": {"type": "context", "size": 32000}}] * 2,
     ],
@@ -133,18 +135,38 @@ def test_anything_but_a_number_where_a_price_belongs_holds_that_offer_only(wrong
         "moved",
         {"cost": 5},
         {"cost": {"input": 1, "output": 2}, "limit": 128000},
-        {"cost": {"input": 1, "output": 2}, "limit": {"context": "128k"}},
         {"cost": {"input": 1, "output": 2}, "modalities": ["text"]},
-        {"cost": {"input": 1, "output": 2}, "modalities": {"input": "text"}},
-        {"cost": {"input": 1, "output": 2}, "status": 3},
         {"cost": {"input": 1, "output": 2}, "experimental": {"modes": ["fast"]}},
         {"cost": {"input": 1, "output": 2}, "experimental": {"modes": {"fast": 2}}},
+        {"cost": {"input": 1, "output": 2}, "experimental": {"modes": {"": {"cost": {"input": 1}}}}},
+        {"cost": {"input": 1, "output": 2}, "experimental": {"modes": {"fa\u202est": {"cost": {"input": 1}}}}},
     ],
 )
 def test_a_model_of_another_shape_is_held_and_still_seen(model: object) -> None:
     [quote] = quotes(model)
     assert quote.model == "one"
     assert any(held for _, held in rules(quote))
+
+
+@pytest.mark.parametrize(
+    ("fields", "name"),
+    [
+        ({"limit": {"context": "128k"}}, "context_length"),
+        ({"limit": {"output": 0.5}}, "max_output_tokens"),
+        ({"modalities": {"input": "text"}}, "input_modalities"),
+        ({"status": ["beta"]}, "status"),
+    ],
+)
+def test_a_fact_of_the_wrong_type_is_not_stated_and_noted(fields: dict[str, object], name: str) -> None:
+    quote = one(cost={"input": 1, "output": 2}, **fields)
+    assert quote.facts == Facts()
+    [note] = quote.findings
+    assert (note.rule, note.held, note.message.split()[0]) == ("fact", False, name)
+
+
+def test_a_hostile_name_is_held_under_a_name_that_can_be_shown() -> None:
+    quote = one("one\u202e", cost={"input": 1, "output": 2})
+    assert (quote.model, rules(quote)) == ("one\\u202e", [("name", True)])
 
 
 def test_a_price_without_a_meter_is_noted() -> None:
@@ -161,7 +183,7 @@ def test_facts_are_limits_status_features_and_modalities_of_both_shapes() -> Non
     facts = nested.facts
     assert (facts.context_length, facts.max_prompt_tokens, facts.max_output_tokens) == (1000, 900, None)
     assert (facts.status, facts.features) == ("beta", ("attachment", "tool_call"))
-    assert (facts.input_modalities, facts.output_modalities) == (("text", "pdf"), ("text",))
+    assert (facts.input_modalities, facts.output_modalities) == (("pdf", "text"), ("text",))
 
 
 @pytest.mark.parametrize(
@@ -176,6 +198,8 @@ def test_facts_are_limits_status_features_and_modalities_of_both_shapes() -> Non
         {"acme": {"id": "acme"}},
         {"acme": {"models": ["one"]}},
         {"acme": {"models": {}}},
+        {"acme": {"models": {"": {"cost": {"input": 1, "output": 2}}}}},
+        {" ": {"models": {"one": {"cost": {"input": 1, "output": 2}}}}},
     ],
 )
 def test_a_body_without_models_raises_source_changed(body: object) -> None:

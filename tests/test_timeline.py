@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -64,7 +65,9 @@ def test_unchanged_polls_leave_one_open_interval_and_no_events() -> None:
 
 
 def test_change_ends_one_interval_and_begins_another_between_two_polls() -> None:
-    first, second = intervals(run([see(0, observation(price=card(5))), see(3, observation(price=card(6)))])).popitem()[1]
+    first, second = intervals(run([see(0, observation(price=card(5))), see(3, observation(price=card(6)))])).popitem()[
+        1
+    ]
     assert (first.last_seen, first.ended, first.end_reason) == (hour(0), hour(3), "changed")
     assert (second.not_before, second.first_seen) == (hour(0), hour(3))
 
@@ -137,7 +140,9 @@ def test_quote_ten_times_dearer_is_held_and_counts_as_seen() -> None:
 
 
 def test_held_quote_back_within_bounds_ends_its_finding() -> None:
-    steps = run([see(0, observation(price=card(5))), see(1, observation(price=card(50))), see(2, observation(price=card(6)))])
+    steps = run(
+        [see(0, observation(price=card(5))), see(1, observation(price=card(50))), see(2, observation(price=card(6)))]
+    )
     (found,) = intervals(steps).values()
     assert [one.card for one in found] == [card(5), card(6)]
     assert not steps[-1].state.findings
@@ -226,7 +231,7 @@ def test_telemetry_never_opens_an_interval() -> None:
 @given(polls())
 def test_intervals_of_an_endpoint_never_overlap_and_adjacent_ones_differ(drawn: list[Poll]) -> None:
     for found in intervals(run(poll.sighting for poll in drawn)).values():
-        for before, after in zip(found, found[1:], strict=False):
+        for before, after in pairwise(found):
             assert before.ended is not None
             assert before.ended <= after.first_seen
             assert before.first_seen <= (before.last_seen or before.first_seen) < before.ended
@@ -347,7 +352,13 @@ def test_fast_path_through_the_store_equals_the_fold_from_nothing(drawn: list[Po
     }
     start = round(START.timestamp()) * 10**6
     assert expected == {
-        (model, sibling, (seen - start) // 10**6, None if ended is None else (ended - start) // 10**6, json.dumps(json.loads(body), sort_keys=True))
+        (
+            model,
+            sibling,
+            (seen - start) // 10**6,
+            None if ended is None else (ended - start) // 10**6,
+            json.dumps(json.loads(body), sort_keys=True),
+        )
         for model, sibling, seen, ended, body in rows
     }
 

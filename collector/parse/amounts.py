@@ -5,6 +5,7 @@
 
 import re
 from decimal import Decimal
+from typing import Self
 
 LENGTH = 64
 """No price anybody publishes is longer; what is longer is not a price."""
@@ -31,9 +32,22 @@ def read_amount(text: str) -> Decimal:
     return Decimal(text)
 
 
+class Number(Decimal):
+    """A number that keeps the text it was read from: `4.5e-05` and `0.000045` are equal, and not the same."""
+
+    __slots__ = ("text",)
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """The number of a text that is known to be one."""
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+
 def number_text(value: int | Decimal) -> str:
-    """The text of a JSON number: a `Decimal` keeps the digits and the exponent it was read with."""
-    return str(value)
+    """The text of a JSON number, as it stood."""
+    return value.text if isinstance(value, Number) else str(value)
 
 
 def money(text: str, sign: str = "$") -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from collector.contract import Price, Prices, QuotedOverride
 from collector.parse.amounts import number_text
 from collector.parse.doubt import Doubt, describe, note
+from collector.parse.rows import name_of
 from store.records import Finding
 
 LARGEST_COUNT = 2**53
@@ -71,16 +72,15 @@ def count(value: object, name: str) -> int | None:
     return int(published)
 
 
-def texts(value: object, name: str) -> tuple[str, ...]:
-    """A list of texts, as published; empty where there is none.
-
-    Raises: Doubt if the value is anything else.
-    """
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise Doubt("type", f"{name} is {describe(value)}, not a list of texts")
-    return tuple(value)
+def named(value: object, what: str, doubts: list[Doubt]) -> str:
+    """A name that can be stored and shown, empty where there is none; what is wrong with it is added to `doubts`."""
+    try:
+        name, doubt = name_of(value, what)
+    except Doubt as nameless:
+        name, doubt = "", nameless
+    if doubt is not None:
+        doubts.append(doubt)
+    return name
 
 
 def unmapped(names: Iterable[str], locator: str) -> tuple[Finding, ...]:

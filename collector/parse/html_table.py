@@ -3,6 +3,7 @@
 A column that is called something else tomorrow (per 1K where it was per 1M) is not found, and the page is refused.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -50,17 +51,21 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     grids = [_grid(node, document.source) for node in nodes]
     wanted = _wanted(spec)
     tables = [
-        table for number, grid in enumerate(grids, 1) if (table := _fitting(grid, wanted, f"table {number}")) is not None
+        table
+        for number, grid in enumerate(grids, 1)
+        if (table := _fitting(grid, wanted, f"table {number}")) is not None
     ]
     if not tables:
         raise _not_found(document.source, wanted, grids)
     if len({table.headings for table in tables}) > 1:
         raise SourceChanged(f"{document.source}: {len(tables)} different tables have the headings", code="anchor")
     by_table = [list(_quotes(table, spec, document.source)) for table in tables]
-    names = [name for quotes in by_table for name in {(quote.model, quote.tag) for quote in quotes}]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
+    names = Counter(name for quotes in by_table for name in {(quote.model, quote.tag) for quote in quotes})
+    twice = [model for (model, _), times in names.items() if times > 1]
+    if twice:
         raise SourceChanged(f"{document.source}: {twice[0]!r} stands in two tables", code="anchor")
+    if not names:
+        raise SourceChanged(f"{document.source}: the table has no rows", code="empty")
     return [quote for quotes in by_table for quote in quotes]
 
 
@@ -125,7 +130,8 @@ def _hidden(attributes: Mapping[str, str | None]) -> bool:
 
 
 def _fold(heading: str) -> str:
-    return " ".join(heading.split()).casefold()
+    """A heading for comparison: markup within it leaves spaces where none are seen, so that none count."""
+    return "".join(heading.split()).casefold()
 
 
 def _fitting(grid: list[list[str]], wanted: list[str], where: str) -> _Table | None:
@@ -133,7 +139,9 @@ def _fitting(grid: list[list[str]], wanted: list[str], where: str) -> _Table | N
     for number, row in enumerate(grid[:HEADING_ROWS]):
         headings = tuple(map(_fold, row))
         if all(headings.count(_fold(heading)) == 1 for heading in wanted):
-            rows = [(f"{where} row {place}", tuple(cells)) for place, cells in enumerate(grid[number + 1 :], number + 2)]
+            rows = [
+                (f"{where} row {place}", tuple(cells)) for place, cells in enumerate(grid[number + 1 :], number + 2)
+            ]
             return _Table(headings, tuple(row for row in rows if not _says_nothing(row[1], headings)))
     return None
 
@@ -146,7 +154,9 @@ def _says_nothing(cells: tuple[str, ...], headings: tuple[str, ...]) -> bool:
 def _not_found(source: str, wanted: list[str], grids: list[list[list[str]]]) -> SourceChanged:
     """What was wanted, and the headings of the table that comes nearest."""
     if not grids:
-        return SourceChanged(f"{source}: a table with headings {', '.join(wanted)} wanted, no table there", code="anchor")
+        return SourceChanged(
+            f"{source}: a table with headings {', '.join(wanted)} wanted, no table there", code="anchor"
+        )
     folded = {_fold(heading) for heading in wanted}
     heads = [row for grid in grids for row in grid[:HEADING_ROWS]]
     nearest = max(heads, key=lambda row: len(folded & set(map(_fold, row))), default=[])
@@ -162,31 +172,36 @@ def _quotes(table: _Table, spec: SourceSpec, source: str) -> Iterator[Quote]:
         if any(by_heading.get(_fold(heading)) in values for heading, values in spec.skip.items()):
             continue
         try:
-            yield _quote(by_heading, len(cells) - len(table.headings), locator, spec)
+            yield _quote(by_heading, _ragged(cells, table.headings), locator, spec)
         except Doubt as doubt:
             raise SourceChanged(f"{source}: {locator}: {doubt}") from None
 
 
-def _quote(cells: Mapping[str, str], excess: int, locator: str, spec: SourceSpec) -> Quote:
-    """The quote of one row; a row of too few or too many cells is held, for its cells may stand in any column.
+def _ragged(cells: tuple[str, ...], headings: tuple[str, ...]) -> Doubt | None:
+    """The doubt about a row whose cells may stand under any heading, because they are too few or too many."""
+    if len(cells) == len(headings):
+        return None
+    return Doubt("cells", f"{len(cells)} cells under {len(headings)} headings")
+
+
+def _quote(cells: Mapping[str, str], ragged: Doubt | None, locator: str, spec: SourceSpec) -> Quote:
+    """The quote of one row; of a ragged one no price is read.
 
     Raises: Doubt if the row has no name; any other doubt is a finding on the quote.
     """
     model, misnamed = name_of(cells.get(_fold(spec.model)), spec.model)
     tag = cells.get(_fold(spec.tag_at), "") if spec.tag_at else ""
-    doubts = [misnamed] if misnamed else []
+    doubts = [doubt for doubt in (misnamed, ragged) if doubt]
     if tag:
         tag, misnamed = name_of(tag, spec.tag_at)
         doubts += [misnamed] if misnamed else []
-    if excess:
-        doubts.append(Doubt("cells", f"{abs(excess)} cells {'more' if excess > 0 else 'fewer'} than headings"))
     doubts += [
         Doubt("require", f"{heading!r} is {cells.get(_fold(heading), '')!r}, not {' or '.join(values)}")
         for heading, values in spec.require.items()
         if cells.get(_fold(heading)) not in values
     ]
     prices: dict[str, Price] = {}
-    for price in spec.prices if not excess else ():
+    for price in spec.prices if not ragged else ():
         try:
             prices[price.meter] = _price(cells[_fold(price.at)], price, spec)
         except NotAnAmount as error:

@@ -1,7 +1,6 @@
 """The family of JSON lists: records in a list (or in an object, by key), a price at a dotted path each."""
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec, TierSpec
@@ -10,12 +9,12 @@ from collector.parse.doubt import Doubt, describe
 from collector.parse.paths import MISSING, value_at
 from collector.parse.rows import count_of, facts_of, name_of, price_of, text_of_scalar
 from collector.parse.strict import Json, read_json
-from store.records import Document, Finding
+from store.records import Document
 
 ROWS = 50_000
 """Records of one document."""
 REQUIRED = ("input", "output")
-"""Meters that most records must price; the others come and go."""
+"""Meters that most records sold by the token must price; the others come and go."""
 KEY = "$key"
 """The path that stands for the key of a record, where records are the values of an object."""
 
@@ -39,8 +38,8 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     """Quotes as published, one per record that is for sale.
 
     Units: as `spec` names them; nothing is converted here.
-    Raises: SourceChanged if there is no list of records where it should be, a record has no name, or most records
-        lack a price of input or of output.
+    Raises: SourceChanged if there is no list of records where it should be, a record has no name, or most offers lack
+        a price of input or of output.
     """
     return quotes(document, spec, quote_of)
 
@@ -48,23 +47,27 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
 def quotes(document: Document, spec: SourceSpec, read: Callable[[Record, SourceSpec], Quote]) -> list[Quote]:
     """What `read` makes of each record; records without any price, and those that `spec` skips, are left out."""
     found = []
-    seen: Counter[str] = Counter()
     for record in records(read_json(document), spec, document.source):
         try:
-            if skipped(record, spec):
-                continue
-            quote = read(record, spec)
+            quote = None if skipped(record, spec) else read(record, spec)
         except Doubt as doubt:
             raise SourceChanged(f"{document.source}: {record.locator}: {doubt}") from None
-        seen["records"] += 1
-        seen.update(quote.prices.keys())
-        if quote.prices or any(finding.held for finding in quote.findings):
+        if quote is not None and (quote.prices or any(finding.held for finding in quote.findings)):
             found.append(quote)
-    for price in spec.prices:
-        if price.meter in REQUIRED and seen[price.meter] * 2 < max(seen["records"], 1):
-            there = f"{seen[price.meter]} of {seen['records']} records"
-            raise SourceChanged(f"{document.source}: {price.meter} wanted at {price.at!r}, there in {there}")
+    _require_prices(found, spec, document.source)
     return found
+
+
+def _require_prices(found: list[Quote], spec: SourceSpec, source: str) -> None:
+    """Raises: SourceChanged unless most offers that are sold by the token have a price of input and one of output."""
+    by_token = [quote for quote in found if any(meter in quote.prices for meter in REQUIRED)]
+    for price in spec.prices:
+        there = sum(price.meter in quote.prices for quote in by_token)
+        if price.meter in REQUIRED and (not there or there * 2 < len(by_token)):
+            places = f"{there} of {len(by_token)} priced records" if by_token else "no record"
+            raise SourceChanged(f"{source}: {price.meter} wanted at {price.at!r}, there in {places}")
+    if not found:
+        raise SourceChanged(f"{source}: no record has a price", code="empty")
 
 
 def records(value: Json, spec: SourceSpec, source: str) -> Iterator[Record]:

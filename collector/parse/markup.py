@@ -20,24 +20,24 @@ ATTRIBUTES = 1000
 _TAG = re.compile(r"<(?:(!--)|(/?)([a-z][^\s/>]*))")
 _IN_TAG = re.compile(r"""=\s*(?:"[^"]*"|'[^']*')|>""")
 _RAW = ("script", "style")
-_NOT_NESTED = frozenset(
-    "area base br col embed hr img input link meta param source track wbr "
-    "html head body p li dt dd option tr td th thead tbody tfoot".split()
-)
-"""Void elements, and those that the next of their kind closes."""
+_VOID = ("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr")
+_CLOSED_BY_THE_NEXT = ("p", "li", "dt", "dd", "option", "tr", "td", "th", "thead", "tbody", "tfoot")
+_NOT_NESTED = frozenset({*_VOID, *_CLOSED_BY_THE_NEXT, "html", "head", "body"})
 
 
 def require_sound(text: str, source: str) -> None:
     """Nothing, if the page can be parsed quickly and has its end.
 
     Raises: SourceChanged for a page that is too large or nested too deeply (`parse_limit`), that is no markup
-        (`content_type`) or that ends before `</html>` or, where it is a mere fragment, before the end of a table
-        (`truncated`).
+        (`content_type`), that holds a NUL (`encoding`), or that ends before `</html>` or, where it is a mere fragment,
+        inside a table (`truncated`).
     """
     start = text[:4096].lstrip()
     if not start.startswith("<"):
         there = f"there is {start[:60]!r}" if start else "the body is empty"
         raise SourceChanged(f"{source}: HTML wanted, {there}", code="content_type" if start else "empty")
+    if "\0" in text:
+        raise SourceChanged(f"{source}: a page with a NUL character, which would vanish from a price", code="encoding")
     if len(text) > BYTES:
         raise SourceChanged(f"{source}: a page of {len(text)} characters, more than {BYTES}", code="parse_limit")
     opened, closed, tables = _scan(text.lower(), source)

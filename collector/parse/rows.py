@@ -91,9 +91,9 @@ def _word(value: object) -> str | None:
 
 
 def _list(value: object) -> tuple[str, ...] | None:
-    """Sorted texts of a list, or the keys that are true in an object of truth values."""
-    if isinstance(value, Mapping) and all(isinstance(flag, bool) for flag in value.values()):
-        value = [key for key, flag in value.items() if flag]
+    """Sorted texts of a list, or the keys whose value is true in an object of flags."""
+    if isinstance(value, Mapping) and (not value or any(isinstance(flag, bool) for flag in value.values())):
+        value = [key for key, flag in value.items() if flag is True]
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return None
     return tuple(sorted({printable(item)[:NAME_LENGTH] for item in value}))

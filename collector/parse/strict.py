@@ -13,10 +13,11 @@ from typing import NoReturn, TypeAlias
 
 from collector.decode import text_of
 from collector.errors import SourceChanged
+from collector.parse.amounts import Number
 from collector.parse.doubt import describe
 from store.records import Document
 
-Json: TypeAlias = "None | bool | int | Decimal | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | Decimal | str | list[Json] | dict[str, Json] | None"
 
 DEPTH = 64
 """Levels of nesting."""
@@ -30,7 +31,7 @@ _ABOUT_ERRORS = {"error", "errors", "message", "msg", "code", "status", "success
 
 
 def read_json(document: Document) -> Json:
-    """The value of a JSON document; numbers are `int` or `Decimal`, never `float`.
+    """The value of a JSON document; numbers are `int` or `Decimal` (a `Number`, with its own text), never `float`.
 
     Raises: SourceChanged for anything else than one whole JSON value that says something: HTML (`content_type`),
         nothing at all, `null`, `[]` or `{}` (`empty`), an error message (`error_body`), and for NaN, a key that stands
@@ -50,7 +51,7 @@ def read_json_text(text: str, source: str) -> Json:
         raise SourceChanged(f"{source}: JSON nested deeper than {DEPTH} levels", code="json")
     try:
         value: Json = json.loads(
-            text, parse_float=Decimal, parse_int=_whole, parse_constant=_refuse, object_pairs_hook=_object
+            text, parse_float=Number, parse_int=_whole, parse_constant=_refuse, object_pairs_hook=_object
         )
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise SourceChanged(f"{source}: not one sound JSON document: {error}", code="json") from None

@@ -24,7 +24,7 @@ Prices
     `start_time` and `end_time` give hours that hold on whatever date, also on those before they were introduced: the
     format cannot say both.
     No price (`{}`) stands for free, included in a subscription, withdrawn and nobody knows: free if the id ends in
-    `:free`, unknown otherwise. A 0 has not been seen and would be unknown too.
+    `:free`, unknown otherwise. A 0, last seen in July 2025, says no more.
 
 History
     2025-06-22 first published. 2025-07-05 tiers, prices per request, `context_window`. 2025-07-22 dates and hours.
@@ -179,7 +179,7 @@ def _quotes(provider: str, model: Json, locator: str, spec: SourceSpec) -> Itera
     for tag, when in {"": {}, **_tags(variants)}.items():
         quote = replace(bare, tag=tag, findings=bare.findings if not tag else ())
         try:
-            stated = tuple(_stated(entries, variants, when, free=bare.declared_free))
+            stated = _stated(entries, variants, when, free=bare.declared_free)
         except Doubt as doubt:
             yield replace(quote, findings=(*quote.findings, doubt.finding(locator)))
             continue
@@ -268,26 +268,23 @@ def _tags(variants: Iterable[_Entry]) -> dict[str, Mapping[str, Json]]:
 
 def _stated(
     entries: Sequence[_Entry], variants: Sequence[_Entry], when: Mapping[str, Json], *, free: bool
-) -> Iterator[StatedQuote]:
+) -> tuple[StatedQuote, ...]:
     """The prices of a request that asks for `when`, from date to date; equal neighbours are one.
 
     Raises: Doubt if a price cannot be told.
     """
     chosen = [variant for variant in variants if variant.when.items() <= when.items()]
     dates = sorted({entry.since for entry in (*entries, *chosen) if entry.since is not None})
-    last: StatedQuote | None = None
+    stated: list[StatedQuote] = []
     for since, until in zip((None, *dates), (*dates, None), strict=True):
         if when and not any(variant.when == when and variant.active(since) for variant in chosen):
             continue
         prices, overrides = _terms(entries, _named(chosen, since), since, free=free)
-        if last is not None and (last.prices, last.overrides) == (prices, overrides):
-            last = replace(last, until=until)
-            continue
-        if last is not None:
-            yield last
-        last = StatedQuote(since=since, until=until, prices=prices, overrides=overrides)
-    if last is not None:
-        yield last
+        if stated and (stated[-1].prices, stated[-1].overrides) == (prices, overrides):
+            stated[-1] = replace(stated[-1], until=until)
+        else:
+            stated.append(StatedQuote(since=since, until=until, prices=prices, overrides=overrides))
+    return tuple(stated)
 
 
 def _named(chosen: Sequence[_Entry], at: datetime | None) -> dict[str, Json]:

@@ -1,4 +1,4 @@
-r"""LiteLLM: `model_prices_and_context_window.json`, the price map that the LiteLLM library and proxy reckon with.
+"""LiteLLM: `model_prices_and_context_window.json`, the price map that the LiteLLM library and proxy reckon with.
 
 What is read
     An object keyed by model name, USD per token as JSON numbers. The name is the model id as published, the provider
@@ -10,7 +10,8 @@ Names of prices
     the whole request is charged at that price (LiteLLM's own reckoning: `prompt_tokens > threshold`). A service tier
     is an offer of its own and becomes a quote with the tag batch, flex or priority, of what is stated for the tier
     and nothing else: LiteLLM itself falls back to the ordinary price for flex and priority and to half of it for
-    batch, which is a way of reckoning and no statement of the provider. `input` and `output` are then unknown.
+    batch, which is a way of reckoning and no statement of the provider. Of `input` and `output`, what is not stated
+    is unknown.
     `tiered_pricing` lists the same by range of prompt length; its first range is the price outside conditions.
 
 Oddities
@@ -21,9 +22,11 @@ Oddities
     subscriptions, cache writes copied from OpenRouter's "0", and for models that nobody has priced yet. A 0 above so
     many tokens beside a price below (`gemini-2.0-flash-exp`, forgotten when it was priced) cannot be put on a rate card
     and holds the quote.
+    Prices by the character beside prices by the token measure one text twice: only the latter are read.
     `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
     second of audio or video, by session, by size of a search, and factors for regions and speed have no meter: noted.
-    `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices are full of float tails.
+    A limit of 0 is not stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
+    are full of float tails.
     One offer may stand under two names (`fireworks_ai/gpt-oss-120b` and `fireworks_ai/accounts/...`).
 
 History
@@ -39,13 +42,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from collector.contract import Price, Quote, SourceSpec
 from collector.errors import SourceChanged
-from collector.parse.catalogue import complete, conditions, count, price, texts, unmapped
+from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
+from collector.parse.rows import facts_of
 from collector.parse.strict import read_json
-from store.records import Document, Facts
+from store.records import Document, Facts, Finding
 
 MODES = frozenset({"chat", "responses", "completion"})
 
@@ -123,49 +128,64 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         quote
         for name, entry in body.items()
         if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in MODES
-        for quote in _quotes(name, entry)
+        for quote in _quotes(name, entry, spec)
     ]
     if not quotes:
         raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(sorted(MODES))}, found none", code="empty")
     return quotes
 
 
-def _quotes(name: str, entry: Mapping[str, object]) -> Iterator[Quote]:
-    locator = f'["{name}"]'
-    free = name.endswith(":free")
+def _quotes(key: str, entry: Mapping[str, object], spec: SourceSpec) -> Iterator[Quote]:
+    locator = f'["{key}"]'
+    free = key.endswith(":free")
     offers = {"": _Offer()}
-    unread = [key for key in entry if not _read_price(key, entry[key], offers, free=free) and _is_price(key)]
+    told = [word for word in entry if not _told_by_the_token(word, entry)]
+    unread = [word for word in told if not _read_price(word, entry[word], offers, free=free) and _is_price(word)]
     doubts: list[Doubt] = []
-    facts, provider = Facts(), ""
     try:
         unread += _read_ranges(entry.get("tiered_pricing"), offers[""], free=free)
-        provider = _provider(entry)
-        facts = _facts(entry)
     except Doubt as doubt:
         doubts.append(doubt)
+    model = named(key, "a model", doubts)
+    if not model:
+        raise SourceChanged(f"{spec.id}: {locator}: {doubts[-1]}")
+    provider = named(entry.get("litellm_provider"), "litellm_provider", doubts)
+    facts, notes = _facts(entry, locator)
     for tag, offer in offers.items():
         sells_tokens = tag or not offer.prices or not offer.prices.keys().isdisjoint(("input", "output"))
-        notes = () if tag else unmapped(unread, locator)
+        held = (doubt.finding(locator) for doubt in doubts + offer.doubts)
         yield Quote(
             provider=provider,
-            model=name,
+            model=model,
             tag=tag,
             prices=complete(offer.prices, UNIT) if sells_tokens else offer.prices,
             overrides=conditions(offer.above, offer.prices),
             facts=facts,
             declared_free=free,
             locator=locator,
-            findings=(*(doubt.finding(locator) for doubt in doubts + offer.doubts), *notes),
+            findings=(*held, *notes, *(() if tag else unmapped(unread, locator))),
         )
 
 
+def _told_by_the_token(key: str, entry: Mapping[str, object]) -> bool:
+    """The key prices by the character what another one prices by the token."""
+    way, by_character, _ = key.partition("_cost_per_character")
+    return bool(by_character) and f"{way}_cost_per_token" in entry
+
+
+@lru_cache(maxsize=4096)  # a few hundred names, in thousands of entries
 def _is_price(key: str) -> bool:
     return key not in _PASSED_OVER and any(word in key for word in _PRICE_WORDS)
 
 
+@lru_cache(maxsize=4096)
+def _name(key: str) -> re.Match[str] | None:
+    return _NAME.fullmatch(key)
+
+
 def _read_price(key: str, value: object, offers: dict[str, _Offer], *, free: bool) -> bool:
     """Put one price where it belongs; False if the key names no price that has a meter."""
-    match = _NAME.fullmatch(key)
+    match = _name(key)
     if match is None or match["base"] not in METER_OF:
         return False
     if value is not None:
@@ -221,29 +241,20 @@ def _read_ranges(listed: object, offer: _Offer, *, free: bool) -> list[str]:
     return unread
 
 
-def _provider(entry: Mapping[str, object]) -> str:
-    name = entry.get("litellm_provider")
-    if not isinstance(name, str) or not name:
-        raise Doubt("provider", f"litellm_provider is {describe(name)}, not a name")
-    return name
-
-
-def _facts(entry: Mapping[str, object]) -> Facts:
-    """Raises: Doubt if a limit is no count, or a list of modalities no list of texts."""
+def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Finding, ...]]:
     ends = entry.get("deprecation_date")
-    if ends is not None and not isinstance(ends, str):
-        raise Doubt("type", f"deprecation_date is {describe(ends)}, not a date")
-    return Facts(
-        context_length=count(entry.get("max_input_tokens"), "max_input_tokens"),
-        max_output_tokens=count(entry.get("max_output_tokens"), "max_output_tokens"),
-        status=f"deprecated {ends}" if ends else None,
-        features=tuple(
-            sorted(
-                key.removeprefix("supports_")
-                for key, value in entry.items()
-                if value is True and key.startswith("supports_")
-            )
-        ),
-        input_modalities=texts(entry.get("supported_modalities"), "supported_modalities"),
-        output_modalities=texts(entry.get("supported_output_modalities"), "supported_output_modalities"),
+    return facts_of(
+        {
+            "context_length": entry.get("max_input_tokens") or None,
+            "max_output_tokens": entry.get("max_output_tokens") or None,
+            "status": f"deprecated {ends}" if isinstance(ends, str) else ends,
+            "features": [
+                word.removeprefix("supports_")
+                for word, value in entry.items()
+                if value is True and word.startswith("supports_")
+            ],
+            "input_modalities": entry.get("supported_modalities"),
+            "output_modalities": entry.get("supported_output_modalities"),
+        },
+        locator,
     )

@@ -25,11 +25,12 @@ History
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import combinations
 
 from collector.contract import Price, Quote, SourceSpec, StatedQuote
 from collector.errors import SourceChanged
-from collector.parse.catalogue import complete, price
+from collector.parse.catalogue import complete, named, price
 from collector.parse.doubt import Doubt, describe
 from collector.parse.strict import read_json
 from store.records import Document
@@ -56,7 +57,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     for number, listed in enumerate(rows):
         row, key = _row(listed, f"{spec.id}: prices[{number}]")
         models.setdefault(key, []).append((number, row))
-    return [_quote(vendor, name, found) for (vendor, name), found in models.items()]
+    return [_quote(vendor, name, found, spec) for (vendor, name), found in models.items()]
 
 
 def _row(row: object, place: str) -> tuple[Mapping[str, object], tuple[str, str]]:
@@ -67,29 +68,33 @@ def _row(row: object, place: str) -> tuple[Mapping[str, object], tuple[str, str]
     if lacking:
         raise SourceChanged(f"{place}: wanted {', '.join(sorted(lacking))}, found none", code="columns")
     vendor, name = row["vendor"], row["id"]
-    if not isinstance(vendor, str) or not isinstance(name, str) or not vendor or not name:
+    if not isinstance(vendor, str) or not isinstance(name, str):
         raise SourceChanged(f"{place}: wanted a vendor and an id, found {describe(vendor)} and {describe(name)}")
     return row, (vendor, name)
 
 
-def _quote(vendor: str, name: str, rows: Sequence[tuple[int, Mapping[str, object]]]) -> Quote:
+def _quote(vendor: str, name: str, rows: Sequence[tuple[int, Mapping[str, object]]], spec: SourceSpec) -> Quote:
     locator = f"prices[{rows[0][0]}]"
+    doubts: list[Doubt] = []
+    provider, model = named(vendor, "a vendor", doubts), named(name, "an id", doubts)
+    if not provider or not model:
+        raise SourceChanged(f"{spec.id}: {locator}: {doubts[-1]}")
     stated: list[StatedQuote] = []
-    findings = []
+    findings = [doubt.finding(locator) for doubt in doubts]
     for number, row in rows:
         try:
             entry = _stated(row)
         except Doubt as doubt:
             findings.append(doubt.finding(f"prices[{number}]"))
             continue
-        if entry not in stated:
+        if not any((entry.since, entry.until) == (one.since, one.until) and _agree(entry, one) for one in stated):
             stated.append(entry)
     for one, other in combinations(stated, 2):
-        if _overlap(one, other) and one.prices != other.prices:
+        if _overlap(one, other) and not _agree(one, other):
             findings.append(Doubt("contradiction", f"two prices {_when(one)} and {_when(other)}").finding(locator))
     return Quote(
-        provider=vendor,
-        model=name,
+        provider=provider,
+        model=model,
         prices={},
         stated=tuple(sorted(stated, key=_since)),
         locator=locator,
@@ -123,6 +128,15 @@ def _midnight(date: object, name: str) -> datetime | None:
 
 def _since(entry: StatedQuote) -> datetime:
     return entry.since or datetime.min.replace(tzinfo=UTC)
+
+
+def _agree(one: StatedQuote, other: StatedQuote) -> bool:
+    """The same prices, however they are written (`0.2`, `0.20`)."""
+    return _amounts(one) == _amounts(other)
+
+
+def _amounts(entry: StatedQuote) -> dict[str, Decimal | None]:
+    return {meter: Decimal(price.text) if price.text else None for meter, price in entry.prices.items()}
 
 
 def _overlap(one: StatedQuote, other: StatedQuote) -> bool:

@@ -30,13 +30,16 @@ History
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
-from collector.contract import Price, Quote, QuotedOverride, SourceSpec
+from collector.contract import Price, Quote, SourceSpec
 from collector.errors import SourceChanged
-from collector.parse.catalogue import complete, conditions, count, price, texts, unmapped
+from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
+from collector.parse.paths import MISSING, value_at
+from collector.parse.rows import facts_of, name_of
 from collector.parse.strict import read_json
-from store.records import Document, Facts
+from store.records import Document, Facts, Finding
 
 METERS = ("input", "output", "cache_read", "cache_write", "reasoning", "input_audio", "output_audio")
 """Read under their own names."""
@@ -60,47 +63,44 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         if not isinstance(models, Mapping):
             raise SourceChanged(f"{spec.id}: {provider}: wanted an object of models, found {describe(entry)}")
         for name, model in models.items():
-            quotes += _quotes(provider, name, model)
+            quotes += _quotes(provider, name, model, spec)
     if not quotes:
         raise SourceChanged(f"{spec.id}: wanted models, found {len(body)} providers without one", code="empty")
     return quotes
 
 
-def _quotes(provider: str, name: str, model: object) -> Iterator[Quote]:
-    locator = f'["{provider}"].models["{name}"]'
-    free = name.endswith(":free")
-    facts = Facts()
-    costs: dict[str, object] = {"": None}
+def _quotes(provider: str, key: str, model: object, spec: SourceSpec) -> Iterator[Quote]:
+    locator = f'["{provider}"].models["{key}"]'
     doubts: list[Doubt] = []
+    seller, name = named(provider, "a provider", doubts), named(key, "a model", doubts)
+    if not seller or not name:
+        raise SourceChanged(f"{spec.id}: {locator}: {doubts[-1]}")
+    costs: dict[str, object] = {"": None}
+    facts, notes = Facts(), tuple[Finding, ...]()
     try:
         fields = _object(model, "the model")
         costs = costs | _modes(fields) | {"": fields.get("cost")}
-        facts = _facts(fields)
+        facts, notes = _facts(fields, locator)
     except Doubt as doubt:
         doubts.append(doubt)
+    findings = (*(doubt.finding(locator) for doubt in doubts), *notes)
+    bare = Quote(provider=seller, model=name, prices={}, facts=facts, locator=locator, findings=findings)
     for tag, cost in costs.items():
-        prices: dict[str, Price] = {}
-        overrides: tuple[QuotedOverride, ...] = ()
-        findings = [doubt.finding(locator) for doubt in doubts]
-        try:
-            fields = {} if cost is None else _object(cost, "cost")
-            told = {meter: one for meter, one in _stated(fields, free=free).items() if one.text}
-            prices = complete(told, UNIT)
-            overrides = conditions(_above(fields, free=free), prices)
-            findings += unmapped(fields.keys() - {*METERS, "tiers", "context_over_200k"}, locator)
-        except Doubt as doubt:
-            findings.append(doubt.finding(locator))
-        yield Quote(
-            provider=provider,
-            model=name,
-            tag=tag,
-            prices=prices,
-            overrides=overrides,
-            facts=facts,
-            declared_free=free,
-            locator=locator,
-            findings=tuple(findings),
-        )
+        yield _priced(replace(bare, tag=tag, declared_free=key.endswith(":free")), cost)
+
+
+def _priced(bare: Quote, cost: object) -> Quote:
+    """The quote with the prices of a cost, or with the doubt about them."""
+    free = bare.declared_free
+    try:
+        fields = {} if cost is None else _object(cost, "cost")
+        told = {meter: one for meter, one in _stated(fields, free=free).items() if one.text}
+        prices = complete(told, UNIT)
+        overrides = conditions(_above(fields, free=free), prices)
+    except Doubt as doubt:
+        return replace(bare, findings=(*bare.findings, doubt.finding(bare.locator)))
+    unread = unmapped(fields.keys() - {*METERS, "tiers", "context_over_200k"}, bare.locator)
+    return replace(bare, prices=prices, overrides=overrides, findings=(*bare.findings, *unread))
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:
@@ -135,31 +135,41 @@ def _above(cost: Mapping[str, object], *, free: bool) -> dict[int, dict[str, Pri
 
 
 def _modes(model: Mapping[str, object]) -> dict[str, object]:
-    """Name -> cost of the modes that have one."""
+    """Name -> cost of the modes that have one.
+
+    Raises: Doubt if modes, or one of them, are no objects, or a mode's name cannot be a tag.
+    """
     experimental = model.get("experimental")
     modes = experimental.get("modes") if isinstance(experimental, Mapping) else None
     if modes is None:
         return {}
-    costs = {name: _object(mode, f"mode {name}").get("cost") for name, mode in _object(modes, "modes").items()}
-    return {name: cost for name, cost in costs.items() if cost is not None}
+    costs = {}
+    for name, mode in _object(modes, "modes").items():
+        _, misnamed = name_of(name, "a mode")
+        if misnamed is not None:
+            raise misnamed
+        cost = _object(mode, f"mode {name}").get("cost")
+        if cost is not None:
+            costs[name] = cost
+    return costs
 
 
-def _facts(model: Mapping[str, object]) -> Facts:
-    """Raises: Doubt if a limit is no count, a list of modalities no list of texts, or the status no text."""
-    limit = _object(model.get("limit", {}), "limit")
-    modalities = model.get("modalities")
-    if modalities is None:
-        modalities = {way: model.get(f"{way}_modalities") for way in ("input", "output")}
-    listed = _object(modalities, "modalities")
-    status = model.get("status")
-    if status is not None and not isinstance(status, str):
-        raise Doubt("type", f"status is {describe(status)}, not a word")
-    return Facts(
-        context_length=count(limit.get("context"), "limit.context"),
-        max_output_tokens=count(limit.get("output"), "limit.output"),
-        max_prompt_tokens=count(limit.get("input"), "limit.input"),
-        status=status,
-        features=tuple(feature for feature in FEATURES if model.get(feature) is True),
-        input_modalities=texts(listed.get("input"), "modalities.input"),
-        output_modalities=texts(listed.get("output"), "modalities.output"),
+def _facts(model: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Finding, ...]]:
+    """Raises: Doubt if limits or modalities do not stand in an object."""
+    return facts_of(
+        {
+            "context_length": value_at(model, "limit.context") or None,
+            "max_output_tokens": value_at(model, "limit.output") or None,
+            "max_prompt_tokens": value_at(model, "limit.input") or None,
+            "status": model.get("status"),
+            "features": [feature for feature in FEATURES if model.get(feature) is True],
+            "input_modalities": _either(model, "modalities.input", "input_modalities"),
+            "output_modalities": _either(model, "modalities.output", "output_modalities"),
+        },
+        locator,
     )
+
+
+def _either(model: Mapping[str, object], path: str, older: str) -> object:
+    value = value_at(model, path)
+    return model.get(older) if value is MISSING else value

@@ -18,11 +18,11 @@ Prices
       and 0.000064 where OpenAI asks 32 and 64 USD per 1M; `input_audio_cache` is a tenth of `audio` beside it.
     - `image_output`: documented as per output image, published per image *token*: 0.00003 where Google asks 30 USD per
       1M image tokens (0.039 an image), 0.00012 where it asks 120.
-    - `image`: documented as per input image. Published so until January 2026, at 256 times the price of a prompt token
-      and more; published per image token since, and whenever it was recorded with an endpoint since July 2026 (5,512
-      times) at exactly the price of a prompt token. Models that only make images, which `/models` does not list, go
-      on having it per piece. The two are two orders of magnitude apart and are told apart by that; what lies between
-      is held.
+    - `image`: documented as per input image, and published so until 2026-01-23 (the last ones until 02-10), at 256
+      times the price of a prompt token and more. That day Google's went from 0.00516 to 0.00000125: per image token
+      since, and all 5,512 times it was recorded with an endpoint exactly the price of a prompt token. Models that only
+      make images, which `/models` does not list, go on having it per piece. The two are two orders of magnitude apart
+      and are told apart by that; anything else is held.
     - `image_token` has stood in no recorded answer of this kind: a note, like any key that is not known here.
     A 0 is a price for `prompt` and `completion` only (and 0/0 declared free only by an id ending in `:free`). Any other
     meter at 0 is one that was not stated: cache prices of almost every model were "0" from 2025-03-07 to 04-05, audio
@@ -32,8 +32,8 @@ Prices
 
 History
     2024-09-21 prompt, completion, image, request. 2025-03-07 cache, web search and reasoning prices. 2025-03-31 lists
-    of modalities. 2025-04-30 `supported_parameters`. 2025-07-30 `audio`. 2026-01-13 keys at zero dropped, later that
-    month `image` per token. 2026-03-30 `request` gone. 2026-06-26 `input_cache_write_1h`. 2026-07-09 tags `/flex` and
+    of modalities. 2025-04-30 `supported_parameters`. 2025-07-30 `audio`. 2026-01-13 keys at zero dropped. 2026-01-23
+    `image` per token. 2026-03-30 `request` gone. 2026-06-26 `input_cache_write_1h`. 2026-07-09 tags `/flex` and
     `/priority`. 2026-07-13 `overrides`, `total_count` and `links.next`. 2026-07-28 ids ending in `:batch`.
     2026-08-16 overrides by the hour. 2026-09 `supports_tool_choice` and kin.
 """
@@ -73,7 +73,7 @@ PRICES = tuple(
 IMAGE_TOKEN = PriceSpec(meter="input_image_token", at="image", unit="USD/token", zero="absent")
 IMAGE = PriceSpec(meter="input_image", at="image", unit="USD/image", zero="absent")
 IMAGE_TOKEN_PROMPTS = 10
-"""Up to this many times the price of a prompt token, `image` is the price of an image token ..."""
+"""Within this many times the price of a prompt token, either way, `image` is the price of an image token ..."""
 IMAGE_PROMPTS = 100
 """... and from this many times on, of an image."""
 
@@ -211,9 +211,9 @@ def _image(pricing: Mapping[str, Json]) -> tuple[PriceSpec, ...]:
     image, prompt = (_amount(pricing.get(key)) for key in ("image", "prompt"))
     if "image" not in pricing or image == 0:
         return ()
-    if image is None:
+    if image is None or image < 0:
         return (IMAGE,)  # a word is kept in the unit that is documented
-    if prompt is not None and 0 < image <= prompt * IMAGE_TOKEN_PROMPTS:
+    if prompt and prompt / IMAGE_TOKEN_PROMPTS <= image <= prompt * IMAGE_TOKEN_PROMPTS:
         return (IMAGE_TOKEN,)
     if prompt is not None and image >= prompt * IMAGE_PROMPTS:
         return (IMAGE,)

@@ -1,0 +1,177 @@
+"""config.yaml -> frozen settings and source specs; every mistake is reported at once, with its file and line.
+
+Read by hand rather than by pydantic models: mistakes keep their places, and a question on the command line does not
+pay 50 ms for the import.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+from collector.config_source import source_spec
+from collector.config_values import Section, address, seconds, share, size, text, truth, whole, word
+from collector.contract import Request, SourceSpec
+from collector.errors import ConfigError
+from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
+from collector.settings import CheckSettings, HttpSettings
+from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+
+_TOP = ("store", "archive", "http", "checks", "shapes", "sources", "inherit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything that is configured."""
+
+    store: str
+    """`sqlite:///PATH` or a path."""
+    archive: str = ""
+    """Folder of archived documents; empty means beside the store."""
+    http: HttpSettings
+    checks: CheckSettings
+    sources: Mapping[str, SourceSpec]
+    """By id, in the order of the file."""
+    path: Path
+    """The file it was read from."""
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Config:
+    """The configuration of a file, on top of the packaged one.
+
+    Where no `path` is given: `$TOKENTAPE_CONFIG`, `./tokentape.yaml`, `~/.config/tokentape/config.yaml`, and else the
+    packaged file alone. What a user's file says is merged over the packaged one: keys of `http` and `checks` one by
+    one, `shapes` and `sources` by id and within an entry by key; `inherit: false` starts from nothing.
+    `$TOKENTAPE_STORE` takes the place of `store`.
+
+    Raises: ConfigError with all mistakes.
+    """
+    mistakes: list[Mistake] = []
+    found = user_file(path, environ) or packaged()
+    root = _read(found, mistakes)
+    if not isinstance(root.value, Mapping):
+        raise ConfigError(f"{found}: a configuration is a mapping with keys {', '.join(_TOP)}")
+    inherit = root.value.get("inherit")
+    if found != packaged() and (inherit is None or inherit.value != "false"):
+        root = merged(_read(packaged(), mistakes), root, levels=4)
+    config = _config(_shaped(root, mistakes), found, environ, mistakes)
+    if mistakes:
+        count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        raise ConfigError(f"{count} in the configuration:", mistakes=[str(one) for one in sorted(mistakes)])
+    return config
+
+
+def packaged() -> Path:
+    """The configuration that comes with the program: in the package where it is installed, beside it in a checkout."""
+    here = Path(__file__).parent
+    inside = here / "config.yaml"
+    return inside if inside.is_file() else here.parent / "config.yaml"
+
+
+def ready(spec: SourceSpec, environ: Mapping[str, str]) -> bool:
+    """Whether a source is on: enabled, and its key is there if it needs one."""
+    return spec.enabled and (not spec.key_env or bool(environ.get(spec.key_env, "").strip()))
+
+
+def requests_for(spec: SourceSpec, environ: Mapping[str, str]) -> list[Request]:
+    """The first request of a source, with its key as a bearer token.
+
+    Raises: ConfigError if the key is missing or cannot be sent.
+    """
+    if not spec.key_env:
+        return [Request(url=spec.url)]
+    key = environ.get(spec.key_env, "").strip()
+    if not key:
+        raise ConfigError(f"{spec.id}: needs a key: set {spec.key_env}", code="key")
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise ConfigError(f"{spec.id}: {spec.key_env} holds characters that no key has", code="key")
+    return [Request(url=spec.url, headers=MappingProxyType({"Authorization": f"Bearer {key}"}))]
+
+
+def _read(path: Path, mistakes: list[Mistake]) -> Node:
+    try:
+        with path.open("rb") as file:
+            body = file.read(LIMIT + 1)
+        return read_yaml(body.decode("utf-8-sig"), str(path), mistakes)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    except NotYaml as error:
+        raise ConfigError(f"{path}:{error.line}: {error}") from None
+
+
+def _shaped(root: Node, mistakes: list[Mistake]) -> Node:
+    """The document with the shape of each source merged under its own keys."""
+    top = root.value if isinstance(root.value, Mapping) else {}
+    shapes = top["shapes"].value if "shapes" in top else {}
+    sources = top["sources"].value if "sources" in top else {}
+    if not isinstance(shapes, Mapping) or not isinstance(sources, Mapping):
+        return root
+    shaped = {}
+    for name, source in sources.items():
+        shape = source.value.get("shape") if isinstance(source.value, Mapping) else None
+        known = shapes.get(shape.value) if shape is not None and isinstance(shape.value, str) else None
+        if shape is not None and known is None:
+            what = f"sources.{name}.shape: no such shape, of {', '.join(shapes) or 'none'}"
+            mistakes.append(Mistake(shape.file, shape.line, what))
+        shaped[name] = merged(known, source, levels=2) if known is not None else source
+    entries = {**top, "sources": Node(shaped, root.file, root.line)} if shaped else top
+    return Node(dict(entries), root.file, root.line)
+
+
+def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[Mistake]) -> Config:
+    top = Section(root, "", mistakes)
+    top.take("inherit", truth, default=True)
+    top.take("shapes", lambda node: node, None)
+    store = top.take("store", word, DEFAULT_STORE)
+    archive = top.take("archive", text, "")
+    http = _http(top.section("http"))
+    checks = _checks(top.section("checks"))
+    sources = {name: source_spec(name, section) for name, section in top.sections("sources")}
+    top.end()
+    return Config(
+        store=environ.get(ENVIRON_STORE) or store,
+        archive=archive,
+        http=http,
+        checks=checks,
+        sources=MappingProxyType(sources),
+        path=path,
+    )
+
+
+def _http(section: Section) -> HttpSettings:
+    default = HttpSettings()
+    settings = HttpSettings(
+        mirror=section.take("mirror", _origin, default.mirror),
+        user_agent=section.take("user_agent", text, default.user_agent),
+        proxy=section.take("proxy", _origin, default.proxy),
+        connect_s=float(section.take("connect", seconds("100ms", "5m"), default.connect_s)),
+        first_byte_s=float(section.take("first_byte", seconds("100ms", "5m"), default.first_byte_s)),
+        attempts=section.take("attempts", whole(1, 10), default.attempts),
+        redirects=section.take("redirects", whole(0, 10), default.redirects),
+        body_limit=section.take("body_limit", size, default.body_limit),
+        decoded_limit=section.take("decoded_limit", size, default.decoded_limit),
+        allow_private=section.take("allow_private", truth, default.allow_private),
+    )
+    section.end()
+    return settings
+
+
+def _checks(section: Section) -> CheckSettings:
+    default = CheckSettings()
+    settings = CheckSettings(
+        above_usd=section.take("above_usd", whole(1), default.above_usd),
+        ratio=section.take("ratio", whole(2), default.ratio),
+        missing_share=section.take("missing_share", share, default.missing_share),
+        misses=section.take("misses", whole(1, 100), default.misses),
+        gap_s=int(section.take("gap", seconds("0s", "366d"), default.gap_s)),
+    )
+    section.end()
+    return settings
+
+
+def _origin(node: Node) -> str:
+    """An address, or nothing."""
+    return address(node).rstrip("/") if text(node) else ""

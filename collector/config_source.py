@@ -1,0 +1,139 @@
+"""One entry under `sources:` -> a `SourceSpec`."""
+
+import re
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import cast, get_args
+
+from collector.config_values import (
+    Section,
+    Wrong,
+    choice,
+    grid,
+    perhaps,
+    seconds,
+    text,
+    texts,
+    truth,
+    url,
+    whole,
+    word,
+)
+from collector.contract import TRUST_ORDER, PriceSpec, SourceSpec, TierSpec, Trust, Zero
+from collector.parse.rows import FACTS
+from collector.sources import FAMILIES, parsers
+from collector.strict_yaml import Node, plain
+from store.units import METERS
+from store.units import unit as unit_of
+
+_ID = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
+_ZEROS: tuple[Zero, ...] = get_args(Zero)
+_JSON_ONLY = ("records", "provider_at", "tiers")
+
+
+def source_spec(source_id: str, section: Section) -> SourceSpec:
+    """The spec of one source, its shape merged in already; what is wrong with it is reported to its section."""
+    section.take("shape", word, "")
+    if _ID.fullmatch(source_id) is None:
+        section.wrong("a source id has only a-z, 0-9 and _")
+    spec = SourceSpec(
+        id=source_id,
+        title=section.take("title", word, source_id),
+        parser=section.need("parser", choice(*parsers()), ""),
+        url=section.need("url", url, ""),
+        trust=cast("Trust", section.need("trust", choice(*TRUST_ORDER), "scraped")),
+        every_s=int(section.need("every", seconds("1s", "31d"), 86_400)),
+        enabled=section.take("enabled", truth, default=True),
+        provider=section.take("provider", word, ""),
+        expect=MappingProxyType(section.each("expect", whole(), ("endpoints", "models"))),
+        records=section.take("records", text, ""),
+        model=section.take("model", word, ""),
+        provider_at=section.take("provider_at", word, ""),
+        tag_at=section.take("tag_at", word, ""),
+        prices=_prices(section),
+        tiers=tuple(_tier(item) for item in section.items("tiers")),
+        facts=MappingProxyType(section.each("facts", word, FACTS)),
+        require=MappingProxyType(section.each("require", texts)),
+        skip=MappingProxyType(section.each("skip", texts)),
+        grid_nano=section.take("grid", grid, 1),
+        varies=section.take("varies", texts, ()),
+        free=section.take("free", texts, ()),
+        absent=section.take("absent", texts, ()),
+        key_env=section.take("key_env", _variable, ""),
+        concurrency=section.take("concurrency", whole(1, 64), 6),
+        pause_s=float(section.take("pause", seconds("0s", "1h"), 0)),
+        deadline_s=float(section.take("deadline", seconds("1s", "1h"), 60)),
+        card=section.take("card", text, ""),
+        options=MappingProxyType({name: plain(node) for name, node in section.entries("options")}),
+    )
+    _check_family(spec, section)
+    section.end()
+    return spec
+
+
+def _prices(section: Section) -> tuple[PriceSpec, ...]:
+    prices = []
+    for meter, entry in section.sections("prices"):
+        if meter not in METERS:
+            entry.wrong(f"no such meter{perhaps(meter, METERS)}")
+        prices.append(
+            PriceSpec(
+                meter=meter,
+                at=entry.need("at", word, ""),
+                unit=entry.need("unit", _unit_for(meter), ""),
+                zero=cast("Zero", entry.take("zero", choice(*_ZEROS), "price")),
+            )
+        )
+        entry.end()
+    twice = sorted({price.at for price in prices if [other.at for other in prices].count(price.at) > 1 and price.at})
+    if twice:
+        section.wrong(f"two meters are read at {twice[0]!r}", "prices")
+    return tuple(prices)
+
+
+def _tier(entry: Section) -> TierSpec:
+    tier = TierSpec(above_at=entry.need("above_at", word, ""), prices=_prices(entry))
+    entry.end()
+    return tier
+
+
+def _unit_for(meter: str) -> Callable[[Node], str]:
+    def read(node: Node) -> str:
+        name = word(node)
+        try:
+            quoted = unit_of(name)
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        if meter in METERS and METERS[meter].thing != quoted.thing:
+            raise Wrong(f"{meter} is counted by the {METERS[meter].thing}, not in {name}")
+        return name
+
+    return read
+
+
+def _variable(node: Node) -> str:
+    name = word(node)
+    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) is None:
+        raise Wrong(f"{name!r} is not the name of an environment variable")
+    return name
+
+
+def _check_family(spec: SourceSpec, section: Section) -> None:
+    """Report what a family cannot do without, and what it would pass over."""
+    if not spec.expect:
+        section.wrong("names no least number of endpoints or models: fewer must be an error", "expect")
+    if spec.parser not in FAMILIES:
+        return
+    for key, value in (("model", spec.model), ("prices", spec.prices), ("provider", spec.provider or spec.provider_at)):
+        if not value:
+            section.wrong("is missing", key)
+    if spec.parser == "html_table":
+        for key in _JSON_ONLY:
+            if getattr(spec, key):
+                section.wrong("is for JSON only", key)
+        return
+    prices = (*spec.prices, *(price for tier in spec.tiers for price in tier.prices))
+    paths = [spec.records, spec.model, spec.provider_at, spec.tag_at, *spec.facts.values(), *spec.require, *spec.skip]
+    for path in [*paths, *(price.at for price in prices), *(tier.above_at for tier in spec.tiers)]:
+        if path and not all(path.split(".")):
+            section.wrong(f"{path!r} is not a dotted path")

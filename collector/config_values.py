@@ -1,0 +1,239 @@
+"""Values of config.yaml: each reader turns one text into what it must be, or says what is wrong with it."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from collector.parse.amounts import NotAnAmount, read_amount
+from collector.strict_yaml import Mistake, Node
+
+T = TypeVar("T")
+D = TypeVar("D")
+
+_SPANS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
+_SIZES = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+
+class Wrong(ValueError):
+    """What a value should have been."""
+
+
+class Section:
+    """A mapping whose keys are taken one by one; what is left at the end is unknown."""
+
+    def __init__(self, node: Node, path: str, mistakes: list[Mistake]) -> None:
+        self._node = node
+        self._path = path
+        self._mistakes = mistakes
+        self._known: list[str] = []
+        self._all: Mapping[str, Node] = node.value if isinstance(node.value, Mapping) else {}
+        self._left = dict(self._all)
+        if not isinstance(node.value, Mapping) and node.value != "":
+            self.wrong("must be a mapping")
+
+    def take(self, key: str, read: Callable[[Node], T], default: D) -> T | D:
+        """The value of a key as `read` understands it; `default` where it is missing or wrong."""
+        self._known.append(key)
+        node = self._left.pop(key, None)
+        if node is None:
+            return default
+        try:
+            return read(node)
+        except Wrong as wrong:
+            self.wrong(str(wrong), key)
+            return default
+
+    def need(self, key: str, read: Callable[[Node], T], default: D) -> T | D:
+        """As `take`, of a key that must be there."""
+        if key not in self._left:
+            self.wrong("is missing", key)
+        return self.take(key, read, default)
+
+    def sections(self, key: str) -> Iterator[tuple[str, "Section"]]:
+        """The entries of a mapping of mappings."""
+        for name, node in self.entries(key):
+            yield name, Section(node, f"{self._dotted(key)}.{name}", self._mistakes)
+
+    def items(self, key: str) -> Iterator["Section"]:
+        """The entries of a list of mappings."""
+        for number, node in enumerate(self.take(key, _list, ())):
+            yield Section(node, f"{self._dotted(key)}[{number}]", self._mistakes)
+
+    def section(self, key: str) -> "Section":
+        """A mapping of its own; empty where it is missing."""
+        node = self.take(key, lambda node: node, Node("", self._node.file, self._node.line))
+        return Section(node, self._dotted(key), self._mistakes)
+
+    def entries(self, key: str) -> Iterable[tuple[str, Node]]:
+        """The entries of a mapping."""
+        return self.take(key, _mapping, {}).items()
+
+    def each(self, key: str, read: Callable[[Node], T], names: Iterable[str] | None = None) -> dict[str, T]:
+        """A mapping of values of one kind, with names from a list."""
+        section = self.section(key)
+        read_ones = {name: section.take(name, read, None) for name in names or section.keys()}
+        section.end()
+        return {name: value for name, value in read_ones.items() if value is not None}
+
+    def keys(self) -> list[str]:
+        """The keys that are there and have not been taken."""
+        return list(self._left)
+
+    def wrong(self, what: str, key: str = "") -> None:
+        """Report a mistake, of a key where one is named."""
+        node = self._all.get(key, self._node)
+        self._mistakes.append(Mistake(node.file, node.line, f"{self._dotted(key)}: {what}"))
+
+    def end(self) -> None:
+        """Report the keys that nobody asked for."""
+        for key in self._left:
+            self.wrong(f"unknown key{perhaps(key, self._known)}", key)
+
+    def _dotted(self, key: str) -> str:
+        return ".".join(part for part in (self._path, key) if part) or "configuration"
+
+
+def perhaps(name: str, known: Iterable[str]) -> str:
+    """`, perhaps attempts`, where a known name is near."""
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", perhaps {near[0]}" if near else ""
+
+
+def _list(node: Node) -> tuple[Node, ...]:
+    if not isinstance(node.value, list):
+        raise Wrong("must be a list")
+    return tuple(node.value)
+
+
+def _mapping(node: Node) -> dict[str, Node]:
+    if not isinstance(node.value, dict):
+        raise Wrong("must be a mapping")
+    return node.value
+
+
+def text(node: Node) -> str:
+    """Any text, which may be empty."""
+    if not isinstance(node.value, str):
+        raise Wrong("must be a text")
+    return node.value.strip()
+
+
+def word(node: Node) -> str:
+    """A text that is not empty."""
+    value = text(node)
+    if not value:
+        raise Wrong("is empty")
+    return value
+
+
+def texts(node: Node) -> tuple[str, ...]:
+    """One text, or a list of them."""
+    if isinstance(node.value, list):
+        return tuple(text(item) for item in node.value)
+    return (text(node),)
+
+
+def choice(*allowed: str) -> Callable[[Node], str]:
+    """A reader of one of some words."""
+
+    def read(node: Node) -> str:
+        value = word(node)
+        if value not in allowed:
+            raise Wrong(f"{value!r} is not one of {', '.join(allowed)}{perhaps(value, allowed)}")
+        return value
+
+    return read
+
+
+def truth(node: Node) -> bool:
+    """`true` or `false`."""
+    return choice("true", "false")(node) == "true"
+
+
+def whole(least: int = 0, most: int = 2**53) -> Callable[[Node], int]:
+    """A reader of whole numbers within bounds."""
+
+    def read(node: Node) -> int:
+        value = word(node)
+        if not (value.isascii() and value.isdigit() and len(value) < 17 and least <= int(value) <= most):
+            raise Wrong(f"{value!r} is not a whole number from {least} to {most}")
+        return int(value)
+
+    return read
+
+
+def seconds(least: str = "1s", most: str = "366d") -> Callable[[Node], Decimal]:
+    """A reader of spans of time such as `45s`, `30m`, `12h` or `1d`, in seconds."""
+
+    def read(node: Node) -> Decimal:
+        value = word(node)
+        span = _span(value)
+        if span is None:
+            raise Wrong(f"{value!r} is not a span of time such as 45s, 30m, 12h or 1d")
+        if not (_span(least) or 0) <= span <= (_span(most) or 0):
+            raise Wrong(f"{value} is not from {least} to {most}")
+        return span
+
+    return read
+
+
+def _span(value: str) -> Decimal | None:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)", value, re.ASCII)
+    return Decimal(match[1]) * _SPANS[match[2]] if match else None
+
+
+def size(node: Node) -> int:
+    """Bytes, as `16MiB` or a plain number."""
+    value = word(node)
+    match = re.fullmatch(r"([0-9]{1,12})\s?(KiB|MiB|GiB|)", value, re.ASCII)
+    if match is None or not int(match[1]):
+        raise Wrong(f"{value!r} is not a size such as 16MiB")
+    return int(match[1]) * _SIZES[match[2]]
+
+
+def share(node: Node) -> Fraction:
+    """A part of the whole, as `1/3` or `0.25`."""
+    value = word(node)
+    if re.fullmatch(r"[0-9]{1,6}/[1-9][0-9]{0,5}|0?\.[0-9]{1,6}|[01]", value, re.ASCII) is None or Fraction(value) > 1:
+        raise Wrong(f"{value!r} is not a share such as 1/3")
+    return Fraction(value)
+
+
+def grid(node: Node) -> int:
+    """A step of amounts in USD per 1M tokens (`1e-6`), in nano units."""
+    try:
+        steps = read_amount(word(node)) * 10**9
+    except NotAnAmount as error:
+        raise Wrong(str(error)) from None
+    if steps < 1 or steps != int(steps):
+        raise Wrong(f"{node.value} is not a multiple of 1e-9")
+    return int(steps)
+
+
+def url(node: Node) -> str:
+    """An `https` or `http` address with a host, or `package:NAME`."""
+    value = word(node)
+    if re.fullmatch(r"package:[a-z0-9_-]+", value, re.ASCII):
+        return value
+    return address(node)
+
+
+def address(node: Node) -> str:
+    """An `https` or `http` address with a host and nothing hidden in it."""
+    value = word(node)
+    if re.search(r"[\x00-\x20\x7f-\U0010ffff\\]", value):
+        raise Wrong(f"{value!r} has characters that no URL has")
+    try:
+        parts = urlsplit(value)
+        port_is_number = parts.port is None or parts.port > 0
+    except ValueError as error:
+        raise Wrong(f"{value!r} is not a URL: {error}") from None
+    if parts.scheme not in ("https", "http") or not parts.hostname or not port_is_number:
+        raise Wrong(f"{value!r} is not an https:// or http:// URL")
+    if parts.username is not None or parts.fragment:
+        raise Wrong(f"{value!r} has a user name or a fragment, which a source has not")
+    return value

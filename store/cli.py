@@ -1,0 +1,403 @@
+"""The reading commands: doors to `store.query` and `store.routing`, with no logic of their own.
+
+Exit codes: 0 answered, 2 a question that cannot be asked or a store that cannot be read, 3 nothing matched. Standard
+output has the answer and nothing else. Only click is imported before a command runs: a question costs no more than its
+answer.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from store.doors import (
+    AT,
+    COUNT,
+    FORMAT,
+    MODEL,
+    PROVIDER,
+    RAW,
+    SINCE,
+    SOURCE,
+    UNTIL,
+    Doors,
+    answer,
+    done,
+    instant_option,
+    question,
+)
+from store.errors import QueryError
+from store.text import printable
+
+if TYPE_CHECKING:
+    from store.export import Form, Written
+    from store.routing import Excluded, Route
+
+__all__ = ["Doors", "changes", "cheapest", "endpoints", "explain", "export", "held", "history", "models"]
+
+
+@question(click.argument("query", default=""), AT, FORMAT, RAW)
+def models(doors: Doors, *, query: str, at: datetime | None, form: str, raw: bool) -> None:
+    """Search the models on offer by a part of their id.
+
+    The lowest prices are over all sources and over endpoints that are not free, in USD per 1M tokens.
+
+    \b
+    Examples:
+      tokentape models
+      tokentape models gpt-oss
+      tokentape models deepseek/ --format csv
+    """
+    from store import catalogue, columns, views
+
+    with doors.open() as reader:
+        found = catalogue.models(reader, query, at or doors.now())
+    written = answer(form, found, columns.MODELS, views.models(), raw=raw)
+    done(written, "no model on offer has that in its id; `tokentape sources` shows what was collected")
+
+
+@question(MODEL, AT, PROVIDER, SOURCE, FORMAT, RAW)
+def endpoints(
+    doors: Doors,
+    *,
+    model: str,
+    at: datetime | None,
+    provider: str | None,
+    source: str | None,
+    form: str,
+    raw: bool,
+) -> None:
+    """List every endpoint of a model: price, context, variant, source, age.
+
+    MODEL is a canonical id, or its slug where only one model has it. Prices are USD per 1M tokens: `-` is not offered,
+    `?` is unknown. For an instant before an endpoint was first observed, what its source states about that instant
+    answers, marked as stated.
+
+    \b
+    Examples:
+      tokentape endpoints openai/gpt-oss-120b
+      tokentape endpoints gpt-oss-120b --provider deepinfra --format json
+      tokentape endpoints openai/gpt-oss-120b --at 2026-08-22
+    """
+    from store import columns, intervals, views
+    from store.naming import find_model
+
+    instant = at or doors.now()
+    with doors.open() as reader:
+        name = find_model(reader, model)
+        found = intervals.endpoints(reader, name, instant, provider=provider, source=source)
+    written = answer(form, found, columns.ENDPOINTS, views.endpoints(instant), raw=raw)
+    done(written, f"no endpoint of {name} then and there; see `tokentape history {name}`")
+
+
+@question(
+    MODEL,
+    PROVIDER,
+    SOURCE,
+    SINCE,
+    UNTIL,
+    AT,
+    click.option("--stated", is_flag=True, help="Also the prices that sources date themselves."),
+    FORMAT,
+    RAW,
+)
+def history(
+    doors: Doors,
+    *,
+    model: str,
+    provider: str | None,
+    source: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    at: datetime | None,
+    stated: bool,
+    form: str,
+    raw: bool,
+) -> None:
+    """Show what a model cost, when: the intervals of its endpoints.
+
+    An interval is [first_seen, ended); the true change lies between not_before and first_seen. With --since and
+    --until, those that have any time in between; with --at, those in force at that instant.
+
+    \b
+    Examples:
+      tokentape history openai/gpt-oss-120b
+      tokentape history openai/gpt-oss-120b --provider deepinfra --since 30d
+      tokentape history openai/gpt-oss-120b --at 2026-08-22T12:00:00Z --format csv
+    """
+    from store import columns, intervals, views
+    from store.naming import find_model
+
+    if at and (since or until or stated):
+        raise click.UsageError("--at asks for one instant: it goes without --since, --until and --stated")
+    with doors.open() as reader:
+        name = find_model(reader, model)
+        found: Iterable[intervals.IntervalRow]
+        if at:
+            found = intervals.endpoints(reader, name, at, provider=provider, source=source)
+        else:
+            found = intervals.history(
+                reader, name, doors.now(), since=since, until=until, provider=provider, source=source, stated=stated
+            )
+        written = answer(form, found, columns.HISTORY, views.history(), raw=raw)
+    done(written, f"no interval of {name} then and there; see `tokentape endpoints {name}`")
+
+
+@question(
+    instant_option("--since", "From this instant on. [default: 7d]", default="7d"),
+    UNTIL,
+    click.option("--model", help="Only this model."),
+    PROVIDER,
+    SOURCE,
+    FORMAT,
+    RAW,
+)
+def changes(
+    doors: Doors,
+    *,
+    since: datetime,
+    until: datetime | None,
+    model: str | None,
+    provider: str | None,
+    source: str | None,
+    form: str,
+    raw: bool,
+) -> None:
+    """Show what moved, by how much, and where it was seen: a row for each meter or fact, oldest first.
+
+    The first poll of a source shows what was there, not what moved, and is no change.
+
+    \b
+    Examples:
+      tokentape changes
+      tokentape changes --since 24h --provider deepinfra
+      tokentape changes --since 2026-08-01 --model openai/gpt-oss-120b --format csv
+    """
+    from store import columns, views
+    from store.changes import changes as find_changes
+    from store.naming import find_model
+
+    with doors.open() as reader:
+        name = None if model is None else find_model(reader, model)
+        found = find_changes(reader, since=since, until=until, model=name, provider=provider, source=source)
+        written = answer(form, found, columns.CHANGES, views.changes(), raw=raw)
+    done(written, "nothing moved then and there; `tokentape sources` shows when each source was last polled")
+
+
+@question(
+    click.argument("model", nargs=-1, required=True, metavar="MODEL..."),
+    click.option(
+        "--input", "input_tokens", type=COUNT, default=3000, show_default=True, help="Prompt tokens a request."
+    ),
+    click.option("--output", "output_tokens", type=COUNT, default=1000, show_default=True, help="Tokens answered."),
+    click.option("--cached", "cached_tokens", type=COUNT, default=0, show_default=True, help="Of --input, from cache."),
+    click.option("--min-context", type=COUNT, help="Context length needed; unknown is too short."),
+    click.option("--max-output", type=COUNT, help="Output tokens that must be allowed; unknown is too few."),
+    click.option("--provider", "providers", multiple=True, help="Only this provider (repeatable)."),
+    click.option("--exclude-provider", "exclude_providers", multiple=True, help="Not this provider (repeatable)."),
+    click.option("--quantization", "quantizations", multiple=True, help="Only this one, such as fp8 (repeatable)."),
+    click.option("--source", "sources", multiple=True, help="Every offer of this source (repeatable)."),
+    click.option("--include-free", is_flag=True, help="Also endpoints that charge nothing for this workload."),
+    click.option("--why", is_flag=True, help="Name each endpoint that is left out, with the reason (standard error)."),
+    AT,
+    FORMAT,
+    RAW,
+)
+def cheapest(
+    doors: Doors,
+    *,
+    model: tuple[str, ...],
+    input_tokens: int,
+    output_tokens: int,
+    cached_tokens: int,
+    min_context: int | None,
+    max_output: int | None,
+    providers: tuple[str, ...],
+    exclude_providers: tuple[str, ...],
+    quantizations: tuple[str, ...],
+    sources: tuple[str, ...],
+    include_free: bool,
+    why: bool,
+    at: datetime | None,
+    form: str,
+    raw: bool,
+) -> None:
+    """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
+
+    For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
+    unknown, varies or is not offered never competes. The prices shown are those that apply to the workload. Cached
+    tokens are charged as cache reads where those are offered, else as input. Several models are ranked together.
+
+    \b
+    Examples:
+      tokentape cheapest openai/gpt-oss-120b
+      tokentape cheapest gpt-oss-120b --input 20000 --cached 15000 --output 500 --min-context 100000
+      tokentape cheapest openai/gpt-oss-120b qwen/qwen3-32b --exclude-provider groq --format json
+    """
+    from store import columns, views
+    from store.intervals import endpoints as find_endpoints
+    from store.naming import find_model
+    from store.routing import Constraints, Workload, rank
+
+    try:
+        workload = Workload(input_tokens=input_tokens, output_tokens=output_tokens, cached_tokens=cached_tokens)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    constraints = Constraints(
+        min_context=min_context,
+        max_output=max_output,
+        providers=frozenset(providers),
+        exclude_providers=frozenset(exclude_providers),
+        quantizations=frozenset(quantizations),
+        sources=frozenset(sources),
+        include_free=include_free,
+    )
+    instant = at or doors.now()
+    with doors.open() as reader:
+        names = dict.fromkeys(find_model(reader, name) for name in model)
+        rows = [row for name in names for row in find_endpoints(reader, name, instant)]
+    ranking = rank(rows, workload, instant, constraints)
+    written = answer(form, ranking.routes, columns.CHEAPEST, views.cheapest(instant, models=len(names)), raw=raw)
+    _left_out(ranking.excluded, why=why)
+    _too_long(ranking.routes, input_tokens + output_tokens)
+    done(written, f"no route; see `tokentape endpoints {next(iter(names))}`")
+
+
+@question(click.argument("endpoint"), AT, FORMAT, RAW)
+def explain(doors: Doors, *, endpoint: str, at: datetime | None, form: str, raw: bool) -> None:
+    """Show the evidence for a price: source, URL, instant, SHA-256, and the record as published.
+
+    ENDPOINT is SOURCE:PROVIDER:ENDPOINT, as those columns of `tokentape endpoints` and `cheapest` have it (or `ref`).
+
+    \b
+    Examples:
+      tokentape explain openrouter:deepinfra:openai/gpt-oss-120b@deepinfra/turbo
+      tokentape explain genai_prices:groq:openai/gpt-oss-120b --at 2026-08-22 --format json
+    """
+    from store import columns, views
+    from store.evidence import explain as find_evidence
+    from store.show import print_fields
+
+    with doors.open() as reader:
+        found = find_evidence(reader, endpoint, at or doors.now(), archive=doors.archive)
+    if form == "table":
+        for one in found:
+            print_fields(views.evidence(one))
+    else:
+        answer(form, found, columns.EVIDENCE, (), raw=raw)
+
+
+@question(SOURCE, FORMAT, RAW)
+def held(doors: Doors, *, source: str | None, form: str, raw: bool) -> None:
+    """List what is kept out of the tape because it is not believed, and why.
+
+    \b
+    Examples:
+      tokentape held
+      tokentape held --source litellm --format csv
+    """
+    from store import catalogue, columns, views
+
+    with doors.open() as reader:
+        found = catalogue.held(reader, source=source)
+    written = answer(form, found, columns.HELD, views.held(), raw=raw)
+    done(written, "nothing is held; `tokentape sources` shows how each source fares")
+
+
+@question(
+    click.argument("what", type=click.Choice(["current", "history", "changes"])),
+    click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True),
+    click.option("-o", "--output", default="-", metavar="FILE", help="Appears whole or not at all. [default: stdout]"),
+    click.option("--model", help="Only this model."),
+    PROVIDER,
+    SOURCE,
+    SINCE,
+    UNTIL,
+    AT,
+    RAW,
+)
+def export(
+    doors: Doors,
+    *,
+    what: str,
+    form: "Form",
+    output: str,
+    model: str | None,
+    provider: str | None,
+    source: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    at: datetime | None,
+    raw: bool,
+) -> None:
+    """Write everything for other programs, in constant memory.
+
+    `current` is every price in force (at --at), `history` every interval, `changes` everything that moved (both with
+    --since and --until), with the columns of `endpoints`, `history` and `changes`.
+
+    \b
+    Examples:
+      tokentape export current -o prices.csv
+      tokentape export history --since 2026-08-01 --format jsonl -o history.jsonl
+      tokentape export changes --since 7d
+    """
+    from store import columns, intervals
+    from store import export as exports
+    from store.changes import changes as find_changes
+    from store.naming import find_model
+    from store.show import data_out
+
+    if (at and what != "current") or ((since or until) and what == "current"):
+        raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
+    with doors.open() as reader:
+        name = None if model is None else find_model(reader, model)
+
+        def write(out: TextIO) -> "Written":
+            if what == "current":
+                prices = intervals.current(reader, at or doors.now(), model=name, provider=provider, source=source)
+                return exports.write(out, form, columns.ENDPOINTS, prices, raw=raw)
+            if what == "history":
+                past = intervals.history(
+                    reader, name, doors.now(), since=since, until=until, provider=provider, source=source
+                )
+                return exports.write(out, form, columns.HISTORY, past, raw=raw)
+            moved = find_changes(reader, since=since, until=until, model=name, provider=provider, source=source)
+            return exports.write(out, form, columns.CHANGES, moved, raw=raw)
+
+        written = write(data_out()) if output == "-" else _to_file(Path(output), write)
+    done(written, "nothing to export; `tokentape sources` shows what was collected")
+
+
+def _to_file(path: Path, write: "Callable[[TextIO], Written]") -> "Written":
+    from store.export import file_put_in_place
+
+    try:
+        with file_put_in_place(path) as out:
+            return write(out)
+    except OSError as error:
+        raise QueryError(f"{path} cannot be written: {error.strerror}") from None
+
+
+def _left_out(excluded: "Sequence[Excluded]", *, why: bool) -> None:
+    """Tell what does not compete: how many for which reason, or each by name."""
+    if why:
+        for one in excluded:
+            click.echo(printable(f"left out: {one.row.ref}: {one.reason}"), err=True)
+    elif excluded:
+        reasons = Counter(one.reason for one in excluded).most_common()
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons)
+        click.echo(printable(f"left out: {told} (--why names them)"), err=True)
+
+
+def _too_long(routes: "Sequence[Route]", tokens: int) -> None:
+    """Tell of routes that cannot take the workload."""
+    short = sum(route.fits is False for route in routes)
+    if short:
+        click.echo(
+            f"{short} of {len(routes)} routes have a context below the {tokens} tokens of this workload: "
+            f"--min-context {tokens} leaves them out",
+            err=True,
+        )

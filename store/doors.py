@@ -1,0 +1,115 @@
+"""What all reading commands share: where they stand, their options, how they answer and how they fail."""
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from store.errors import NothingMatched, QueryError, StoreError
+
+if TYPE_CHECKING:
+    from store.columns import Columns
+    from store.export import Written
+    from store.read import Reader
+    from store.show import TableColumns
+
+R = TypeVar("R")
+Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What every reading command stands on: the `obj` of its click context."""
+
+    store_url: str
+    """`sqlite:///PATH` or a path."""
+    archive: Path | None = None
+    """Folder of archived documents; None: beside the store."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    def open(self) -> "AbstractContextManager[Reader]":
+        """The store, open for reading."""
+        from store.read import open_store
+
+        return open_store(self.store_url)
+
+
+class Question(click.Command):
+    """A command that answers an expected failure with one line and its exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except StoreError as error:
+            click.echo(f"tokentape: {error}", err=True)
+            ctx.exit(3 if isinstance(error, NothingMatched) else 2)
+
+
+def _instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """The instant that an option names, aware and in UTC."""
+    from store.instants import parse_instant
+
+    try:
+        return None if value is None else parse_instant(value, ctx.obj.now())
+    except QueryError as error:
+        raise click.BadParameter(str(error), ctx, param) from None
+
+
+def instant_option(name: str, text: str, default: str | None = None) -> Decorator:
+    """An option that names an instant."""
+    return click.option(name, callback=_instant, metavar="INSTANT", help=text, default=default)
+
+
+COUNT = click.IntRange(min=0, max=10**12)
+
+
+def question(*options: Decorator) -> Callable[[Callable[..., None]], click.Command]:
+    """A command of that function's name, with its options."""
+
+    def command(function: Callable[..., None]) -> click.Command:
+        decorated = click.pass_obj(function)
+        for option in reversed(options):
+            decorated = option(decorated)
+        return click.command(cls=Question)(decorated)
+
+    return command
+
+
+MODEL = click.argument("model")
+AT = instant_option("--at", "As of this instant. [default: now]")
+SINCE = instant_option("--since", "From this instant on.")
+UNTIL = instant_option("--until", "Up to, and without, this instant.")
+PROVIDER = click.option("--provider", help="Only this provider.")
+SOURCE = click.option("--source", help="Only what this source says.")
+FORMAT = click.option(
+    "--format", "form", type=click.Choice(["table", "csv", "json", "jsonl"]), default="table", show_default=True
+)
+RAW = click.option(
+    "--raw", is_flag=True, help="CSV text exactly as published, also where a spreadsheet takes it for a formula."
+)
+
+
+def answer(
+    form: str, rows: "Iterable[R]", columns: "Columns[R]", table_columns: "TableColumns[R]", *, raw: bool
+) -> "Written":
+    """Print an answer in one of its forms."""
+    from store.show import answer as show
+
+    return show(form, rows, columns, table_columns, raw=raw)
+
+
+def done(written: "Written", nothing: str) -> None:
+    """Tell what must be told about an answer.
+
+    Raises: NothingMatched if there is none.
+    """
+    if written.guarded:
+        cells = "a cell begins" if written.guarded == 1 else f"{written.guarded} cells begin"
+        click.echo(f"tokentape: {cells} like a formula and got an apostrophe: --raw leaves text as it is", err=True)
+    if not written.rows:
+        raise NothingMatched(nothing)

@@ -1,0 +1,240 @@
+"""The tables that answers are shown in: which columns, and which matter most where room is short."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from store.instants import age_text, iso
+from store.records import RateCard
+from store.routing import condition_text
+from store.show import TableColumn, TableColumns
+from store.text import ELLIPSIS
+from store.units import METERS, decimal_text
+
+if TYPE_CHECKING:
+    from store.catalogue import HeldRow, ModelRow
+    from store.changes import ChangeRow
+    from store.evidence import Evidence
+    from store.intervals import IntervalRow
+    from store.routing import Route
+
+_LONGEST_FACT = 12
+"""Characters of a fact in a table of changes: lists of features would leave no room for anything else."""
+_STATES = {"free": "free", "varies": "varies", "unknown": "?", "not_offered": "-"}
+
+
+def price_text(card: RateCard, meter: str) -> str:
+    """`0.15`, `free`, `varies`, `?` for unknown, `-` for not offered; with the currency where that is not USD."""
+    amount = card.amount(meter)
+    if not amount:
+        return _STATES[card.state(meter)]
+    return decimal_text(amount) if card.currency == "USD" else f"{decimal_text(amount)} {card.currency}"
+
+
+def _amount(amount: int | None) -> str:
+    return "-" if amount is None else decimal_text(amount)
+
+
+def _count(count: int | None) -> str:
+    return "" if count is None else str(count)
+
+
+def _minute(at: datetime) -> str:
+    return iso(at)[:16].replace("T", " ")
+
+
+def _price(meter: str, title: str, spare: int = 0) -> "TableColumn[IntervalRow]":
+    return TableColumn(title, lambda row: price_text(row.card, meter), spare=spare, right=True)
+
+
+def _notes(row: "IntervalRow") -> str:
+    notes = [
+        *(["stale"] if row.stale else ()),
+        *(["unseen"] if row.unseen_since else ()),
+        *(["disputed"] if row.disputed else ()),
+        *(["stated"] if row.basis == "stated" else ()),
+        *(["conditions"] if row.card.overrides else ()),
+    ]
+    return ", ".join(notes)
+
+
+def endpoints(now: datetime) -> "TableColumns[IntervalRow]":
+    """Every endpoint of a model."""
+    return (
+        TableColumn("provider", lambda row: row.provider),
+        TableColumn("variant", lambda row: row.variant, spare=1, cut="right"),
+        _price("input", "input $/M"),
+        _price("output", "output $/M"),
+        _price("cache_read", "cache read", spare=4),
+        _price("cache_write", "cache write", spare=8),
+        TableColumn("context", lambda row: _count(row.context_length), spare=3, right=True),
+        TableColumn("max output", lambda row: _count(row.max_output_tokens), spare=7, right=True),
+        TableColumn("quant", lambda row: row.quantization or "", spare=6),
+        TableColumn("source", lambda row: row.source, spare=2),
+        TableColumn("age", lambda row: age_text(now - row.last_seen), spare=3, right=True),
+        TableColumn("endpoint", lambda row: row.endpoint, spare=5, cut="left"),
+        TableColumn("notes", _notes, spare=1, cut="right"),
+    )
+
+
+def history() -> "TableColumns[IntervalRow]":
+    """Intervals, one below the other."""
+    return (
+        TableColumn("provider", lambda row: row.provider),
+        TableColumn("variant", lambda row: row.variant, spare=1, cut="right"),
+        TableColumn("from (UTC)", _from),
+        TableColumn("to (UTC)", _to),
+        TableColumn("ended", lambda row: row.end_reason or "", spare=5),
+        _price("input", "input $/M"),
+        _price("output", "output $/M"),
+        _price("cache_read", "cache read", spare=4),
+        _price("cache_write", "cache write", spare=8),
+        TableColumn("context", lambda row: _count(row.context_length), spare=3, right=True),
+        TableColumn("source", lambda row: row.source, spare=2),
+        TableColumn("endpoint", lambda row: row.endpoint, spare=6, cut="left"),
+        TableColumn("notes", _notes, spare=1, cut="right"),
+    )
+
+
+def _from(row: "IntervalRow") -> str:
+    if row.basis == "stated":
+        return "not said" if row.stated_since is None else _minute(row.stated_since)
+    return _minute(row.first_seen)
+
+
+def _to(row: "IntervalRow") -> str:
+    if row.basis == "stated":
+        return "open" if row.stated_until is None else _minute(row.stated_until)
+    return "now" if row.ended is None else _minute(row.ended)
+
+
+def cheapest(now: datetime, *, models: int) -> "TableColumns[Route]":
+    """Routes, cheapest first."""
+    return (
+        TableColumn("rank", lambda route: f"{route.rank}{'=' if route.tied else ''}"),
+        TableColumn("model", lambda route: route.row.model if models > 1 else "", spare=1, cut="left"),
+        TableColumn("provider", lambda route: route.row.provider),
+        TableColumn("variant", lambda route: route.row.variant, spare=1, cut="right"),
+        TableColumn("$/request", lambda route: route.cost.text, right=True),
+        TableColumn("input $/M", lambda route: _amount(route.cost.input), right=True),
+        TableColumn("output $/M", lambda route: _amount(route.cost.output), right=True),
+        TableColumn("cache read", lambda route: _amount(route.cost.cache_read), spare=4, right=True),
+        TableColumn("context", lambda route: _count(route.row.context_length), spare=3, right=True),
+        TableColumn("source", lambda route: route.row.source, spare=2),
+        TableColumn("age", lambda route: age_text(now - route.row.last_seen), spare=3, right=True),
+        TableColumn("endpoint", lambda route: route.row.endpoint, spare=5, cut="left"),
+        TableColumn("notes", _route_notes, spare=1, cut="right"),
+    )
+
+
+def _route_notes(route: "Route") -> str:
+    notes = [
+        *route.cost.conditions,
+        *(["exceeds context"] if route.fits is False else ()),
+        *(["stale"] if route.row.stale else ()),
+        *(["unseen"] if route.row.unseen_since else ()),
+        *(["disputed"] if route.row.disputed else ()),
+        *(["stated"] if route.row.basis == "stated" else ()),
+    ]
+    return ", ".join(notes)
+
+
+def changes() -> "TableColumns[ChangeRow]":
+    """What moved, oldest first."""
+    return (
+        TableColumn("seen (UTC)", lambda row: _minute(row.seen)),
+        TableColumn("event", lambda row: row.event, spare=1),
+        TableColumn("model", lambda row: row.model, cut="left"),
+        TableColumn("provider", lambda row: row.provider),
+        TableColumn("variant", lambda row: row.variant, spare=3, cut="right"),
+        TableColumn("meter", lambda row: row.meter, cut="right"),
+        TableColumn("old", lambda row: _moved(row.old, row.old_state), right=True),
+        TableColumn("new", lambda row: _moved(row.new, row.new_state), right=True),
+        TableColumn("%", lambda row: row.change_percent or "", spare=2, right=True),
+        TableColumn("source", lambda row: row.source, spare=5),
+        TableColumn("endpoint", lambda row: row.endpoint, spare=6, cut="left"),
+    )
+
+
+def _moved(value: str | None, state: str | None) -> str:
+    if state in _STATES:
+        return _STATES[state]
+    text = value or ""
+    return text if len(text) <= _LONGEST_FACT else f"{text[: _LONGEST_FACT - 1]}{ELLIPSIS}"
+
+
+def models() -> "TableColumns[ModelRow]":
+    """Models on offer."""
+    return (
+        TableColumn("model", lambda row: row.model, cut="right"),
+        TableColumn("endpoints", lambda row: str(row.endpoints), right=True),
+        TableColumn("providers", lambda row: str(row.providers), spare=3, right=True),
+        TableColumn("sources", lambda row: str(row.sources), spare=4, right=True),
+        TableColumn("input from $/M", lambda row: _amount(row.input), right=True),
+        TableColumn("output from $/M", lambda row: _amount(row.output), right=True),
+        TableColumn("free", lambda row: _count(row.free or None), spare=2, right=True),
+        TableColumn("context to", lambda row: _count(row.context_length), spare=1, right=True),
+    )
+
+
+def held() -> "TableColumns[HeldRow]":
+    """What is kept out of the tape."""
+    return (
+        TableColumn("source", lambda row: row.source),
+        TableColumn("subject", lambda row: row.subject, cut="right"),
+        TableColumn("rule", lambda row: row.rule),
+        TableColumn("on the tape", lambda row: _in_and_out(row.accepted), spare=2, right=True),
+        TableColumn("held", lambda row: _in_and_out(row.card), spare=1, right=True),
+        TableColumn("since (UTC)", lambda row: _minute(row.first_seen), spare=4),
+        TableColumn("message", lambda row: row.message, spare=3, cut="right"),
+    )
+
+
+def _in_and_out(card: RateCard | None) -> str:
+    return "" if card is None else " / ".join(price_text(card, meter) for meter in ("input", "output"))
+
+
+def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
+    """Names and values of the evidence for a price."""
+    row = one.row
+    yield "endpoint", row.ref
+    yield "model", row.model + (f" ({row.variant})" if row.variant else "")
+    yield "prices", "\n".join(_card_lines(row.card))
+    yield "basis", row.basis
+    yield "not before", iso(row.not_before) if row.not_before else "the first poll that looked"
+    yield "first seen", iso(row.first_seen)
+    yield "last seen", f"{iso(row.last_seen)}{' (stale)' if row.stale else ''}"
+    yield "unseen since", iso(row.unseen_since) if row.unseen_since else ""
+    yield "ended", f"{iso(row.ended)} {row.end_reason}" if row.ended else ""
+    yield "stated", _stated(row) if row.basis == "stated" else ""
+    yield "source", row.source
+    yield "url", one.url
+    yield "polled at", iso(one.polled_at)
+    yield "sha256", row.document
+    yield "pack", one.pack or ""
+    yield "part", one.part
+    yield "locator", row.locator
+    yield "held back", "\n".join(one.held)
+    yield "facts", one.facts or ""
+    yield "record", one.record or f"not shown: {one.record_missing}"
+
+
+def _card_lines(card: RateCard) -> Iterator[str]:
+    """Every meter of a card with its unit, then its conditions."""
+    for meter, amount in card.amounts:
+        yield f"{meter}: {decimal_text(amount)} {card.currency} per {_unit(meter)}"
+    for meter, state in card.states:
+        yield f"{meter}: {state}"
+    for override in card.overrides:
+        prices = ", ".join(f"{meter} {decimal_text(amount)}" for meter, amount in override.amounts)
+        yield f"{condition_text(override)}: {prices}"
+
+
+def _unit(meter: str) -> str:
+    thing = METERS[meter].thing
+    return "1M tokens" if thing == "token" else thing
+
+
+def _stated(row: "IntervalRow") -> str:
+    since = "always" if row.stated_since is None else iso(row.stated_since)
+    return f"from {since}" + (f" until {iso(row.stated_until)}" if row.stated_until else "")

@@ -1,0 +1,301 @@
+"""The daemon: what is polled when, what stops it, and what it leaves behind."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from collector.config import load, packaged
+from collector.contract import SourceSpec
+from collector.schedule import STOP_WITHIN_S, next_due, run
+from tests.collecting import TOKENTAPE, Upstreams, ask, environ, own_sources, polls, rows, settings, until
+
+NOW = datetime(2026, 8, 22, 12, tzinfo=UTC)
+LIST = next(iter(load(packaged(), {}).sources.values()))
+
+
+@pytest.fixture
+def upstreams() -> Iterator[Upstreams]:
+    """Upstreams that answer as they should."""
+    with Upstreams() as running:
+        yield running
+
+
+# --- the schedule ---
+
+
+def test_a_source_is_due_an_interval_after_its_last_poll_and_at_once_if_that_is_past() -> None:
+    assert next_due(None, 3600, NOW) == NOW
+    assert next_due(NOW, 3600, NOW) == NOW + timedelta(hours=1)
+    assert next_due(NOW - timedelta(minutes=20), 3600, NOW) == NOW + timedelta(minutes=40)
+    assert next_due(NOW - timedelta(days=9), 3600, NOW) == NOW
+
+
+def test_a_poll_that_a_wrong_clock_put_into_the_future_does_not_stop_a_source() -> None:
+    assert next_due(NOW + timedelta(days=3650), 3600, NOW) == NOW + timedelta(hours=1)
+
+
+class Polls:
+    """A poll that notes when it ran, and takes as long as it is told."""
+
+    def __init__(self, **takes_s: float) -> None:
+        self.takes_s = takes_s
+        self.began: dict[str, list[float]] = defaultdict(list)
+        self.ended: list[str] = []
+        self.cancelled: list[str] = []
+        self.under_way: dict[str, int] = defaultdict(int)
+        self.most_at_once: dict[str, int] = defaultdict(int)
+
+    async def __call__(self, spec: SourceSpec) -> None:
+        self.began[spec.id].append(time.monotonic())
+        self.under_way[spec.id] += 1
+        self.most_at_once[spec.id] = max(self.most_at_once[spec.id], self.under_way[spec.id])
+        try:
+            await asyncio.sleep(self.takes_s.get(spec.id, 0))
+        except asyncio.CancelledError:
+            self.cancelled.append(spec.id)
+            raise
+        finally:
+            self.under_way[spec.id] -= 1
+        self.ended.append(spec.id)
+
+
+def every(seconds: int, *names: str) -> list[SourceSpec]:
+    return [replace(LIST, id=name, every_s=seconds) for name in names]
+
+
+def scheduled(
+    specs: list[SourceSpec],
+    polls: Callable[[SourceSpec], Coroutine[object, object, None]],
+    *stops_s: float,
+    last: datetime | None = None,
+    stop_within_s: float = STOP_WITHIN_S,
+) -> float:
+    """Run the schedule and send a signal at each of these times; how long it took to end after the first."""
+
+    async def work() -> float:
+        loop = asyncio.get_running_loop()
+        for number, stop_s in enumerate(stops_s):
+            loop.call_later(stop_s, os.kill, os.getpid(), (signal.SIGTERM, signal.SIGINT)[number % 2])
+        began = loop.time()
+        await run(specs, polls, lambda _: last, lambda: datetime.now(UTC), stop_within_s)
+        return loop.time() - began - stops_s[0]
+
+    return asyncio.run(work())
+
+
+def test_each_source_is_polled_at_once_then_again_and_again_and_never_early(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    polls = Polls(slow=2.5)
+    scheduled(every(1, "quick", "slow"), polls, 5)
+    assert len(polls.began["quick"]) >= 3
+    waits = [after - before for before, after in pairwise(polls.began["quick"])]
+    assert all(0.9 < wait < 4 for wait in waits), waits
+    assert polls.most_at_once == {"quick": 1, "slow": 1}
+    assert len(polls.began["slow"]) == 2
+    assert caplog.text == ""
+
+
+def test_what_is_not_due_is_not_polled() -> None:
+    polls = Polls()
+    scheduled(every(3600, "a", "b"), polls, 0.3, last=datetime.now(UTC))
+    assert polls.began == {}
+
+
+def test_a_poll_that_fails_unforeseen_stops_neither_its_source_nor_the_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    polls = Polls()
+
+    async def poll(spec: SourceSpec) -> None:
+        await polls(spec)
+        if spec.id == "faulty":
+            raise RuntimeError("a fault of ours")
+
+    scheduled(every(1, "faulty", "sound"), poll, 2.5)
+    assert len(polls.began["faulty"]) >= 2
+    assert len(polls.began["sound"]) >= 2
+    assert "a fault of ours" in caplog.text, "a bug is to be seen"
+
+
+def test_a_poll_under_way_at_a_stop_finishes(caplog: pytest.LogCaptureFixture) -> None:
+    polls = Polls(slow=1)
+    took_s = scheduled(every(1, "slow", "idle"), polls, 0.2)
+    assert (polls.ended, polls.cancelled) == (["idle", "slow"], [])
+    assert 0.7 < took_s < 2
+    assert caplog.text == ""
+
+
+def test_a_poll_that_does_not_finish_in_time_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    polls = Polls(hanging=60)
+    took_s = scheduled(every(1, "hanging"), polls, 0.2, stop_within_s=0.5)
+    assert polls.cancelled == ["hanging"]
+    assert 0.4 < took_s < 2
+    assert caplog.text == ""
+
+
+def test_a_second_signal_does_not_wait(caplog: pytest.LogCaptureFixture) -> None:
+    polls = Polls(hanging=60)
+    took_s = scheduled(every(1, "hanging"), polls, 0.2, 0.5)
+    assert polls.cancelled == ["hanging"]
+    assert took_s < 2
+    assert caplog.text == ""
+
+
+def test_a_stop_takes_less_than_the_ten_seconds_after_which_others_kill() -> None:
+    assert STOP_WITHIN_S < 10
+
+
+# --- the process ---
+
+
+class Daemon:
+    """A daemon under way."""
+
+    def __init__(self, home: Path, config: Path) -> None:
+        self.store = home / "tape.db"
+        command: list[str | Path] = [TOKENTAPE, "--config", config, "--store", self.store, "daemon"]
+        self.process = subprocess.Popen(
+            command, cwd=home, env=environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def polled(self, source: str) -> list[tuple[str, int]]:
+        """Outcome and changes of the polls of a source."""
+        return [(outcome, changes) for *_, outcome, changes in polls(self.store, source)]
+
+    def stop(self, *signals: int, within_s: float = 10) -> list[str]:
+        """Stop it as a service manager does; the lines that it has written."""
+        for name in signals:
+            self.process.send_signal(name)
+            time.sleep(0.3)
+        stdout: str
+        stdout, stderr = self.process.communicate(timeout=within_s)
+        assert self.process.returncode == 0, stderr
+        note = rf"tokentape: polling [\w, ]+ into {self.store}; stop with SIGTERM or Ctrl-C\n"
+        assert re.fullmatch(note, stderr), stderr
+        assert rows(self.store, "PRAGMA integrity_check") == [("ok",)]
+        assert rows(self.store, "PRAGMA foreign_key_check") == []
+        lines = [line.partition(" ") for line in stdout.splitlines()]
+        assert all(datetime.fromisoformat(at).tzinfo for at, _, _ in lines)
+        return [line for _, _, line in lines]
+
+
+@contextmanager
+def daemon(home: Path, config: Path) -> Iterator[Daemon]:
+    running = Daemon(home, config)
+    try:
+        yield running
+    finally:
+        running.process.kill()
+        running.process.communicate()
+
+
+def test_a_daemon_polls_every_source_in_its_own_time_whatever_happens_to_the_others(
+    tmp_path: Path, upstreams: Upstreams
+) -> None:
+    upstreams.status["failing"] = 500
+    upstreams.wait_s["slow"] = 2
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every=dict.fromkeys(("steady", "failing", "slow"), "1s"))
+    with daemon(tmp_path, config) as running:
+        until(lambda: len(polls(running.store, "slow")) >= 2 and len(polls(running.store, "failing")) >= 2)
+        lines = running.stop(signal.SIGTERM)
+    steady, failing, slow = (running.polled(name) for name in ("steady", "failing", "slow"))
+    assert steady == [("ok", 3)] + [("ok", 0)] * (len(steady) - 1)
+    assert slow[0] == ("ok", 3)
+    assert len(steady) > len(slow)
+    assert set(failing) == {("failed", 0)}
+    assert upstreams.most_at_once == {"steady": 1, "failing": 1, "slow": 1}
+    began = polls(running.store, "slow")
+    assert all(at + took < later for (at, took, *_), (later, *_) in pairwise(began))
+    assert rows(running.store, "SELECT count(*) FROM interval") == [(6,)]
+    assert len(lines) == len(steady) + len(failing) + len(slow)
+    for name, said in (("steady", "ok, 3 endpoints"), ("failing", "failed (http_500)"), ("slow", "ok, 3 endpoints")):
+        assert [line for line in lines if line.startswith(f"{name}: {said}")]
+
+
+def test_a_restarted_daemon_polls_what_is_due_and_nothing_else(tmp_path: Path, upstreams: Upstreams) -> None:
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every={"rare": "1h", "often": "1s"})
+    with daemon(tmp_path, config) as running:
+        until(lambda: polls(running.store, "rare") and polls(running.store, "often"))
+        running.stop(signal.SIGINT)
+    often = len(running.polled("often"))
+    with daemon(tmp_path, config) as running:
+        until(lambda: len(polls(running.store, "often")) > often)
+        running.stop(signal.SIGTERM)
+    assert running.polled("rare") == [("ok", 3)]
+    assert upstreams.asked["rare"] == 1
+
+
+@pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
+def test_a_poll_under_way_when_the_daemon_is_stopped_is_finished_and_kept(
+    tmp_path: Path, upstreams: Upstreams, name: int
+) -> None:
+    upstreams.wait_s["slow"] = 1.5
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every={"slow": "1s"})
+    with daemon(tmp_path, config) as running:
+        until(lambda: upstreams.asked["slow"])
+        (line,) = running.stop(name)
+    assert line.startswith("slow: ok, 3 endpoints, 3 changed")
+    assert running.polled("slow") == [("ok", 3)]
+
+
+def test_a_daemon_that_is_told_twice_leaves_a_hanging_poll_as_if_it_had_not_been(
+    tmp_path: Path, upstreams: Upstreams
+) -> None:
+    upstreams.wait_s["hanging"] = 60
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every={"hanging": "1h"})
+    with daemon(tmp_path, config) as running:
+        until(lambda: upstreams.asked["hanging"])
+        assert running.stop(signal.SIGTERM, signal.SIGTERM, within_s=3) == []
+    assert running.polled("hanging") == []
+    upstreams.wait_s.clear()
+    assert ask(tmp_path, "--config", config, "--store", running.store, "collect").exit_code == 0
+
+
+def test_a_daemon_goes_on_when_nobody_reads_its_lines_any_more(tmp_path: Path, upstreams: Upstreams) -> None:
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every={"steady": "1s"})
+    with daemon(tmp_path, config) as running:
+        assert running.process.stdout is not None
+        running.process.stdout.close()
+        until(lambda: len(polls(running.store, "steady")) >= 3)
+        running.process.stdout = None
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(timeout=10) == 0
+        assert running.process.stderr is not None
+        assert running.process.stderr.read().count("\n") == 1
+    assert running.polled("steady")[0] == ("ok", 3)
+
+
+@pytest.mark.recorded
+def test_a_daemon_follows_recorded_upstreams_through_their_faults(recorded: Path, tmp_path: Path) -> None:
+    assert recorded
+    from replay import Replay
+
+    with Replay(at="2026-07-20T00:00:00Z", faults=["recorded=reset"]) as running_mirror:
+        mirror = running_mirror.url("https://x").removesuffix("/x")
+        config = settings(tmp_path, mirror=mirror, every={"llm_prices": "1s", "tinfoil": "1s"})
+        with daemon(tmp_path, config) as running:
+            until(lambda: running.polled("llm_prices") and running.polled("tinfoil"))
+            assert running.polled("tinfoil")[0] == ("failed", 0)
+            running_mirror.clear_faults()
+            running_mirror.set_now("2026-08-22T23:01:19Z")
+            until(lambda: ("ok", 3) in running.polled("tinfoil"))
+            until(lambda: [outcome for outcome, _ in running.polled("llm_prices")].count("ok") >= 3)
+            running_mirror.fault("*=slow:3")
+            running_mirror.set_now("2026-07-20T00:00:00Z")
+            asked = len(running_mirror.log)
+            until(lambda: len(running_mirror.log) >= asked + 2)
+            running.stop(signal.SIGTERM)
+    assert {outcome for outcome, _ in running.polled("llm_prices")} == {"ok"}

@@ -1,0 +1,81 @@
+"""The documents say what the program does."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from collector.cli import READING, main
+from collector.config import load, packaged
+from collector.places import DEFAULT_STORE
+from collector.strict_yaml import read_yaml
+from store import columns
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+COMMANDS = main.list_commands(click.Context(main))
+
+
+def block(name: str) -> str:
+    """The shell block below a marker, as `.ci/run` takes it."""
+    found = re.search(rf"<!-- {name} -->\n```sh\n(.*?)\n```", README, re.DOTALL)
+    assert found is not None, name
+    return found[1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_stands_in_the_readme_and_has_examples(name: str) -> None:
+    command = main.get_command(click.Context(main), name)
+    assert command is not None
+    assert f"`tokentape {name}" in README
+    assert "Examples:" in (command.help or "")
+
+
+def test_reading_commands_are_those_of_the_store() -> None:
+    assert set(READING) < set(COMMANDS)
+
+
+def test_first_and_test_commands_are_one_line_each_and_make_their_environment() -> None:
+    for name in ("first-command", "test-command"):
+        assert len(block(name).splitlines()) == 1
+        assert block(name).startswith("python3 -m venv .venv && ")
+
+
+@pytest.mark.parametrize("key", ["store", "archive", "inherit"])
+def test_top_level_keys_stand_in_the_readme(key: str) -> None:
+    assert f"| `{key}` |" in README
+
+
+@pytest.mark.parametrize("section", ["http", "checks"])
+def test_every_key_of_the_packaged_configuration_stands_in_the_readme(section: str) -> None:
+    root = read_yaml(packaged().read_text(), "config.yaml", [])
+    assert isinstance(root.value, dict)
+    keys = root.value[section].value
+    assert isinstance(keys, dict)
+    assert not [key for key in keys if f"`{section}.{key}`" not in README]
+
+
+def test_default_store_is_what_the_packaged_configuration_says() -> None:
+    assert load(packaged(), {}).store == DEFAULT_STORE
+
+
+def test_number_of_sources_in_the_readme_is_that_of_the_configuration() -> None:
+    count = len(load(None, {}).sources)
+    assert f"{count} sources are configured" in README
+    assert f"{count} configured sources" in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("form", "names"),
+    [
+        ("`history`", columns.HISTORY),
+        ("`endpoints`, `export current`", columns.ENDPOINTS),
+        ("`cheapest`", columns.CHEAPEST),
+        ("`changes`", columns.CHANGES),
+    ],
+)
+def test_columns_in_the_readme_are_the_first_ones_of_the_answer(form: str, names: "columns.Columns[object]") -> None:
+    row = next(line for line in README.splitlines() if line.startswith(f"| {form} | `"))
+    promised = row.split("`")[-2].split(",")
+    assert [column.name for column in names][: len(promised)] == promised
