@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.errors import CollectorError, ConfigError
+from collector.errors import BackfillRefused, CollectorError, ConfigError
 from store.errors import StoreError
 
 if TYPE_CHECKING:
@@ -30,12 +30,12 @@ class Doorway(click.Group):
     """A group that imports a reading command only when it is asked for, and ends every expected error in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command. Exits 1 for an upstream at fault, 2 for a mistake in configuration or a store at fault."""
+        """Run a command. Exits 1 for an upstream at fault, 2 for a mistake in what was given or a store at fault."""
         try:
             return super().invoke(ctx)
         except (CollectorError, StoreError) as error:
             click.echo(f"tokentape: {error}", err=True)
-            ctx.exit(2 if isinstance(error, (ConfigError, StoreError)) else 1)
+            ctx.exit(2 if isinstance(error, (ConfigError, BackfillRefused, StoreError)) else 1)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, by name."""
@@ -159,6 +159,153 @@ def sources(ctx: click.Context, form: str) -> None:
 
 
 @main.command()
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=_source_ids)
+@click.option("--dry-run", is_flag=True, help="Only tell what would be corrected.")
+@click.pass_context
+def reparse(ctx: click.Context, sources: tuple[str, ...], *, dry_run: bool) -> None:
+    """Replay the archived documents of a source through today's parser, identity and checks.
+
+    What differs from what is believed becomes corrections: the old belief is superseded, and stays the answer to
+    --known-at an earlier instant. All of a source or nothing; may be interrupted.
+
+    \b
+    Examples:
+      tokentape reparse litellm --dry-run
+      tokentape reparse litellm openrouter
+    """
+    from collector.commands import reparse_source
+
+    config = _config(ctx)
+    for spec in _named(config, sources):
+        for line in reparse_source(config, spec, ctx.obj.now(), dry_run=dry_run):
+            click.echo(line)
+
+
+@main.command()
+@click.pass_context
+def verify(ctx: click.Context) -> None:
+    """Prove that everything the store says follows from the documents in its archive.
+
+    A line for each thing that does not; exits 1 if there is any. Nothing is written.
+
+    \b
+    Examples:
+      tokentape verify
+      tokentape --store /var/lib/tokentape/tokentape.db verify
+    """
+    from collector.commands import verify_store
+
+    faults = 0
+    for line in verify_store(_config(ctx), ctx.obj.now()):
+        click.echo(line)
+        faults += 1
+    click.echo(f"tokentape: {faults or 'no'} fault{'s' if faults != 1 else ''} found", err=True)
+    ctx.exit(1 if faults else 0)
+
+
+@main.group()
+def backfill() -> None:
+    """Take over documents of the past: from a recorded folder, or from a git history.
+
+    Each gets its place in the timeline by its own instant, as if it had been polled then; what the store has already
+    changes nothing, so that a run that was stopped is run again.
+
+    \b
+    Examples:
+      tokentape backfill archive ./timeline
+      tokentape backfill git ./litellm --path model_prices_and_context_window.json --source litellm
+    """
+
+
+_SOURCES = click.option(
+    "--source",
+    "sources",
+    multiple=True,
+    metavar="ID",
+    shell_complete=_source_ids,
+    help="Only this source.",
+)
+_FOLDER = click.Path(path_type=Path)
+
+
+@backfill.command("archive")
+@click.argument("folder", type=_FOLDER, metavar="DIR")
+@_SOURCES
+@click.pass_context
+def backfill_archive(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -> None:
+    """Take over a folder with an `index.jsonl`, such as `tokentape archive export` writes.
+
+    All of it is proven before any of it is used: a body that is not what the index says stops it, with nothing written.
+
+    \b
+    Examples:
+      tokentape backfill archive ./timeline
+      tokentape backfill archive ./timeline --source litellm --source openrouter
+    """
+    from collector.backfill.commands import backfill_folder
+
+    config = _config(ctx)
+    for line in backfill_folder(config, folder, _named(config, sources), ctx.obj.now()):
+        click.echo(line)
+
+
+@backfill.command("git")
+@click.argument("repository", metavar="REPO")
+@click.option("--path", "file", required=True, metavar="FILE", help="From the top of the repository.")
+@click.option("--source", required=True, metavar="ID", shell_complete=_source_ids, help="Whose documents these are.")
+@click.option("--since", metavar="INSTANT", help="Only versions from this instant on.")
+@click.pass_context
+def backfill_git(ctx: click.Context, repository: str, file: str, source: str, since: str | None) -> None:
+    """Take over every version of a file in a git repository on this machine, as of its commit.
+
+    Nothing is checked out or fetched: of a repository elsewhere, make a clone first (`git clone --bare`).
+
+    \b
+    Examples:
+      tokentape backfill git ./litellm --path model_prices_and_context_window.json --source litellm
+      tokentape backfill git ./genai-prices --path prices/data.json --source genai_prices --since 2026-01-01
+    """
+    from collector.backfill.commands import backfill_git as take_over
+    from store.instants import parse_instant
+
+    config, now = _config(ctx), ctx.obj.now()
+    (spec,) = _named(config, (source,))
+    for line in take_over(config, repository, file, spec, parse_instant(since, now) if since else None, now):
+        click.echo(line)
+
+
+@main.group()
+def archive() -> None:
+    """The archived documents themselves.
+
+    \b
+    Examples:
+      tokentape archive export ./timeline
+    """
+
+
+@archive.command("export")
+@click.argument("folder", type=_FOLDER, metavar="DIR")
+@_SOURCES
+@click.pass_context
+def archive_export(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -> None:
+    """Write every archived document into a new folder, for others, or for `tokentape backfill archive`.
+
+    Equal bodies are one file; `index.jsonl` says of each what it was, where and when, and is written last.
+
+    \b
+    Examples:
+      tokentape archive export ./timeline
+      tokentape archive export ./timeline --source litellm
+    """
+    from collector.backfill.commands import export_archive
+
+    config = _config(ctx)
+    for line in export_archive(config, folder, _named(config, sources)):
+        click.echo(line)
+
+
+@main.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
     """Print the completion script of a shell.
@@ -216,16 +363,20 @@ def _chosen(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
     """
     from collector.config import ready, requests_for
 
-    unknown = [name for name in names if name not in config.sources]
-    if unknown:
-        raise ConfigError(f"no source {unknown[0]!r}: `tokentape sources` lists them")
-    named = [config.sources[name] for name in dict.fromkeys(names)]
+    named = _named(config, names)
     for spec in named:
         requests_for(spec, os.environ)
     chosen = named or [spec for spec in config.sources.values() if ready(spec, os.environ)]
     if not chosen:
         raise ConfigError("no source is on: `tokentape sources` lists them")
     return chosen
+
+
+def _named(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
+    unknown = [name for name in names if name not in config.sources]
+    if unknown:
+        raise ConfigError(f"no source {unknown[0]!r}: `tokentape sources` lists them")
+    return [config.sources[name] for name in dict.fromkeys(names)]
 
 
 def _log(report: "Report") -> None:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from collector import schedule
+from collector import mend, schedule, verify
 from collector.config import Config, ready
 from collector.contract import SourceSpec
 from collector.fetch import Fetcher
-from collector.poll import Poller, Progress, Report, no_progress, receive, see, utc_now
+from collector.poll import Poller, Progress, Report, no_progress, receive, utc_now
+from collector.sighting import see
 from store.errors import StoreMissing
 from store.instants import age_text
+from store.lock import only_daemon
 from store.read import open_store
 from store.records import Observation, RateCard
 from store.text import one_line, printable
@@ -62,11 +64,12 @@ async def _collect(config: Config, tape: Tape, specs: Sequence[SourceSpec], show
 def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
     """Poll on schedule until told to stop.
 
-    Raises: StoreError if the store cannot be opened.
+    Raises: StoreError if the store cannot be opened, or another daemon keeps it.
     """
     tape = Tape(config.store, config.archive)
     try:
-        asyncio.run(_daemon(config, tape, specs, show))
+        with only_daemon(tape.path):
+            asyncio.run(_daemon(config, tape, specs, show))
     finally:
         tape.close()
 
@@ -165,6 +168,46 @@ def _state(spec: SourceSpec) -> str:
     if not spec.enabled:
         return "off"
     return "on" if ready(spec, os.environ) else f"needs {spec.key_env}"
+
+
+def reparse_source(config: Config, spec: SourceSpec, now: datetime, *, dry_run: bool) -> Iterator[str]:
+    """Lines about what replaying a source's documents corrects, or would correct.
+
+    Raises: StoreError.
+    """
+    tape = Tape(config.store, config.archive)
+    try:
+        mended = mend.reparse(config.checks, tape, spec, known=now, progress=_counted(spec.id), dry_run=dry_run)
+    finally:
+        tape.close()
+        _clear()
+    for at, why in mended.refused:
+        yield printable(f"{spec.id}: refused, as of {at:%Y-%m-%dT%H:%M:%SZ}: {why}")
+    yield from (printable(verify.described(one)) for one in mended.corrections)
+    would = "would be " if dry_run else ""
+    yield f"{spec.id}: {mended.polls} polls, {len(mended.corrections)} intervals {would}corrected"
+
+
+def verify_store(config: Config, now: datetime) -> Iterator[str]:
+    """Lines about what does not follow from the archive.
+
+    Raises: StoreError.
+    """
+    with open_store(config.store):
+        pass  # a store that is not there is not made by looking at it
+    tape = Tape(config.store, config.archive)
+    try:
+        for fault in verify.faults(config.checks, tape, config.sources, now, _counted("verify")):
+            _clear()
+            yield printable(fault)
+    finally:
+        tape.close()
+        _clear()
+
+
+def _counted(source: str) -> mend.Progress:
+    shown = _progress()
+    return lambda done, known: shown(source, done, known)
 
 
 def _progress() -> Progress:

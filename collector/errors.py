@@ -4,7 +4,8 @@
     ├── ConfigError      the configuration is not usable: nothing was started
     ├── FetchFailed      no whole, believable body was received
     │   └── Blocked      not one byte was asked for: forbidden address, scheme or redirect
-    └── SourceChanged    a body came, and it is not what its source has always said
+    ├── SourceChanged    a body came, and it is not what its source has always said
+    └── BackfillRefused  a folder or a history cannot be taken over: nothing of it was
 
 A message says source, place, what was wanted and what was there: one line, truncated, free of control characters and
 of secrets. `code` is a short stable word for tables and tests (`http_500`, `truncated`, `too_large`, `columns`, ...).
@@ -51,3 +52,10 @@ class SourceChanged(CollectorError):
 
     def __init__(self, message: str, *, code: str = "schema") -> None:
         super().__init__(message, code=code)
+
+
+class BackfillRefused(CollectorError):
+    """A folder or a history is not what it should be, or cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, code="backfill")

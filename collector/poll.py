@@ -5,22 +5,23 @@ The one place that reads the clock, and the one broad `except`: no source can st
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from collector import checks
 from collector.config import Config, requests_for
-from collector.contract import TRUST_ORDER, Follower, Reader, Request, SourceSpec
+from collector.contract import Follower, Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.fetch import Fetcher
-from collector.normalise import observe
+from collector.mend import replay, source_facts
+from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from store.errors import StoreError
-from store.records import Document, EndpointKey, Observation, Sighting
+from store.records import Document, Sighting
 from store.text import one_line
-from store.timeline import Step, build, step
-from store.write import KeptPoll, LastPolls, PollFacts, SourceFacts, Tape
+from store.timeline import step
+from store.write import LastPolls, PollFacts, Tape
 
 CLOCK_SLACK = timedelta(days=1)
 
@@ -67,15 +68,6 @@ def no_progress(_source: str, _done: int, _known: int) -> None:
     """Nobody is watching."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Received:
-    """Everything one poll got."""
-
-    documents: tuple[Document, ...]
-    failures: Mapping[str, FetchFailed]
-    """Part -> why it did not answer."""
-
-
 class Poller:
     """Polls sources into one tape; shared by `collect` and the daemon."""
 
@@ -119,7 +111,7 @@ class Poller:
             at += timedelta(microseconds=1)  # a clock too coarse to tell two polls apart
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
         duration_ms = int((asyncio.get_running_loop().time() - started) * 1000)
-        return await asyncio.to_thread(self.take, spec, at, received, duration_ms)
+        return await asyncio.to_thread(self.take, spec, at, received, base=last.pack, duration_ms=duration_ms)
 
     def _before(self, spec: SourceSpec, at: datetime) -> tuple[LastPolls, dict[str, Document]]:
         """The polls before this one, and the documents that they left, by URL."""
@@ -139,12 +131,16 @@ class Poller:
             return last, {}
         return last, {document.url: document for document in documents}
 
-    def take(self, spec: SourceSpec, at: datetime, received: Received, duration_ms: int = 0) -> Report:
+    def take(
+        self, spec: SourceSpec, at: datetime, received: Received, *, base: str | None = None, duration_ms: int = 0
+    ) -> Report:
         """Archive what was received, then everything after it, in one transaction.
+
+        `base` is the archive key of the source's documents before these, which they are likely to resemble.
 
         Raises: StoreError.
         """
-        pack = self._tape.archive.keep(received.documents)
+        pack = self._tape.archive.keep(received.documents, base)
         body_bytes = sum(len(document.body) for document in received.documents)
         facts = PollFacts(
             at=at,
@@ -166,10 +162,10 @@ class Poller:
                 facts,
                 outcome="partial",
                 code="incomplete",
-                message=_in_words(failed),
+                message=in_words(failed),
                 failed_parts=sighting.failed_parts,
             )
-        taken = self._write(spec, facts, sighting)
+        changes, held = self._write(spec, facts, sighting)
         return Report(
             source=spec.id,
             outcome=facts.outcome,
@@ -177,29 +173,26 @@ class Poller:
             code=facts.code or "",
             message=facts.message or "",
             quotes=facts.quotes,
-            changes=taken.changes,
-            held=taken.held,
+            changes=changes,
+            held=held,
             requests=facts.requests,
             body_bytes=body_bytes,
         )
 
-    def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> Step:
-        judge = checks.judge(self._config.checks)
-        patience = checks.patience(self._config.checks)
+    def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
+        """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
+        settings, known = self._config.checks, self._clock()
+        judge, patience = checks.judge(settings), checks.patience(settings)
         with self._writing:
-            taken = self._tape.record(_source(spec), facts, lambda state: step(state, sighting, judge, patience))
-            return taken or self._tape.rebuild(_source(spec), facts, lambda kept: self._anew(spec, kept))
-
-    def _anew(self, spec: SourceSpec, kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Step]]:
-        """The steps of a source's whole timeline, from its archived documents."""
-        judge, patience = checks.judge(self._config.checks), checks.patience(self._config.checks)
-        yield from zip(kept, build((self._replay(spec, poll) for poll in kept), judge, patience), strict=True)
-
-    def _replay(self, spec: SourceSpec, poll: KeptPoll) -> Sighting:
-        documents = self._tape.archive.documents(poll.pack, source=spec.id, fetched_at=poll.at)
-        answered = {document.part for document in documents}
-        failures = {part: FetchFailed("did not answer", code="incomplete") for part in poll.failed_parts - answered}
-        return see(Received(documents=tuple(documents), failures=failures), spec, poll.at)[0]
+            taken = self._tape.record(
+                source_facts(spec), facts, lambda state: step(state, sighting, judge, patience), known=known
+            )
+            if taken is not None:
+                return taken.changes, taken.held
+            corrections = self._tape.rebuild(
+                source_facts(spec), [facts], lambda kept: replay(settings, self._tape, spec, kept), known=known
+            )
+            return len(corrections), 0
 
     def _failed(self, spec: SourceSpec, at: datetime, error: Exception, facts: PollFacts | None) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""
@@ -209,7 +202,7 @@ class Poller:
         failed = replace(facts or PollFacts(at=at, outcome="failed"), outcome="failed", code=code, message=message)
         try:
             with self._writing:
-                self._tape.record_failure(_source(spec), failed)
+                self._tape.record_failure(source_facts(spec), failed, known=self._clock())
         except StoreError as unwritable:
             code, message = "store", str(unwritable)
         return Report(source=spec.id, outcome="failed", at=at, code=code, message=message)
@@ -261,47 +254,3 @@ async def receive(
     if links and len(failures) == len(links):
         raise next(iter(failures.values()))
     return Received(documents=tuple(documents), failures=failures)
-
-
-def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, Mapping[str, CollectorError]]:
-    """Documents -> sighting, and the parts that failed: parse, normalise, identify. Pure.
-
-    A part of a fan-out that is not what it should be has not answered: the others stand.
-
-    Raises: SourceChanged, of the first document or of every part.
-    """
-    parser = parser_of(spec)
-    failed: dict[str, CollectorError] = dict(received.failures)
-    seen: list[Observation] = []
-    for document in received.documents:
-        try:
-            seen += (observe(quote, document, spec, at) for quote in parser.parse(document, spec))
-        except SourceChanged as error:
-            if not document.part:
-                raise
-            failed[document.part] = error
-    if failed and len(failed) == sum(bool(one.part) for one in received.documents) + len(received.failures):
-        raise SourceChanged(f"{spec.id}: no part answered: {next(iter(failed.values()))}", code="incomplete")
-    sighting = Sighting(
-        at=at, complete=not failed, failed_parts=frozenset(failed), observations=tuple(_each_once(seen))
-    )
-    return sighting, failed
-
-
-def _each_once(observations: Iterable[Observation]) -> Iterator[Observation]:
-    """The offers, each from one answer: two names asked for may be answered by the same one, best its own."""
-    owner: dict[EndpointKey, str] = {}
-    listed = sorted(observations, key=lambda one: one.part != one.key.model)
-    for one in listed:
-        if owner.setdefault(one.key, one.part) == one.part:
-            yield one
-
-
-def _in_words(failures: Mapping[str, CollectorError]) -> str:
-    part, first = next(iter(failures.items()))
-    more = f" and {len(failures) - 1} more" if len(failures) > 1 else ""
-    return one_line(f"{part}{more} did not answer: {first}")
-
-
-def _source(spec: SourceSpec) -> SourceFacts:
-    return SourceFacts(name=spec.id, trust=TRUST_ORDER.index(spec.trust), every_s=spec.every_s)

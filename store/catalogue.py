@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from store.belief import EVER, Coverage, believed, lasted, newest
 from store.instants import from_micros, to_micros
 from store.naming import literally
 from store.read import Reader, Value
@@ -66,8 +67,9 @@ class HeldRow:
     card: RateCard | None
     """The one that is held."""
     locator: str
-    document: str
-    url: str
+    document: str | None
+    """None, as is the URL: about a poll as a whole."""
+    url: str | None
 
     @property
     def ref(self) -> str | None:
@@ -76,7 +78,7 @@ class HeldRow:
 
 
 # CROSS JOIN keeps SQLite from going through the whole history instead of from endpoint to endpoint.
-_MODELS = """
+_MODELS = f"""
 SELECT o.name, COUNT(*), COUNT(DISTINCT o.provider_id), COUNT(DISTINCT o.source_id),
     SUM(CASE WHEN o.input = 0 AND o.output = 0 THEN 1 ELSE 0 END),
     MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.input END),
@@ -91,22 +93,20 @@ FROM (
     JOIN facts f ON f.id = i.facts_id
     WHERE LOWER(m.name) LIKE :pattern ESCAPE '!'
         AND i.endpoint_id = e.id
-        AND i.first_seen = (
-            SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = e.id AND x.first_seen <= :at
-        )
-        AND (i.ended IS NULL OR i.ended > :at)
+        AND i.first_seen = {newest("e.id", "<= :at")} AND {believed("i")} AND {lasted("i", ":at")}
 ) o
 GROUP BY o.name
 ORDER BY o.name
-"""
+"""  # noqa: S608 - put together from constants only
 
 _SOURCES = """
 SELECT q.name, q.trust, q.every_s, q.last_poll, q.last_success,
-    (SELECT COUNT(*) FROM endpoint e JOIN "interval" i ON i.endpoint_id = e.id
-        AND i.first_seen = (SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = e.id)
-     WHERE e.source_id = q.id AND i.ended IS NULL),
+    (SELECT COUNT(*) FROM endpoint e CROSS JOIN "interval" i
+     WHERE e.source_id = q.id AND i.endpoint_id = e.id AND i.known_to IS NULL AND i.ended IS NULL AND i.first_seen = (
+        SELECT x.first_seen FROM "interval" x WHERE x.endpoint_id = e.id AND x.known_to IS NULL
+        ORDER BY x.first_seen DESC LIMIT 1)),
     (SELECT COALESCE(SUM(b.changes), 0) FROM poll b WHERE b.source_id = q.id AND b.at > :day_ago),
-    (SELECT COUNT(*) FROM finding g WHERE g.source_id = q.id AND g.ended IS NULL AND g.held),
+    (SELECT COUNT(*) FROM finding g WHERE g.source_id = q.id AND g.known_to IS NULL AND g.ended IS NULL AND g.held),
     (SELECT COUNT(*) FROM poll b
      WHERE b.source_id = q.id AND b.outcome = 'failed' AND b.at > COALESCE(q.last_success, -9223372036854775807)),
     (SELECT CASE WHEN b.outcome <> 'ok' THEN COALESCE(b.message, b.code) END FROM poll b
@@ -121,25 +121,29 @@ FROM (
 ORDER BY q.name
 """
 
-_HELD = """
+_HELD = f"""
 SELECT s.name, g.subject, m.name, p.name, e.published_model, e.tag, e.sibling, g.rule, g.message, g.first_seen,
-    (SELECT i.card_id FROM "interval" i WHERE i.endpoint_id = g.endpoint_id AND i.ended IS NULL),
+    (SELECT i.card_id FROM "interval" i
+     WHERE i.endpoint_id = g.endpoint_id AND {believed("i")} AND (i.end_known IS NULL OR i.end_known > :known)),
     g.card_id, g.locator, d.sha256, d.url
 FROM finding g
 JOIN source s ON s.id = g.source_id
-JOIN document d ON d.id = g.document_id
+LEFT JOIN document d ON d.id = g.document_id
 LEFT JOIN endpoint e ON e.id = g.endpoint_id
 LEFT JOIN model m ON m.id = e.model_id
 LEFT JOIN provider p ON p.id = e.provider_id
-WHERE g.held AND g.ended IS NULL
+WHERE g.held AND {believed("g")} AND (g.end_known IS NULL OR g.end_known > :known)
     AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
 ORDER BY s.name, g.subject, g.rule, g.id
-"""
+"""  # noqa: S608 - put together from constants only
 
 
-def models(reader: Reader, query: str, at: datetime) -> list[ModelRow]:
-    """Models on offer at an instant whose id holds a text, whatever its case; the empty text finds all."""
-    values: dict[str, Value] = {"pattern": f"%{literally(query.lower())}%", "at": to_micros(at)}
+def models(reader: Reader, query: str, at: datetime, *, known: datetime | None = None) -> list[ModelRow]:
+    """Models on offer at an instant, as known at another, whose id holds a text, whatever its case.
+
+    The empty text finds all. `known` None: all that is known.
+    """
+    values = Coverage(reader, at, known).values | {"pattern": f"%{literally(query.lower())}%"}
     return [
         ModelRow(
             model=model,
@@ -188,10 +192,11 @@ def sources(reader: Reader, now: datetime) -> list[SourceRow]:
     ]
 
 
-def held(reader: Reader, *, source: str | None = None) -> list[HeldRow]:
-    """What is kept out of the tape just now, beside what is on it instead."""
+def held(reader: Reader, *, known: datetime | None = None, source: str | None = None) -> list[HeldRow]:
+    """What is kept out of the tape, beside what is on it instead, as known at an instant (None: all that is known)."""
     rows = []
-    for row in reader.rows(_HELD, {"source": source}):
+    values: dict[str, Value] = {"source": source, "known": EVER if known is None else to_micros(known)}
+    for row in reader.rows(_HELD, values):
         published_model, tag, sibling = row[4:7]
         rule, message, first_seen, accepted_id, card_id = row[7:12]
         rows.append(

@@ -1,18 +1,20 @@
-"""What moved: the difference between one interval of an endpoint and the next."""
+"""What moved: from one interval of an endpoint to the next, in what is believed of the past, in what is announced."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from typing import Literal
 
+from store.belief import EVER, believed, lasted, newest
+from store.corrections import CORRECTED, LATE_MICROS, Term, Witness
 from store.instants import from_micros, to_micros
-from store.read import Reader
-from store.records import Facts, RateCard, endpoint_reference
-from store.routing import condition_text
-from store.units import decimal_text
+from store.moves import card_moves, facts_moves
+from store.read import Reader, Row, Value
+from store.records import Facts, endpoint_reference
 
-ChangeEvent = Literal["arrival", "change", "withdrawal", "return"]
+ChangeEvent = Literal[
+    "arrival", "change", "withdrawal", "return", "correction", "announcement", "announcement withdrawn"
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +22,7 @@ class ChangeRow:
     """One meter or fact of one endpoint that moved."""
 
     seen: datetime
-    """The poll that showed it; of a withdrawal, the first that missed it."""
+    """The poll that showed it; of a withdrawal, the first that missed it; of a correction, when it became known."""
     not_before: datetime | None
     """The last poll that did not show it yet: the change lies between the two."""
     event: ChangeEvent
@@ -41,48 +43,104 @@ class ChangeRow:
     change_percent: str | None
     """Rounded to hundredths; None where there is nothing to compare."""
     document: str | None
-    """SHA-256 of the document that showed it, hex; None for a withdrawal, which is shown by no document."""
+    """SHA-256 of the document that showed it, hex; None for what is gone, which is shown by no document."""
+    known: datetime
+    """When it became known."""
+    since: datetime | None
+    """Of a correction, the first instant of the time that was believed otherwise; of an announcement, when the price is
+    to be in force; else None."""
+    until: datetime | None
+    """Where that time ends; None: not yet, or not said."""
 
 
-# The first poll of a source shows what was there, not what moved: an interval before which nobody looked is no arrival.
-_CHANGES = """
-SELECT n.seen, n.not_before, n.event, m.name, p.name, e.published_model, e.tag, e.sibling, e.variant, s.name,
-    n.old_card, n.old_facts, n.new_card, n.new_facts, d.sha256
+def _in_force(at: str, column: str) -> str:
+    """SQL: the card or the facts that an endpoint has at an instant."""
+    return f"""(
+        SELECT c.{column} FROM "interval" c
+        WHERE c.endpoint_id = e.id AND c.first_seen <= {at} AND {believed("c")} AND {lasted("c", at)}
+        ORDER BY c.first_seen DESC LIMIT 1
+    )"""  # noqa: S608 - put together from constants only
+
+
+# CROSS JOIN keeps SQLite from going through the whole history instead of from endpoint to endpoint, where time is an
+# index. The first poll of a source shows what was there, not what moved: an interval before which nobody looked is no
+# arrival. Of what has ended, nothing that began before the newest interval before `since` can have ended after it.
+_CHANGES = f"""
+WITH offered AS (
+    SELECT e.id, e.source_id, m.name AS model, p.name AS provider, e.published_model, e.tag, e.sibling, e.variant,
+        s.name AS source
+    FROM endpoint e
+    JOIN model m ON m.id = e.model_id
+    JOIN provider p ON p.id = e.provider_id
+    JOIN source s ON s.id = e.source_id
+    WHERE (CAST(:model AS TEXT) IS NULL OR m.name = :model)
+        AND (CAST(:provider AS TEXT) IS NULL OR p.name = :provider)
+        AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
+)
+SELECT n.event, n.seen, n.known, n.not_before, n.old_card, n.old_facts, n.new_card, n.new_facts, d.sha256,
+    n.first, n.last, e.id, e.source_id, e.model, e.provider, e.published_model, e.tag, e.sibling, e.variant, e.source
 FROM (
-    SELECT i.endpoint_id, i.first_seen AS seen, i.not_before,
+    SELECT e.id AS endpoint_id, i.first_seen AS seen, i.known_from AS known, i.not_before,
         CASE WHEN o.endpoint_id IS NULL THEN 'arrival' WHEN o.ended = i.first_seen THEN 'change' ELSE 'return' END
             AS event,
-        o.card_id AS old_card, o.facts_id AS old_facts, i.card_id AS new_card, i.facts_id AS new_facts, i.document_id
-    FROM "interval" i
-    LEFT JOIN "interval" o ON o.endpoint_id = i.endpoint_id AND o.first_seen = (
-        SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = i.endpoint_id AND x.first_seen < i.first_seen
-    )
-    WHERE i.first_seen >= :since AND i.first_seen < :until
+        CASE WHEN o.ended = i.first_seen THEN o.card_id END AS old_card,
+        CASE WHEN o.ended = i.first_seen THEN o.facts_id END AS old_facts,
+        i.card_id AS new_card, i.facts_id AS new_facts, i.document_id, NULL AS first, NULL AS last
+    FROM offered e
+    CROSS JOIN "interval" i
+    LEFT JOIN "interval" o ON o.endpoint_id = e.id AND o.first_seen = {newest("e.id", "< i.first_seen")}
+        AND {believed("o")}
+    WHERE i.endpoint_id = e.id AND i.first_seen >= :since AND i.first_seen < :until AND {believed("i")}
         AND (i.not_before IS NOT NULL OR o.endpoint_id IS NOT NULL)
     UNION ALL
-    SELECT w.endpoint_id, w.ended, w.last_seen, 'withdrawal', w.card_id, w.facts_id, NULL, NULL, NULL
-    FROM "interval" w
-    WHERE w.end_reason = 'withdrawn' AND w.ended >= :since AND w.ended < :until
+    SELECT e.id, w.ended, w.end_known, w.last_seen, 'withdrawal', w.card_id, w.facts_id, NULL, NULL, NULL, NULL, NULL
+    FROM offered e
+    CROSS JOIN "interval" w
+    WHERE w.endpoint_id = e.id AND w.first_seen >= COALESCE({newest("e.id", "< :since")}, :since)
+        AND w.first_seen < :until AND {believed("w")} AND w.end_known <= :known
+        AND w.end_reason = 'withdrawn' AND w.ended >= :since AND w.ended < :until
+    UNION ALL
+    SELECT e.id, t.first_seen, t.known_from, NULL, 'announcement', {_in_force("t.first_seen", "card_id")}, NULL,
+        t.card_id, NULL, t.document_id, t.since, t.until
+    FROM offered e
+    CROSS JOIN stated t
+    WHERE t.endpoint_id = e.id AND t.since > t.first_seen AND {believed("t")}
+        AND t.first_seen >= :since AND t.first_seen < :until
+    UNION ALL
+    SELECT e.id, t.ended, t.end_known, NULL, 'announcement withdrawn', t.card_id, NULL,
+        {_in_force("t.ended", "card_id")}, NULL, NULL, t.since, t.until
+    FROM offered e
+    CROSS JOIN stated t
+    WHERE t.endpoint_id = e.id AND t.since > t.first_seen AND {believed("t")}
+        AND t.end_known <= :known AND t.ended < t.since AND t.ended >= :since AND t.ended < :until
+    UNION ALL
+    SELECT k.endpoint_id, k.known, k.known, NULL, 'correction', NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    FROM ({CORRECTED}) k
 ) n
-JOIN endpoint e ON e.id = n.endpoint_id
-JOIN model m ON m.id = e.model_id
-JOIN provider p ON p.id = e.provider_id
-JOIN source s ON s.id = e.source_id
+JOIN offered e ON e.id = n.endpoint_id
 LEFT JOIN document d ON d.id = n.document_id
-WHERE (CAST(:model AS TEXT) IS NULL OR m.name = :model)
-    AND (CAST(:provider AS TEXT) IS NULL OR p.name = :provider)
-    AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
-ORDER BY n.seen, m.name, p.name, e.published_model, e.tag, e.sibling, s.name
-"""
+ORDER BY n.seen, e.model, e.provider, e.published_model, e.tag, e.sibling, e.source, e.id, n.event, n.first, n.last,
+    n.new_card, n.old_card
+"""  # noqa: S608 - put together from constants only
 _FACTS = "SELECT body FROM facts WHERE id = :facts"
 
-_Move = tuple[str, str | None, str | None, str | None, str | None, str | None]
-"""meter, old, new, old state, new state, percent."""
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """What is the same in all rows of one event."""
+
+    kind: ChangeEvent
+    old: Term | None
+    new: Term | None
+    document: str | None
+    first: int | None = None
+    last: int | None = None
 
 
 def changes(
     reader: Reader,
     *,
+    known: datetime | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     model: str | None = None,
@@ -91,116 +149,72 @@ def changes(
 ) -> Iterator[ChangeRow]:
     """What was first seen to have moved in [since, until), oldest first, a row for each meter and fact.
 
-    None: from the first poll on, up to the last.
+    That is the timeline as it was known at an instant, with all that had been corrected by then: what a late document
+    or a mended parser tells of the past is a correction when it becomes known, and stands at its own time as well.
+    None: from the first poll on, up to the last, with all that is known.
     """
-    values = {
-        "since": -(2**63) if since is None else to_micros(since),
-        "until": 2**63 - 1 if until is None else to_micros(until),
+    from_micros_on = -(2**63) if since is None else to_micros(since)
+    values: dict[str, Value] = {
+        "since": from_micros_on,
+        "late_since": max(-(2**63), from_micros_on - LATE_MICROS),
+        "until": EVER if until is None else to_micros(until),
+        "known": EVER if known is None else to_micros(known),
         "model": model,
         "provider": provider,
         "source": source,
     }
+    witness = Witness(reader)
     for row in reader.rows(_CHANGES, values):
-        seen, not_before, event, model_name, provider_name, published_model, tag, sibling, variant, source_name = row[
-            :10
-        ]
-        old_card, old_facts, new_card, new_facts, document = row[10:]
-        moves = card_moves(
-            None if event in ("arrival", "return") else reader.card(old_card),
-            None if event == "withdrawal" else reader.card(new_card),
-        )
-        if event == "change" and old_facts != new_facts:
-            moves += facts_moves(_facts(reader, old_facts), _facts(reader, new_facts))
-        for meter, old, new, old_state, new_state, percent in moves:
-            yield ChangeRow(
-                seen=from_micros(seen),
-                not_before=None if not_before is None else from_micros(not_before),
-                event=event,
-                model=model_name,
-                provider=provider_name,
-                endpoint=endpoint_reference(published_model, tag, sibling),
-                variant=variant,
-                source=source_name,
-                meter=meter,
-                old=old,
-                new=new,
-                old_state=old_state,
-                new_state=new_state,
-                change_percent=percent,
-                document=document,
-            )
-
-
-def card_moves(old: RateCard | None, new: RateCard | None) -> list[_Move]:
-    """The meters that differ between two cards; None: there was no offer, and every meter of the other moved."""
-    before, after = _meters(old), _meters(new)
-    moves: list[_Move] = []
-    comparable = True
-    if old is not None and new is not None and old.currency != new.currency:
-        comparable = False
-        moves.append(("currency", old.currency, new.currency, None, None, None))
-    for meter in dict.fromkeys((*before, *after)):
-        old_amount, old_state = before.get(meter, (None, None if old is None else "not_offered"))
-        new_amount, new_state = after.get(meter, (None, None if new is None else "not_offered"))
-        if (old_amount, old_state) != (new_amount, new_state):
-            percent = percent_text(old_amount, new_amount) if comparable else None
-            moves.append((meter, _amount(old_amount), _amount(new_amount), old_state, new_state, percent))
-    if not moves and (old is None or new is None):
-        moves.append(("", None, None, None, None, None))  # an offer without any price came or went all the same
-    return moves
-
-
-def facts_moves(old: Facts, new: Facts) -> list[_Move]:
-    """The facts that differ."""
-    moves: list[_Move] = []
-    for name in Facts.__dataclass_fields__:
-        before, after = getattr(old, name), getattr(new, name)
-        if before == after:
-            continue
-        if isinstance(before, tuple):
-            gone = " ".join(one for one in before if one not in after)
-            added = " ".join(one for one in after if one not in before)
-            moves.append((name, gone or None, added or None, None, None, None))
+        kind, document, first, last, endpoint_id, source_id = row[0], *row[8:13]
+        if kind == "correction":
+            for one in witness.corrections(endpoint_id, source_id, row[2]):
+                yield from _rows(
+                    reader, row, _Event("correction", one.old, one.new, one.document, one.since, one.until)
+                )
         else:
-            counts = isinstance(before, int) and isinstance(after, int)
-            moves.append(
-                (name, _fact(before), _fact(after), None, None, percent_text(before, after) if counts else None)
-            )
-    return moves
+            yield from _rows(reader, row, _Event(kind, _term(*row[4:6]), _term(*row[6:8]), document, first, last))
 
 
-def percent_text(old: int | None, new: int | None) -> str | None:
-    """By how many percent of the old the new differs, rounded half to even to hundredths; None from nothing."""
-    if not old or new is None:
-        return None
-    hundredths = round(Fraction((new - old) * 10_000, old))
-    return decimal_text(hundredths * 10_000_000)
+def _term(card_id: int | None, facts_id: int | None) -> Term | None:
+    return None if card_id is None else Term(card_id, facts_id)
 
 
-def _meters(card: RateCard | None) -> dict[str, tuple[int | None, str]]:
-    """Each meter of a card, also under its conditions, with its amount and state."""
-    if card is None:
-        return {}
-    meters: dict[str, tuple[int | None, str]] = {
-        meter: (amount, "priced" if amount else "free") for meter, amount in card.amounts
-    }
-    meters |= {meter: (None, state) for meter, state in card.states}
-    for override in card.overrides:
-        meters |= {
-            f"{meter} {condition_text(override)}": (amount, "priced" if amount else "free")
-            for meter, amount in override.amounts
-        }
-    return meters
+def _rows(reader: Reader, row: Row, event: _Event) -> Iterator[ChangeRow]:
+    _, seen, known, not_before = row[:4]
+    model, provider, published_model, tag, sibling, variant, source = row[13:]
+    old, new = event.old, event.new
+    moves = card_moves(
+        None if old is None else reader.card(old.card_id), None if new is None else reader.card(new.card_id)
+    )
+    if old and new and old.facts_id is not None and new.facts_id is not None and old.facts_id != new.facts_id:
+        moves += facts_moves(_facts(reader, old.facts_id), _facts(reader, new.facts_id))
+    for meter, before, after, old_state, new_state, percent in moves:
+        yield ChangeRow(
+            seen=from_micros(seen),
+            not_before=_instant(not_before),
+            event=event.kind,
+            model=model,
+            provider=provider,
+            endpoint=endpoint_reference(published_model, tag, sibling),
+            variant=variant,
+            source=source,
+            meter=meter,
+            old=before,
+            new=after,
+            old_state=old_state,
+            new_state=new_state,
+            change_percent=percent,
+            document=event.document,
+            known=from_micros(known),
+            since=_instant(event.first),
+            until=_instant(event.last),
+        )
+
+
+def _instant(micros: int | None) -> datetime | None:
+    return None if micros is None else from_micros(micros)
 
 
 def _facts(reader: Reader, facts_id: int) -> Facts:
     row = reader.row(_FACTS, {"facts": facts_id})
     return Facts.from_text(row[0]) if row else Facts()
-
-
-def _amount(amount: int | None) -> str | None:
-    return None if amount is None else decimal_text(amount)
-
-
-def _fact(value: object) -> str | None:
-    return None if value is None else str(value)

@@ -17,6 +17,7 @@ from store.doors import (
     AT,
     COUNT,
     FORMAT,
+    KNOWN_AT,
     MODEL,
     PROVIDER,
     RAW,
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["Doors", "changes", "cheapest", "endpoints", "explain", "export", "held", "history", "models"]
 
 
-@question(click.argument("query", default=""), AT, FORMAT, RAW)
-def models(doors: Doors, *, query: str, at: datetime | None, form: str, raw: bool) -> None:
+@question(click.argument("query", default=""), AT, KNOWN_AT, FORMAT, RAW)
+def models(doors: Doors, *, query: str, at: datetime | None, known_at: datetime | None, form: str, raw: bool) -> None:
     """Search the models on offer by a part of their id.
 
     The lowest prices are over all sources and over endpoints that are not free, in USD per 1M tokens.
@@ -53,18 +54,20 @@ def models(doors: Doors, *, query: str, at: datetime | None, form: str, raw: boo
     """
     from store import catalogue, columns, views
 
+    instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
-        found = catalogue.models(reader, query, at or doors.now())
+        found = catalogue.models(reader, query, instant, known=known)
     written = answer(form, found, columns.MODELS, views.models(), raw=raw)
     done(written, "no model on offer has that in its id; `tokentape sources` shows what was collected")
 
 
-@question(MODEL, AT, PROVIDER, SOURCE, FORMAT, RAW)
+@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, FORMAT, RAW)
 def endpoints(
     doors: Doors,
     *,
     model: str,
     at: datetime | None,
+    known_at: datetime | None,
     provider: str | None,
     source: str | None,
     form: str,
@@ -74,22 +77,24 @@ def endpoints(
 
     MODEL is a canonical id, or its slug where only one model has it. Prices are USD per 1M tokens: `-` is not offered,
     `?` is unknown. For an instant before an endpoint was first observed, what its source states about that instant
-    answers, marked as stated.
+    answers, marked as stated. --at is when it was true, --known-at when it was known: an answer that was given then is
+    given again, whatever was learned later.
 
     \b
     Examples:
       tokentape endpoints openai/gpt-oss-120b
       tokentape endpoints gpt-oss-120b --provider deepinfra --format json
       tokentape endpoints openai/gpt-oss-120b --at 2026-08-22
+      tokentape endpoints openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
     """
     from store import columns, intervals, views
     from store.naming import find_model
 
-    instant = at or doors.now()
+    instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
-        found = intervals.endpoints(reader, name, instant, provider=provider, source=source)
-    written = answer(form, found, columns.ENDPOINTS, views.endpoints(instant), raw=raw)
+        found = intervals.endpoints(reader, name, instant, known=known, provider=provider, source=source)
+    written = answer(form, found, columns.ENDPOINTS, views.endpoints(min(instant, known)), raw=raw)
     done(written, f"no endpoint of {name} then and there; see `tokentape history {name}`")
 
 
@@ -100,7 +105,9 @@ def endpoints(
     SINCE,
     UNTIL,
     AT,
+    KNOWN_AT,
     click.option("--stated", is_flag=True, help="Also the prices that sources date themselves."),
+    click.option("--superseded", is_flag=True, help="Also what was believed once and has been corrected."),
     FORMAT,
     RAW,
 )
@@ -113,14 +120,17 @@ def history(
     since: datetime | None,
     until: datetime | None,
     at: datetime | None,
+    known_at: datetime | None,
     stated: bool,
+    superseded: bool,
     form: str,
     raw: bool,
 ) -> None:
     """Show what a model cost, when: the intervals of its endpoints.
 
     An interval is [first_seen, ended); the true change lies between not_before and first_seen. With --since and
-    --until, those that have any time in between; with --at, those in force at that instant.
+    --until, those that have any time in between; with --at, those in force at that instant; with --known-at, as they
+    were known then.
 
     \b
     Examples:
@@ -131,16 +141,26 @@ def history(
     from store import columns, intervals, views
     from store.naming import find_model
 
-    if at and (since or until or stated):
-        raise click.UsageError("--at asks for one instant: it goes without --since, --until and --stated")
+    if at and (since or until or stated or superseded):
+        raise click.UsageError("--at asks for one instant: it goes without --since, --until, --stated and --superseded")
+    instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
         found: Iterable[intervals.IntervalRow]
         if at:
-            found = intervals.endpoints(reader, name, at, provider=provider, source=source)
+            found = intervals.endpoints(reader, name, at, known=known, provider=provider, source=source)
         else:
             found = intervals.history(
-                reader, name, doors.now(), since=since, until=until, provider=provider, source=source, stated=stated
+                reader,
+                name,
+                instant,
+                known=known,
+                since=since,
+                until=until,
+                provider=provider,
+                source=source,
+                stated=stated,
+                superseded=superseded,
             )
         written = answer(form, found, columns.HISTORY, views.history(), raw=raw)
     done(written, f"no interval of {name} then and there; see `tokentape endpoints {name}`")
@@ -149,6 +169,7 @@ def history(
 @question(
     instant_option("--since", "From this instant on. [default: 7d]", default="7d"),
     UNTIL,
+    KNOWN_AT,
     click.option("--model", help="Only this model."),
     PROVIDER,
     SOURCE,
@@ -160,6 +181,7 @@ def changes(
     *,
     since: datetime,
     until: datetime | None,
+    known_at: datetime | None,
     model: str | None,
     provider: str | None,
     source: str | None,
@@ -168,7 +190,8 @@ def changes(
 ) -> None:
     """Show what moved, by how much, and where it was seen: a row for each meter or fact, oldest first.
 
-    The first poll of a source shows what was there, not what moved, and is no change.
+    The first poll of a source shows what was there, not what moved, and is no change. A correction is told when it
+    became known, with the time that it is about; so is a price announced for later, and one that is announced no more.
 
     \b
     Examples:
@@ -182,7 +205,15 @@ def changes(
 
     with doors.open() as reader:
         name = None if model is None else find_model(reader, model)
-        found = find_changes(reader, since=since, until=until, model=name, provider=provider, source=source)
+        found = find_changes(
+            reader,
+            known=doors.instants(None, known_at)[1],
+            since=since,
+            until=until,
+            model=name,
+            provider=provider,
+            source=source,
+        )
         written = answer(form, found, columns.CHANGES, views.changes(), raw=raw)
     done(written, "nothing moved then and there; `tokentape sources` shows when each source was last polled")
 
@@ -203,6 +234,7 @@ def changes(
     click.option("--include-free", is_flag=True, help="Also endpoints that charge nothing for this workload."),
     click.option("--why", is_flag=True, help="Name each endpoint that is left out, with the reason (standard error)."),
     AT,
+    KNOWN_AT,
     FORMAT,
     RAW,
 )
@@ -222,6 +254,7 @@ def cheapest(
     include_free: bool,
     why: bool,
     at: datetime | None,
+    known_at: datetime | None,
     form: str,
     raw: bool,
 ) -> None:
@@ -255,19 +288,22 @@ def cheapest(
         sources=frozenset(sources),
         include_free=include_free,
     )
-    instant = at or doors.now()
+    instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         names = dict.fromkeys(find_model(reader, name) for name in model)
-        rows = [row for name in names for row in find_endpoints(reader, name, instant)]
+        rows = [row for name in names for row in find_endpoints(reader, name, instant, known=known)]
     ranking = rank(rows, workload, instant, constraints)
-    written = answer(form, ranking.routes, columns.CHEAPEST, views.cheapest(instant, models=len(names)), raw=raw)
+    shown = views.cheapest(min(instant, known), models=len(names))
+    written = answer(form, ranking.routes, columns.CHEAPEST, shown, raw=raw)
     _left_out(ranking.excluded, why=why)
     _too_long(ranking.routes, input_tokens + output_tokens)
     done(written, f"no route; see `tokentape endpoints {next(iter(names))}`")
 
 
-@question(click.argument("endpoint"), AT, FORMAT, RAW)
-def explain(doors: Doors, *, endpoint: str, at: datetime | None, form: str, raw: bool) -> None:
+@question(click.argument("endpoint"), AT, KNOWN_AT, FORMAT, RAW)
+def explain(
+    doors: Doors, *, endpoint: str, at: datetime | None, known_at: datetime | None, form: str, raw: bool
+) -> None:
     """Show the evidence for a price: source, URL, instant, SHA-256, and the record as published.
 
     ENDPOINT is SOURCE:PROVIDER:ENDPOINT, as those columns of `tokentape endpoints` and `cheapest` have it (or `ref`).
@@ -281,8 +317,9 @@ def explain(doors: Doors, *, endpoint: str, at: datetime | None, form: str, raw:
     from store.evidence import explain as find_evidence
     from store.show import print_fields
 
+    instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
-        found = find_evidence(reader, endpoint, at or doors.now(), archive=doors.archive)
+        found = find_evidence(reader, endpoint, instant, known=known, archive=doors.archive)
     if form == "table":
         for one in found:
             print_fields(views.evidence(one))
@@ -290,8 +327,8 @@ def explain(doors: Doors, *, endpoint: str, at: datetime | None, form: str, raw:
         answer(form, found, columns.EVIDENCE, (), raw=raw)
 
 
-@question(SOURCE, FORMAT, RAW)
-def held(doors: Doors, *, source: str | None, form: str, raw: bool) -> None:
+@question(SOURCE, KNOWN_AT, FORMAT, RAW)
+def held(doors: Doors, *, source: str | None, known_at: datetime | None, form: str, raw: bool) -> None:
     """List what is kept out of the tape because it is not believed, and why.
 
     \b
@@ -302,7 +339,7 @@ def held(doors: Doors, *, source: str | None, form: str, raw: bool) -> None:
     from store import catalogue, columns, views
 
     with doors.open() as reader:
-        found = catalogue.held(reader, source=source)
+        found = catalogue.held(reader, known=doors.instants(None, known_at)[1], source=source)
     written = answer(form, found, columns.HELD, views.held(), raw=raw)
     done(written, "nothing is held; `tokentape sources` shows how each source fares")
 
@@ -317,6 +354,8 @@ def held(doors: Doors, *, source: str | None, form: str, raw: bool) -> None:
     SINCE,
     UNTIL,
     AT,
+    KNOWN_AT,
+    click.option("--superseded", is_flag=True, help="Of `history`, also what has been corrected since."),
     RAW,
 )
 def export(
@@ -331,12 +370,14 @@ def export(
     since: datetime | None,
     until: datetime | None,
     at: datetime | None,
+    known_at: datetime | None,
+    superseded: bool,
     raw: bool,
 ) -> None:
     """Write everything for other programs, in constant memory.
 
     `current` is every price in force (at --at), `history` every interval, `changes` everything that moved (both with
-    --since and --until), with the columns of `endpoints`, `history` and `changes`.
+    --since and --until), with the columns of `endpoints`, `history` and `changes`; each as known at --known-at.
 
     \b
     Examples:
@@ -352,19 +393,32 @@ def export(
 
     if (at and what != "current") or ((since or until) and what == "current"):
         raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
+    if superseded and what != "history":
+        raise click.UsageError("--superseded goes with `history`")
+    instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = None if model is None else find_model(reader, model)
 
         def write(out: TextIO) -> "Written":
             if what == "current":
-                prices = intervals.current(reader, at or doors.now(), model=name, provider=provider, source=source)
+                prices = intervals.current(reader, instant, known=known, model=name, provider=provider, source=source)
                 return exports.write(out, form, columns.ENDPOINTS, prices, raw=raw)
             if what == "history":
                 past = intervals.history(
-                    reader, name, doors.now(), since=since, until=until, provider=provider, source=source
+                    reader,
+                    name,
+                    instant,
+                    known=known,
+                    since=since,
+                    until=until,
+                    provider=provider,
+                    source=source,
+                    superseded=superseded,
                 )
                 return exports.write(out, form, columns.HISTORY, past, raw=raw)
-            moved = find_changes(reader, since=since, until=until, model=name, provider=provider, source=source)
+            moved = find_changes(
+                reader, known=known, since=since, until=until, model=name, provider=provider, source=source
+            )
             return exports.write(out, form, columns.CHANGES, moved, raw=raw)
 
         written = write(data_out()) if output == "-" else _to_file(Path(output), write)

@@ -108,6 +108,11 @@ _BELIEF: "Columns[IntervalRow]" = (
     Column("ref", lambda row: row.ref),
 )
 
+_KNOWN: "Columns[IntervalRow]" = (
+    Column("known_from", lambda row: row.known_from),
+    Column("known_to", lambda row: row.known_to),
+)
+
 _CORE = (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE)
 
 ENDPOINTS: "Columns[IntervalRow]" = (
@@ -121,6 +126,7 @@ ENDPOINTS: "Columns[IntervalRow]" = (
     _NOT_BEFORE,
     *_ENDED,
     *_BELIEF,
+    *_KNOWN,
 )
 HISTORY: "Columns[IntervalRow]" = (
     *_NAMES,
@@ -133,6 +139,7 @@ HISTORY: "Columns[IntervalRow]" = (
     *_STATES,
     _QUANTIZATION,
     *_BELIEF,
+    *_KNOWN,
 )
 
 CHEAPEST: "Columns[Route]" = (
@@ -177,6 +184,9 @@ CHANGES: "Columns[ChangeRow]" = (
     Column("old_state", lambda row: row.old_state),
     Column("new_state", lambda row: row.new_state),
     Column("document", lambda row: row.document),
+    Column("known", lambda row: row.known),
+    Column("since", lambda row: row.since),
+    Column("until", lambda row: row.until),
 )
 
 MODELS: "Columns[ModelRow]" = (
@@ -240,6 +250,8 @@ EVIDENCE: "Columns[Evidence]" = (
     Column("held", lambda one: list(one.held)),
     Column("record", lambda one: one.record),
     Column("record_missing", lambda one: one.record_missing),
+    Column("known_from", lambda one: one.row.known_from),
+    Column("known_to", lambda one: one.row.known_to),
 )
 
 

@@ -31,6 +31,15 @@ class Doors:
     """Folder of archived documents; None: beside the store."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
+    def instants(self, at: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:
+        """When it was true, and when it was known: both now, unless a question names them.
+
+        What is known is asked of as of then, and nothing is known of what is yet to come.
+        """
+        now = self.now()
+        known = min(known_at or now, now)
+        return at or known, known
+
     def open(self) -> "AbstractContextManager[Reader]":
         """The store, open for reading."""
         from store.read import open_store
@@ -81,7 +90,8 @@ def question(*options: Decorator) -> Callable[[Callable[..., None]], click.Comma
 
 
 MODEL = click.argument("model")
-AT = instant_option("--at", "As of this instant. [default: now]")
+AT = instant_option("--at", "As of this instant. [default: that of --known-at]")
+KNOWN_AT = instant_option("--known-at", "As it was known at this instant. [default: now]")
 SINCE = instant_option("--since", "From this instant on.")
 UNTIL = instant_option("--until", "Up to, and without, this instant.")
 PROVIDER = click.option("--provider", help="Only this provider.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from store.belief import Coverage, believed, lasted
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
 from store.instants import from_micros
 from store.intervals import IntervalRow, endpoints, history
@@ -33,7 +34,7 @@ class Evidence:
     facts: str | None
     """Canonical JSON; None for a price that was not observed."""
     held: tuple[str, ...]
-    """Why a newer price is held back, if one is."""
+    """Why a newer price was held back at that instant, if one was."""
     record: str | None
     """As published, to the letter, up to a bound."""
     record_missing: str | None
@@ -56,62 +57,69 @@ JOIN poll b ON b.id = d.poll_id
 WHERE d.id = :document
 """
 _FACTS = "SELECT body FROM facts WHERE id = :facts"
-_HELD = """
-SELECT rule, message FROM finding WHERE endpoint_id = :endpoint AND held AND ended IS NULL ORDER BY id
-"""
+_HELD = f"""
+SELECT g.rule, g.message FROM finding g
+WHERE g.endpoint_id = :endpoint AND g.held AND {believed("g")} AND g.first_seen <= :seen AND {lasted("g", ":seen")}
+ORDER BY g.id
+"""  # noqa: S608 - put together from constants only
 _WHITE = re.compile(r"[ \t\n\r]*")
 _INDEX = re.compile(r"\[([0-9]{1,9})\]", re.ASCII)
 # Numbers stay the text that they are: nothing is computed from them here.
 _DECODER = json.JSONDecoder(parse_float=str, parse_int=str)
 
 
-def explain(reader: Reader, ref: str, at: datetime, *, archive: Path | None = None) -> list[Evidence]:
+def explain(
+    reader: Reader, ref: str, at: datetime, *, known: datetime | None = None, archive: Path | None = None
+) -> list[Evidence]:
     """The evidence for what an endpoint charges at an instant, or else for what it charged last before that.
 
-    `ref` is `source:provider:endpoint`, as every row of `endpoints` names itself. There is one answer, unless the
-    source publishes one provider under several names. Records are read from the archive beside the store, or `archive`.
+    As known at another instant (None: all that is known). `ref` is `source:provider:endpoint`, as every row of
+    `endpoints` names itself. There is one answer, unless the source publishes one provider under several names. Records
+    are read from the archive beside the store, or `archive`.
     Raises: QueryError if it is not of that form; NothingMatched if there is no such endpoint, or not yet.
     """
     source, _, rest = ref.partition(":")
     provider, _, reference = rest.partition(":")
     if not source or not provider or not reference:
         raise QueryError(f"{one_line(ref, 80)!r} does not name an endpoint: expected SOURCE:PROVIDER:ENDPOINT")
-    known = [
+    offered = [
         (model, endpoint_reference(published_model, tag, sibling))
         for model, published_model, tag, sibling in reader.rows(_ENDPOINTS, {"source": source, "provider": provider})
     ]
-    models = dict.fromkeys(model for model, name in known if name == reference)
+    models = dict.fromkeys(model for model, name in offered if name == reference)
     if not models:
         raise NothingMatched(
-            f"no endpoint {one_line(ref, 120)!r} in this store; {_hint(source, provider, reference, known)}"
+            f"no endpoint {one_line(ref, 120)!r} in this store; {_hint(source, provider, reference, offered)}"
         )
     rows: list[IntervalRow] = []
     for model in models:
-        in_force = endpoints(reader, model, at, provider=provider, source=source)
-        before = history(reader, model, at, until=at, provider=provider, source=source)
+        in_force = endpoints(reader, model, at, known=known, provider=provider, source=source)
+        before = history(reader, model, at, known=known, until=at, provider=provider, source=source)
         newest = {row.endpoint_id: row for row in before if row.endpoint == reference}
         rows += [row for row in in_force if row.endpoint == reference] or newest.values()
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
-    return [_evidence(reader, row, archive) for row in rows]
+    coverage = Coverage(reader, at, known)
+    return [_evidence(reader, row, coverage, archive) for row in rows]
 
 
-def _hint(source: str, provider: str, reference: str, known: list[tuple[str, str]]) -> str:
+def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, str]]) -> str:
     from difflib import get_close_matches  # only where nothing was found
 
-    near = get_close_matches(reference, [name for _, name in known], 3)
+    near = get_close_matches(reference, [name for _, name in offered], 3)
     if near:
         return f"near: {', '.join(f'{source}:{provider}:{name}' for name in near)}"
     return "`tokentape endpoints MODEL --format jsonl` names each as `ref`"
 
 
-def _evidence(reader: Reader, row: IntervalRow, archive: Path | None) -> Evidence:
+def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
         raise StoreForeign(f"store {reader.path} is damaged: document {row.document_id} is missing")
     url, part, polled_at, pack = document
     facts = None if row.facts_id is None else reader.row(_FACTS, {"facts": row.facts_id})
     record, missing = _published(archive, reader.path, row, pack, part)
+    held = reader.rows(_HELD, coverage.values | {"endpoint": row.endpoint_id})
     return Evidence(
         row=row,
         url=url,
@@ -119,7 +127,7 @@ def _evidence(reader: Reader, row: IntervalRow, archive: Path | None) -> Evidenc
         pack=pack,
         part=part,
         facts=None if facts is None else facts[0],
-        held=tuple(f"{rule}: {message}" for rule, message in reader.rows(_HELD, {"endpoint": row.endpoint_id})),
+        held=tuple(f"{rule}: {message}" for rule, message in held),
         record=record,
         record_missing=missing,
     )

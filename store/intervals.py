@@ -1,11 +1,11 @@
 """What an endpoint charges now, then, and over time."""
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from store.belief import Coverage, at_end, believed, lasted, newest
 from store.instants import from_micros, to_micros
 from store.read import Reader, Row
 from store.records import EndReason, RateCard, endpoint_reference
@@ -32,7 +32,7 @@ class IntervalRow:
     first_seen: datetime
     """Of a stated price: the first poll in which the source stated it."""
     last_seen: datetime
-    """Up to the instant asked about."""
+    """Up to the instant asked about, by polls known then."""
     ended: datetime | None
     end_reason: EndReason | None
     stated_since: datetime | None
@@ -46,11 +46,15 @@ class IntervalRow:
     locator: str
     """Where in that document."""
     unseen_since: datetime | None
-    """The first poll that should have shown it and did not, while it is not yet held to be withdrawn."""
+    """The first poll that should have shown it and did not, while it is in force and has not been seen again."""
     stale: bool
     """In force, but not seen for two polling periods and more."""
     disputed: bool
     """In force, and a newer price for this endpoint is held."""
+    known_from: datetime
+    """Believed from this instant on."""
+    known_to: datetime | None
+    """Up to, and without, this instant; None: believed still."""
 
     endpoint_id: int
     """Keys of the store, of no meaning outside it."""
@@ -63,112 +67,88 @@ class IntervalRow:
         return f"{self.source}:{self.provider}:{self.endpoint}"
 
 
-_ENDPOINT = """
-    e.id, m.name, p.name, e.published_model, e.tag, e.sibling, e.variant, s.id, s.name, s.trust, s.every_s, e.part,
-    d.id, d.sha256,
-    EXISTS (
-        SELECT 1 FROM finding g
-        WHERE g.endpoint_id = e.id AND g.held AND g.first_seen <= :at AND (g.ended IS NULL OR g.ended > :at)
-    )
-"""
-_OF_MODEL = """
+_OWN = "(CASE WHEN i.known_to <= :known THEN i.known_to - 1 ELSE :known END)"
+"""A belief that was superseded is told as it stood just before."""
+
+
+def _disputed(known: str) -> str:
+    return f"""EXISTS (
+        SELECT 1 FROM finding g WHERE g.endpoint_id = e.id AND g.held
+            AND {believed("g", known)} AND g.first_seen <= :seen AND {lasted("g", ":seen", known)}
+    )"""  # noqa: S608 - put together from constants only
+
+
+def _selected(known: str, columns: str) -> str:
+    return f"""
+SELECT e.id, m.name, p.name, e.published_model, e.tag, e.sibling, e.variant, s.id, s.name, s.trust, s.every_s, e.part,
+    d.id, d.sha256, {_disputed(known)}, {columns}
 FROM model m
 JOIN endpoint e ON e.model_id = m.id
 JOIN provider p ON p.id = e.provider_id
 JOIN source s ON s.id = e.source_id
-"""
+"""  # noqa: S608 - put together from constants only
+
+
 _FILTER = """
 WHERE m.name = :model
     AND (CAST(:provider AS TEXT) IS NULL OR p.name = :provider)
     AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
 """
-_ORDER = "p.name, e.published_model, e.tag, e.sibling, s.trust, s.name"
+_ORDER = "p.name, e.published_model, e.tag, e.sibling, s.trust, s.name, e.id"
 
-_OBSERVED = f"""
-SELECT {_ENDPOINT}, 'observed', i.card_id, i.locator, i.not_before, i.first_seen, i.last_seen, i.unseen_since, i.ended,
-    i.end_reason, NULL, NULL, f.id, f.context_length, f.max_output_tokens, f.quantization
-{_OF_MODEL}
+
+def _observed(known: str) -> str:
+    """Intervals as known at an instant; a gap counts while the interval is in force."""
+    ends = ", ".join(at_end("i", column) for column in ("last_seen", "ended", "end_reason"))
+    columns = f"""'observed', i.card_id, i.locator, i.not_before, i.first_seen, {ends}, u.since, u.last_seen,
+    NULL, NULL, f.id, f.context_length, f.max_output_tokens, f.quantization, i.known_from, i.known_to"""
+    return f"""{_selected(known, columns)}
 JOIN "interval" i ON i.endpoint_id = e.id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
+LEFT JOIN gap u ON u.endpoint_id = e.id AND u.since <= :seen AND {believed("u", known)}
+    AND {lasted("u", ":seen", known, ended="until", end_known="until_known")}
+    AND i.first_seen <= :seen AND {lasted("i", ":seen", known)}
 {_FILTER}
 """
-_STATED = f"""
-SELECT {_ENDPOINT}, 'stated', t.card_id, t.locator, NULL, t.first_seen, NULL, NULL, NULL,
-    NULL, t.since, t.until, NULL, NULL, NULL, NULL
-{_OF_MODEL}
+
+
+_STATED = f"""{
+    _selected(
+        ":known",
+        ''''stated', t.card_id, t.locator, NULL, t.first_seen, NULL, NULL, NULL, NULL, NULL,
+    t.since, t.until, NULL, NULL, NULL, NULL, t.known_from, t.known_to''',
+    )
+}
 JOIN stated t ON t.endpoint_id = e.id
 JOIN document d ON d.id = t.document_id
-{_FILTER} AND t.ended IS NULL AND (t.since IS NOT NULL OR t.until IS NOT NULL)
+{_FILTER} AND {believed("t")} AND (t.end_known IS NULL OR t.end_known > :known)
+    AND (t.since IS NOT NULL OR t.until IS NOT NULL)
 """
 _OLDEST_STATED = f"{_ORDER}, COALESCE(t.since, -9223372036854775807), t.id"
 
-# Intervals of an endpoint do not overlap: only the newest one begun can hold an instant.
-_OBSERVED_AT = f"""{_OBSERVED}
-    AND i.first_seen = (
-        SELECT MAX(x.first_seen) FROM "interval" x WHERE x.endpoint_id = e.id AND x.first_seen <= :at
-    )
-    AND (i.ended IS NULL OR i.ended > :at)
+_OBSERVED_AT = f"""{_observed(":known")}
+    AND i.first_seen = {newest("e.id", "<= :at")} AND {believed("i")} AND {lasted("i", ":at")}
 ORDER BY {_ORDER}
-"""  # noqa: S608 - put together from constants only
-_OBSERVED_IN = f"""{_OBSERVED}
+"""
+_OBSERVED_IN = f"""{_observed(_OWN)}
+    AND i.known_from <= :known AND (:superseded OR i.known_to IS NULL OR i.known_to > :known)
     AND (CAST(:until AS BIGINT) IS NULL OR i.first_seen < :until)
-    AND (CAST(:since AS BIGINT) IS NULL OR i.ended IS NULL OR i.ended > :since)
-ORDER BY {_ORDER}, i.first_seen
+    AND (CAST(:since AS BIGINT) IS NULL OR {lasted("i", ":since")})
+ORDER BY {_ORDER}, i.first_seen, i.known_from
 """
 _STATED_AT = f"""{_STATED}
     AND (t.since IS NULL OR t.since <= :at) AND (t.until IS NULL OR t.until > :at)
-    AND NOT EXISTS (SELECT 1 FROM "interval" x WHERE x.endpoint_id = e.id AND x.first_seen <= :at)
+    AND {newest("e.id", "<= :at")} IS NULL
 ORDER BY {_OLDEST_STATED}
-"""  # noqa: S608 - put together from constants only
+"""
 _STATED_IN = f"""{_STATED}
     AND (CAST(:until AS BIGINT) IS NULL OR t.since IS NULL OR t.since < :until)
     AND (CAST(:since AS BIGINT) IS NULL OR t.until IS NULL OR t.until > :since)
 ORDER BY {_OLDEST_STATED}
 """
 
-_WHOLE_POLL = """
-SELECT at FROM poll WHERE source_id = :source AND outcome = 'ok' AND at <= :at ORDER BY at DESC LIMIT 1
-"""
-_PARTIAL_POLLS = """
-SELECT at, failed_parts FROM poll
-WHERE source_id = :source AND outcome = 'partial' AND at > :whole AND at <= :at
-ORDER BY at DESC
-"""
 _MODEL_NAMES = "SELECT name FROM model ORDER BY name"
-
-
-class Coverage:
-    """When a part of a source was last covered by a poll, up to an instant: the `last_seen` of what is open and seen.
-
-    Most sources have whole polls only. Of those that came in part, only what is newer than the last whole one counts.
-    """
-
-    def __init__(self, reader: Reader, at: datetime) -> None:
-        self.at = at
-        self._reader = reader
-        self._whole: dict[int, int | None] = {}
-        self._last: dict[tuple[int, str], datetime | None] = {}
-
-    def last(self, source_id: int, part: str) -> datetime | None:
-        """The newest poll that covered a part; None if there is none."""
-        key = (source_id, part)
-        if key not in self._last:
-            found = self._find(source_id, part)
-            self._last[key] = None if found is None else from_micros(found)
-        return self._last[key]
-
-    def _find(self, source_id: int, part: str) -> int | None:
-        values = {"source": source_id, "at": to_micros(self.at)}
-        if source_id not in self._whole:
-            row = self._reader.row(_WHOLE_POLL, values)
-            self._whole[source_id] = None if row is None else row[0]
-        whole = self._whole[source_id]
-        newer = self._reader.rows(_PARTIAL_POLLS, values | {"whole": -(2**63) if whole is None else whole})
-        for at, failed_parts in newer:
-            if part not in json.loads(failed_parts or "[]"):
-                return int(at)
-        return whole
 
 
 def endpoints(
@@ -176,16 +156,22 @@ def endpoints(
     model: str,
     at: datetime,
     *,
+    known: datetime | None = None,
     provider: str | None = None,
     source: str | None = None,
-    coverage: Coverage | None = None,
 ) -> list[IntervalRow]:
-    """Every endpoint of a canonical model with a price in force at an instant, in every source.
+    """Every endpoint of a canonical model with a price in force at an instant, in every source, as known at another.
 
-    Where an endpoint had not been observed yet, what its source states about that instant answers instead.
+    Where an endpoint had not been observed yet, what its source states about that instant answers instead. `known`
+    None: all that is known.
     """
-    coverage = coverage or Coverage(reader, at)
-    values = {"model": model, "provider": provider, "source": source, "at": to_micros(at)}
+    return _endpoints(reader, model, Coverage(reader, at, known), provider, source)
+
+
+def _endpoints(
+    reader: Reader, model: str, coverage: Coverage, provider: str | None, source: str | None
+) -> list[IntervalRow]:
+    values = coverage.values | {"model": model, "provider": provider, "source": source}
     rows = [_row(reader, row, coverage) for row in reader.rows(_OBSERVED_AT, values)]
     stated = {row[0]: row for row in reader.rows(_STATED_AT, values)}  # of several for an endpoint, the latest since
     if stated:
@@ -198,14 +184,15 @@ def current(
     reader: Reader,
     at: datetime,
     *,
+    known: datetime | None = None,
     model: str | None = None,
     provider: str | None = None,
     source: str | None = None,
 ) -> Iterator[IntervalRow]:
     """`endpoints` of a model (None: of every model, in the order of their names), as they are read."""
-    coverage = Coverage(reader, at)
+    coverage = Coverage(reader, at, known)
     for name in _names(reader, model):
-        yield from endpoints(reader, name, at, provider=provider, source=source, coverage=coverage)
+        yield from _endpoints(reader, name, coverage, provider, source)
 
 
 def history(
@@ -213,21 +200,24 @@ def history(
     model: str | None,
     now: datetime,
     *,
+    known: datetime | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
     provider: str | None = None,
     source: str | None = None,
     stated: bool = False,
+    superseded: bool = False,
 ) -> Iterator[IntervalRow]:
     """The intervals of a model (None: of every model) that have any time in [since, until), by endpoint and time.
 
-    With `stated`, the prices that sources date themselves follow those observed.
+    As known at an instant (None: all that is known). With `stated`, the prices that sources date themselves follow
+    those observed; with `superseded`, what was believed once and no more stands among what is.
     """
-    coverage = Coverage(reader, now)
-    values = {
+    coverage = Coverage(reader, now, known)
+    values = coverage.values | {
         "provider": provider,
         "source": source,
-        "at": to_micros(now),
+        "superseded": superseded,
         "since": None if since is None else to_micros(since),
         "until": None if until is None else to_micros(until),
     }
@@ -243,13 +233,20 @@ def _names(reader: Reader, model: str | None) -> Iterable[str]:
 
 def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
     endpoint_id, model, provider, published_model, tag, sibling, variant, source_id, source, trust, every_s = row[:11]
-    part, document_id, document, disputed, basis, card_id, locator, not_before, first, last, unseen, end = row[11:23]
-    end_reason, since, until, facts_id, context_length, max_output_tokens, quantization = row[23:]
+    part, document_id, document, disputed, basis, card_id, locator, not_before, first, last, end = row[11:22]
+    end_reason, unseen, seen_before, since, until, facts_id, context_length, max_output_tokens = row[22:30]
+    quantization, known_from, known_to = row[30:]
     first_seen, last_seen, ended = from_micros(first), _instant(last), _instant(end)
-    if last_seen is None or last_seen > coverage.at:
+    # What is superseded only later was believed still, as far as anybody knew then.
+    superseded = known_to is not None and known_to <= coverage.known_micros
+    of_then = coverage.before(from_micros(known_to)) if superseded else coverage
+    if unseen is not None:
+        last_seen = from_micros(seen_before)
+    elif last_seen is None or last_seen > of_then.at:
         # Open and seen, or not yet gone at that instant: seen by whichever poll came last before it.
-        last_seen = max(first_seen, coverage.last(source_id, part) or first_seen)
-    in_force = ended is None or ended > coverage.at
+        last_seen = of_then.last(source_id, part) or first_seen
+    last_seen = max(first_seen, last_seen)
+    in_force = not superseded and (ended is None or ended > coverage.at)
     return IntervalRow(
         model=model,
         provider=provider,
@@ -271,9 +268,11 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         quantization=quantization,
         document=document,
         locator=locator,
-        unseen_since=_instant(unseen),
+        unseen_since=_instant(unseen) if in_force else None,
         stale=in_force and coverage.at - last_seen > timedelta(seconds=2 * every_s + GRACE_S),
         disputed=in_force and bool(disputed),
+        known_from=from_micros(known_from),
+        known_to=_instant(known_to) if superseded else None,
         endpoint_id=endpoint_id,
         document_id=document_id,
         facts_id=facts_id,

@@ -53,6 +53,8 @@ def load(connection: Connection, source_id: int) -> Loaded:
     for row in connection.execute(sql.ENDPOINTS, parameters):
         key = EndpointKey(provider=row.published_provider, model=row.published_model, tag=row.tag, sibling=row.sibling)
         keys[row.id] = key
+        if row.first_seen is None and row.id not in stated:
+            continue  # all that was believed of it is superseded
         endpoints[key] = tl.EndpointState(
             key=key,
             identity=Identity(provider=row.provider, model=row.model, variant=row.variant),
@@ -91,7 +93,7 @@ def _interval(row: Row[Any]) -> tl.Interval:
         not_before=_instant(row.not_before),
         evidence=tl.Evidence(part=row.document_part, document=row.sha256, url=row.url, locator=row.locator),
         unseen_since=_instant(row.unseen_since),
-        last_seen=_instant(row.last_seen),
+        last_seen=_instant(row.seen_before_gap if row.ended is None else row.last_seen),
         ended=_instant(row.ended),
         end_reason=row.end_reason,
     )

@@ -1,6 +1,6 @@
 """The statements of the write side, built once."""
 
-from sqlalchemy import Table, TextClause, bindparam, delete, insert, select, text, update
+from sqlalchemy import Table, TextClause, Update, bindparam, delete, insert, select, text, update
 from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
 
@@ -13,6 +13,7 @@ _TABLES = SQLModel.metadata.tables
 INSERT: dict[str, Executable] = {name: insert(table) for name, table in _TABLES.items()}
 
 SOURCE = select(_TABLES["source"]).where(_TABLES["source"].c.name == bindparam("name"))
+SOURCES = select(_TABLES["source"].c.name).order_by(_TABLES["source"].c.name)
 UPDATE_SOURCE = (
     update(_TABLES["source"])
     .where(_TABLES["source"].c.id == bindparam("source"))
@@ -22,6 +23,16 @@ UPDATE_POLL = (
     update(_TABLES["poll"])
     .where(_TABLES["poll"].c.id == bindparam("poll"))
     .values(complete=bindparam("complete"), changes=bindparam("changes"), held=bindparam("held"))
+)
+SETTLE_POLL = (
+    update(_TABLES["poll"])
+    .where(_TABLES["poll"].c.id == bindparam("poll"))
+    .values(
+        {
+            name: bindparam(name)
+            for name in ("outcome", "code", "message", "quotes", "failed_parts", "complete", "changes", "held")
+        }
+    )
 )
 LAST_POLLS = text(
     """
@@ -33,10 +44,19 @@ LAST_POLLS = text(
      WHERE source.name = :name
     """
 )
+LAST_KNOWN = text(
+    """
+    SELECT max(known) FROM (
+        SELECT max(known) AS known FROM poll WHERE source_id = :source_id
+        UNION ALL
+        SELECT max(coalesce(interval.known_to, interval.known_from)) FROM interval
+          JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id)
+    """
+)
 KEPT_POLLS = text(
     """
     SELECT id, at, outcome, pack, failed_parts FROM poll
-     WHERE source_id = :source_id AND outcome <> 'failed' ORDER BY at, id
+     WHERE source_id = :source_id AND pack IS NOT NULL ORDER BY at, id
     """
 )
 
@@ -58,49 +78,65 @@ RENAME = (
     .where(_endpoint.c.id == bindparam("endpoint"))
     .values({name: bindparam(f"new_{name}") for name in ("provider_id", "model_id", "variant", "part")})
 )
-_interval = _TABLES["interval"]
-UPDATE_INTERVAL = (
-    update(_interval)
-    .where(_interval.c.endpoint_id == bindparam("endpoint"), _interval.c.first_seen == bindparam("began"))
-    .values({name: bindparam(name) for name in ("unseen_since", "last_seen", "ended", "end_reason")})
+
+
+def _believed(table: Table, start: str) -> Update:
+    """The belief about an endpoint that began at an instant and is held still."""
+    return update(table).where(
+        table.c.endpoint_id == bindparam("endpoint"), table.c[start] == bindparam("began"), table.c.known_to.is_(None)
+    )
+
+
+_interval, _gap = _TABLES["interval"], _TABLES["gap"]
+END_INTERVAL = _believed(_interval, "first_seen").values(
+    {name: bindparam(name) for name in ("last_seen", "ended", "end_reason", "end_known")}
+)
+END_GAP = (
+    update(_gap)
+    .where(_gap.c.endpoint_id == bindparam("endpoint"), _gap.c.until.is_(None), _gap.c.known_to.is_(None))
+    .values(until=bindparam("at"), until_known=bindparam("known"))
 )
 END = {
-    name: update(_TABLES[name]).where(_TABLES[name].c.id == bindparam("row")).values(ended=bindparam("at"))
+    name: update(_TABLES[name])
+    .where(_TABLES[name].c.id == bindparam("row"))
+    .values(ended=bindparam("at"), end_known=bindparam("known"))
     for name in ("stated", "finding")
 }
+SUPERSEDE = {
+    "interval": _believed(_interval, "first_seen").values(known_to=bindparam("known")),
+    "gap": _believed(_gap, "since").values(known_to=bindparam("known")),
+    **{
+        name: update(_TABLES[name]).where(_TABLES[name].c.id == bindparam("row")).values(known_to=bindparam("known"))
+        for name in ("stated", "finding")
+    },
+}
 
-_OF_SOURCE = select(_endpoint.c.id).where(_endpoint.c.source_id == bindparam("source_id"))
-FORGET: tuple[Executable, ...] = (
-    *(
-        delete(_TABLES[name]).where(_TABLES[name].c.endpoint_id.in_(_OF_SOURCE))
-        for name in ("interval", "stated", "telemetry")
-    ),
-    delete(_TABLES["finding"]).where(_TABLES["finding"].c.source_id == bindparam("source_id")),
-    delete(_TABLES["document"]).where(
-        _TABLES["document"].c.poll_id.in_(
-            select(_TABLES["poll"].c.id).where(_TABLES["poll"].c.source_id == bindparam("source_id"))
-        )
-    ),
+FORGET_TELEMETRY = delete(_TABLES["telemetry"]).where(
+    _TABLES["telemetry"].c.endpoint_id.in_(
+        select(_endpoint.c.id).where(_endpoint.c.source_id == bindparam("source_id"))
+    )
 )
-"""All that a source's timeline is made of, except the names of its endpoints."""
 FORGET_UNUSED = delete(_endpoint).where(
     _endpoint.c.source_id == bindparam("source_id"),
     *(_endpoint.c.id.not_in(select(_TABLES[name].c.endpoint_id)) for name in ("interval", "stated")),
 )
-"""Endpoints that a timeline made anew no longer has."""
+"""Endpoints about which nothing was ever believed."""
 
 ENDPOINTS: TextClause = text(
     """
     SELECT endpoint.id, endpoint.published_provider, endpoint.published_model, endpoint.tag, endpoint.sibling,
            endpoint.part, endpoint.variant, provider.name AS provider, model.name AS model,
-           interval.first_seen, interval.not_before, interval.unseen_since, interval.last_seen, interval.ended,
-           interval.end_reason, interval.locator, rate_card.body AS card, facts.body AS facts,
-           document.part AS document_part, document.sha256, document.url
+           interval.first_seen, interval.not_before, interval.last_seen, interval.ended, interval.end_reason,
+           interval.locator, rate_card.body AS card, facts.body AS facts, document.part AS document_part,
+           document.sha256, document.url, gap.since AS unseen_since, gap.last_seen AS seen_before_gap
       FROM endpoint
       JOIN provider ON provider.id = endpoint.provider_id
       JOIN model ON model.id = endpoint.model_id
-      LEFT JOIN interval ON interval.endpoint_id = endpoint.id AND interval.first_seen = (
-           SELECT max(newest.first_seen) FROM interval AS newest WHERE newest.endpoint_id = endpoint.id)
+      LEFT JOIN interval ON interval.endpoint_id = endpoint.id AND interval.known_to IS NULL
+           AND interval.first_seen = (
+               SELECT max(newest.first_seen) FROM interval AS newest
+                WHERE newest.endpoint_id = endpoint.id AND newest.known_to IS NULL)
+      LEFT JOIN gap ON gap.endpoint_id = endpoint.id AND gap.until IS NULL AND gap.known_to IS NULL
       LEFT JOIN rate_card ON rate_card.id = interval.card_id
       LEFT JOIN facts ON facts.id = interval.facts_id
       LEFT JOIN document ON document.id = interval.document_id
@@ -111,7 +147,7 @@ STATED = text(
     """
     SELECT stated.id, stated.endpoint_id, stated.since, stated.until, rate_card.body AS card
       FROM stated JOIN endpoint ON endpoint.id = stated.endpoint_id JOIN rate_card ON rate_card.id = stated.card_id
-     WHERE endpoint.source_id = :source_id AND stated.ended IS NULL
+     WHERE endpoint.source_id = :source_id AND stated.ended IS NULL AND stated.known_to IS NULL
     """
 )
 TELEMETRY = text(
@@ -129,7 +165,7 @@ FINDINGS = text(
       FROM finding
       LEFT JOIN rate_card ON rate_card.id = finding.card_id
       LEFT JOIN document ON document.id = finding.document_id
-     WHERE finding.source_id = :source_id AND finding.ended IS NULL
+     WHERE finding.source_id = :source_id AND finding.ended IS NULL AND finding.known_to IS NULL
     """
 )
 COMPLETE_SINCE = text(
@@ -142,5 +178,42 @@ POLLS_SINCE = text(
     """
     SELECT at, complete, failed_parts FROM poll
      WHERE source_id = :source_id AND outcome <> 'failed' AND at >= :since ORDER BY at, id
+    """
+)
+BELIEVED_INTERVALS = text(
+    """
+    SELECT interval.endpoint_id, interval.first_seen, interval.not_before, interval.last_seen, interval.ended,
+           interval.end_reason, interval.locator, interval.document_id, rate_card.body AS card, facts.body AS facts
+      FROM interval JOIN endpoint ON endpoint.id = interval.endpoint_id
+      JOIN rate_card ON rate_card.id = interval.card_id JOIN facts ON facts.id = interval.facts_id
+     WHERE endpoint.source_id = :source_id AND interval.known_to IS NULL
+    """
+)
+BELIEVED_GAPS = text(
+    """
+    SELECT gap.endpoint_id, gap.since, gap.last_seen, gap.until FROM gap JOIN endpoint ON endpoint.id = gap.endpoint_id
+     WHERE endpoint.source_id = :source_id AND gap.known_to IS NULL
+    """
+)
+BELIEVED_STATED = text(
+    """
+    SELECT stated.id, stated.endpoint_id, stated.since, stated.until, stated.locator, stated.document_id,
+           stated.first_seen, stated.ended, rate_card.body AS card
+      FROM stated JOIN endpoint ON endpoint.id = stated.endpoint_id JOIN rate_card ON rate_card.id = stated.card_id
+     WHERE endpoint.source_id = :source_id AND stated.known_to IS NULL
+    """
+)
+BELIEVED_FINDINGS = text(
+    """
+    SELECT finding.id, finding.endpoint_id, finding.subject, finding.rule, finding.message, finding.held,
+           finding.locator, finding.document_id, finding.first_seen, finding.ended, rate_card.body AS card
+      FROM finding LEFT JOIN rate_card ON rate_card.id = finding.card_id
+     WHERE finding.source_id = :source_id AND finding.known_to IS NULL
+    """
+)
+DOCUMENTS = text(
+    """
+    SELECT document.id, document.poll_id, document.part FROM document JOIN poll ON poll.id = document.poll_id
+     WHERE poll.source_id = :source_id
     """
 )

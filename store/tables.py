@@ -5,8 +5,13 @@ thing. History is clustered by (endpoint, time). Only writing commands import th
 SQLAlchemy (see `store.read`).
 """
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+
+from store.corrections import LATE_MICROS
+
+_SUPERSEDED = text("known_to IS NOT NULL")
+_LATE = text(f"known_from - first_seen > {LATE_MICROS}")
 
 
 class Source(SQLModel, table=True):
@@ -27,6 +32,8 @@ class Poll(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     source_id: int = Field(foreign_key="source.id")
     at: int = Field(sa_type=BigInteger)
+    known: int = Field(sa_type=BigInteger)
+    """When it was written; later than `at` by more than moments for a document that arrived late."""
     outcome: str
     """`ok`, `partial` (some parts did not answer) or `failed`."""
     complete: bool
@@ -125,24 +132,51 @@ class DocumentRow(SQLModel, table=True):
 
 
 class Interval(SQLModel, table=True):
-    """A stretch of time in which a source stated the same card and facts for an endpoint: [first_seen, ended)."""
+    """A belief: that a source stated the same card and facts for an endpoint over [first_seen, ended).
 
-    __table_args__ = {"sqlite_with_rowid": False}
+    Believed over [known_from, known_to); a correction ends one belief and begins another, and edits none. Only what was
+    still open is ever filled in: the end, with the instant at which it became known.
+    """
+
+    __table_args__ = (
+        # Of what is superseded or became known late: a tape that is only polled has nothing in them.
+        Index("interval_superseded", "known_to", sqlite_where=_SUPERSEDED, postgresql_where=_SUPERSEDED),
+        Index("interval_late", "known_from", sqlite_where=_LATE, postgresql_where=_LATE),
+        {"sqlite_with_rowid": False},
+    )
 
     endpoint_id: int = Field(foreign_key="endpoint.id", primary_key=True)
     first_seen: int = Field(primary_key=True, sa_type=BigInteger)
+    known_from: int = Field(primary_key=True, sa_type=BigInteger)
+    known_to: int | None = Field(default=None, sa_type=BigInteger)
+    """None: believed still."""
     card_id: int = Field(foreign_key="rate_card.id")
     facts_id: int = Field(foreign_key="facts.id")
     document_id: int = Field(foreign_key="document.id")
     locator: str
     not_before: int | None = Field(default=None, sa_type=BigInteger)
     """Last successful poll that did not yet show it; None: there was none."""
-    unseen_since: int | None = Field(default=None, sa_type=BigInteger)
-    """While open: the first poll that should have shown it and did not."""
     last_seen: int | None = Field(default=None, sa_type=BigInteger)
-    """Written when it ends or goes unseen; while open and seen it is the source's last poll that covered it."""
+    """Written with the end; until then it is the source's last poll that covered it, short of an open gap."""
     ended: int | None = Field(default=None, sa_type=BigInteger)
     end_reason: str | None = None
+    end_known: int | None = Field(default=None, sa_type=BigInteger)
+    """Before this instant the end was not known: the interval was believed to be open."""
+
+
+class Gap(SQLModel, table=True):
+    """A stretch [since, until) in which polls should have shown an endpoint and did not; believed like an interval."""
+
+    __table_args__ = {"sqlite_with_rowid": False}
+
+    endpoint_id: int = Field(foreign_key="endpoint.id", primary_key=True)
+    since: int = Field(primary_key=True, sa_type=BigInteger)
+    known_from: int = Field(primary_key=True, sa_type=BigInteger)
+    known_to: int | None = Field(default=None, sa_type=BigInteger)
+    last_seen: int = Field(sa_type=BigInteger)
+    """The last poll before it that showed the endpoint."""
+    until: int | None = Field(default=None, sa_type=BigInteger)
+    until_known: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class StatedRow(SQLModel, table=True):
@@ -158,9 +192,12 @@ class StatedRow(SQLModel, table=True):
     card_id: int = Field(foreign_key="rate_card.id")
     document_id: int = Field(foreign_key="document.id")
     locator: str
+    known_from: int = Field(sa_type=BigInteger)
+    known_to: int | None = Field(default=None, sa_type=BigInteger)
     first_seen: int = Field(sa_type=BigInteger)
     ended: int | None = Field(default=None, sa_type=BigInteger)
     """First poll that no longer stated it."""
+    end_known: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class FindingRow(SQLModel, table=True):
@@ -183,8 +220,11 @@ class FindingRow(SQLModel, table=True):
     document_id: int | None = Field(default=None, foreign_key="document.id")
     """None: about the poll as a whole."""
     locator: str
+    known_from: int = Field(sa_type=BigInteger)
+    known_to: int | None = Field(default=None, sa_type=BigInteger)
     first_seen: int = Field(sa_type=BigInteger)
     ended: int | None = Field(default=None, sa_type=BigInteger)
+    end_known: int | None = Field(default=None, sa_type=BigInteger)
 
 
 class TelemetryRow(SQLModel, table=True):

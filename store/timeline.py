@@ -1,14 +1,14 @@
 """The timeline of a source: a pure function of its set of sightings.
 
-`build` folds sightings, in the order of their instants. `match` and `advance` are one step of that fold, and the fast
-path for the newest poll is that same step taken from the state kept in the store; a property test holds the two equal.
+It is a fold of `step` (match, judge, advance) over sightings in the order of their instants. The fast path for the
+newest poll is that same step taken from the state kept in the store; a property test holds the two equal.
 
 An interval is [first_seen, ended). Absence counts only in complete sightings, and only once confirmed (`Patience`); the
 interval then ends at the first of those misses. A shorter gap leaves no trace in prices. A part of a fan-out that did
 not answer says nothing about its endpoints: they are neither seen nor missed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -372,7 +372,7 @@ def _see(
 ) -> EndpointState | None:
     """The endpoint after it was seen; None for an offer that is not yet on the tape and is held."""
     observation, card = matched.observation, matched.card
-    if before is None and card is None and not observation.stated:
+    if before is None and (matched.held or (card is None and not observation.stated)):
         return None
     names = (observation.identity, observation.part)
     if before is None or names != (before.identity, before.part):
@@ -520,12 +520,3 @@ def step(state: SourceState, sighting: Sighting, judge: Judge, patience: Patienc
     matches, ambiguous = match(sighting, state)
     judged = judge(sighting, matches, state)
     return advance(state, replace(judged, findings=(*ambiguous, *judged.findings)), patience)
-
-
-def build(sightings: Iterable[Sighting], judge: Judge, patience: Patience) -> Iterator[Step]:
-    """The whole timeline of a source, step by step, from its sightings in the order of their instants."""
-    state = SourceState()
-    for sighting in sightings:
-        taken = step(state, sighting, judge, patience)
-        state = taken.state
-        yield taken

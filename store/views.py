@@ -92,6 +92,7 @@ def history() -> "TableColumns[IntervalRow]":
         TableColumn("context", lambda row: _count(row.context_length), spare=3, right=True),
         TableColumn("source", lambda row: row.source, spare=2),
         TableColumn("endpoint", lambda row: row.endpoint, spare=6, cut="left"),
+        TableColumn("superseded (UTC)", lambda row: _minute(row.known_to) if row.known_to else "", spare=3),
         TableColumn("notes", _notes, spare=1, cut="right"),
     )
 
@@ -144,6 +145,7 @@ def changes() -> "TableColumns[ChangeRow]":
     return (
         TableColumn("seen (UTC)", lambda row: _minute(row.seen)),
         TableColumn("event", lambda row: row.event, spare=1),
+        TableColumn("about (UTC)", _about, spare=4),
         TableColumn("model", lambda row: row.model, cut="left"),
         TableColumn("provider", lambda row: row.provider),
         TableColumn("variant", lambda row: row.variant, spare=3, cut="right"),
@@ -154,6 +156,13 @@ def changes() -> "TableColumns[ChangeRow]":
         TableColumn("source", lambda row: row.source, spare=5),
         TableColumn("endpoint", lambda row: row.endpoint, spare=6, cut="left"),
     )
+
+
+def _about(row: "ChangeRow") -> str:
+    """The time that a correction or an announcement is about."""
+    if row.since is None:
+        return ""
+    return f"{_minute(row.since)} to {_minute(row.until)}" if row.until else f"from {_minute(row.since)}"
 
 
 def _moved(value: str | None, state: str | None) -> str:
@@ -207,6 +216,7 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "unseen since", iso(row.unseen_since) if row.unseen_since else ""
     yield "ended", f"{iso(row.ended)} {row.end_reason}" if row.ended else ""
     yield "stated", _stated(row) if row.basis == "stated" else ""
+    yield "known from", iso(row.known_from)
     yield "source", row.source
     yield "url", one.url
     yield "polled at", iso(one.polled_at)

@@ -5,24 +5,24 @@ writes poll row and events together or not at all. What a step does not change i
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import Connection
 
+from store import check
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive, archive_root
 from store.db import BUSY_S, open_engine, plain_errors
 from store.instants import from_micros, to_micros
-from store.load import Loaded, load
+from store.ledger import Correction, Draft, mend
+from store.load import load
 from store.location import expanded
-from store.records import Facts, RateCard
-from store.units import CORE_METERS
+from store.scribe import Scribe, inserted
 
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -71,9 +71,27 @@ class KeptPoll:
 
     id: int
     at: datetime
-    outcome: str
+    failed: bool
+    """Its documents were refused when they came."""
     pack: str
     failed_parts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """A poll taken again from its archived documents."""
+
+    step: tl.Step | None = None
+    """None: the documents are refused."""
+    outcome: Outcome
+    code: str | None = None
+    message: str | None = None
+    quotes: int = 0
+    failed_parts: frozenset[str] = frozenset()
+
+
+Build = Callable[[Sequence[KeptPoll]], Iterable[tuple[KeptPoll, Replayed]]]
+"""A source's timeline, poll by poll in the order of their instants."""
 
 
 class Tape:
@@ -95,6 +113,18 @@ class Tape:
         with plain_errors(self.path), self._engine.begin() as connection:
             yield connection
 
+    def sources(self) -> list[str]:
+        """The sources that have ever been polled."""
+        with self._writing() as connection:
+            return [str(name) for name in connection.execute(sql.SOURCES).scalars()]
+
+    def check(self) -> Iterator[str]:
+        """A line for each thing inside the store that is not as it should be."""
+        with self._writing() as connection:
+            yield from check.structure(connection)
+            yield from check.values(connection)
+            yield from check.evidence(connection, self.archive)
+
     def last_polls(self, source: str) -> LastPolls:
         """What came before, for a source that may be new."""
         with plain_errors(self.path), self._engine.connect() as reading:
@@ -106,13 +136,14 @@ class Tape:
             pack=row.pack,
         )
 
-    def record_failure(self, source: SourceFacts, poll: PollFacts) -> None:
+    def record_failure(self, source: SourceFacts, poll: PollFacts, *, known: datetime) -> None:
         """Write the row of a poll that changes nothing."""
         with self._writing() as connection:
-            _insert_poll(connection, _source_id(connection, source), poll, complete=False, changes=0, held=0)
+            source_id = _source_id(connection, source)
+            _insert_poll(connection, source_id, poll, known=known)
 
     def record(
-        self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step]
+        self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step], *, known: datetime
     ) -> tl.Step | None:
         """Write a poll newer than all before it, with all that it changed.
 
@@ -126,76 +157,136 @@ class Tape:
             loaded = load(connection, source_id)
             step = decide(loaded.state)
             poll_id = _insert_poll(
-                connection, source_id, poll, complete=step.complete, changes=step.changes, held=step.held
+                connection,
+                source_id,
+                poll,
+                known=known,
+                complete=step.complete,
+                changes=step.changes,
+                held=step.held,
             )
-            _Scribe(connection, source_id, loaded).write(poll_id, poll.at, step.events)
+            Scribe(connection, source_id, known, loaded).write(poll_id, poll.at, step.events)
         return step
 
     def rebuild(
         self,
         source: SourceFacts,
-        poll: PollFacts,
-        build: Callable[[Sequence[KeptPoll]], Iterable[tuple[KeptPoll, tl.Step]]],
-    ) -> tl.Step:
-        """Write a poll that arrived late: the source's timeline is made anew from all its polls.
+        arrived: Iterable[PollFacts],
+        build: Build,
+        *,
+        known: datetime,
+        only_if_new: bool = True,
+        dry_run: bool = False,
+    ) -> list[Correction]:
+        """Make a source's timeline anew from all its polls, with those that arrived late, and mend what differs.
 
-        Returns: the step of the late poll.
+        A poll that the store has already (same instant, same documents) is not written again, and with `only_if_new`
+        nothing is done where that is true of all. With `dry_run` nothing is written at all.
         """
-        with self._writing() as connection:
+        with plain_errors(self.path), self._engine.connect() as connection, connection.begin() as transaction:
             source_id = _source_id(connection, source)
-            poll_id = _insert_poll(connection, source_id, poll, complete=False, changes=0, held=0)
-            kept = [
-                KeptPoll(
-                    id=row.id,
-                    at=from_micros(row.at),
-                    outcome=row.outcome,
-                    pack=row.pack,
-                    failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
-                )
-                for row in connection.execute(sql.KEPT_POLLS, {"source_id": source_id})
-            ]
-            for statement in sql.FORGET:
-                connection.execute(statement, {"source_id": source_id})
-            loaded = load(connection, source_id)
-            scribe = _Scribe(connection, source_id, loaded)
-            taken: tl.Step | None = None
-            for one, step in build(kept):
-                scribe.write(one.id, one.at, step.events)
-                connection.execute(
-                    sql.UPDATE_POLL,
-                    {"poll": one.id, "complete": step.complete, "changes": step.changes, "held": step.held},
-                )
-                if one.id == poll_id:
-                    taken = step
-            connection.execute(sql.FORGET_UNUSED, {"source_id": source_id})
-            assert taken is not None, "the poll just written is among those kept"
-        return taken
+            # Knowledge only grows: whatever the clock says, this is known after all that was known before.
+            newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
+            known = known if newest is None else max(known, from_micros(newest + 1))
+            have = {(poll.at, poll.pack) for poll in _kept_polls(connection, source_id)}
+            new = {
+                _insert_poll(connection, source_id, poll, known=known)
+                for poll in arrived
+                if (poll.at, poll.pack) not in have
+            }
+            if only_if_new and not new:
+                return []
+            draft = Draft()
+            for poll, replayed in build(_kept_polls(connection, source_id)):
+                poll_id = _settle(connection, source_id, poll, replayed, known=known, new=poll.id in new)
+                if replayed.step is not None:
+                    draft.take(poll_id, poll.at, replayed.step.events)
+            corrections = mend(connection, source_id, known, draft)
+            if dry_run:
+                transaction.rollback()
+        return corrections
 
 
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else to_micros(at)
+def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
+    """The polls of a source that got documents, each document at each instant once, in the order of their instants."""
+    kept: dict[tuple[int, str], KeptPoll] = {}
+    for row in connection.execute(sql.KEPT_POLLS, {"source_id": source_id}):
+        known = kept.get((row.at, row.pack))
+        if known is None or (known.failed and row.outcome != "failed"):
+            kept[row.at, row.pack] = KeptPoll(
+                id=row.id,
+                at=from_micros(row.at),
+                failed=row.outcome == "failed",
+                pack=row.pack,
+                failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+            )
+    return list(kept.values())
+
+
+def _settle(
+    connection: Connection, source_id: int, poll: KeptPoll, replayed: Replayed, *, known: datetime, new: bool
+) -> int:
+    """Bring a poll's row in line with how its documents read today; the id of the row that has them.
+
+    A row that was there before keeps its outcome: a poll refused then and read now gets a row of its own.
+    """
+    taken = replayed.step
+    figures = {
+        "complete": taken is not None and taken.complete,
+        "changes": taken.changes if taken else 0,
+        "held": taken.held if taken else 0,
+    }
+    if poll.failed and taken is not None:
+        facts = PollFacts(
+            at=poll.at,
+            outcome=replayed.outcome,
+            pack=poll.pack,
+            code=replayed.code,
+            message=replayed.message,
+            quotes=replayed.quotes,
+            failed_parts=replayed.failed_parts,
+        )
+        return _insert_poll(
+            connection, source_id, facts, known=known, complete=taken.complete, changes=taken.changes, held=taken.held
+        )
+    if new:
+        outcome = {
+            "outcome": replayed.outcome,
+            "code": replayed.code,
+            "message": replayed.message,
+            "quotes": replayed.quotes,
+            "failed_parts": json.dumps(sorted(replayed.failed_parts)) if replayed.failed_parts else None,
+        }
+        connection.execute(sql.SETTLE_POLL, {"poll": poll.id, **outcome, **figures})
+    elif taken is not None:
+        connection.execute(sql.UPDATE_POLL, {"poll": poll.id, **figures})
+    return poll.id
 
 
 def _source_id(connection: Connection, source: SourceFacts) -> int:
     values = {"name": source.name, "trust": source.trust, "every_s": source.every_s}
     row = connection.execute(sql.SOURCE, {"name": source.name}).one_or_none()
     if row is None:
-        return _inserted(connection.execute(sql.INSERT["source"], values))
+        return inserted(connection.execute(sql.INSERT["source"], values))
     if (row.trust, row.every_s) != (source.trust, source.every_s):
         connection.execute(sql.UPDATE_SOURCE, {"source": row.id, "trust": source.trust, "every_s": source.every_s})
     return int(row.id)
 
 
-def _inserted(result: Any) -> int:
-    return int(result.inserted_primary_key[0])
-
-
 def _insert_poll(
-    connection: Connection, source_id: int, poll: PollFacts, *, complete: bool, changes: int, held: int
+    connection: Connection,
+    source_id: int,
+    poll: PollFacts,
+    *,
+    known: datetime,
+    complete: bool = False,
+    changes: int = 0,
+    held: int = 0,
 ) -> int:
     values = {
         "source_id": source_id,
         "at": to_micros(poll.at),
+        "known": to_micros(known),
         "outcome": poll.outcome,
         "complete": complete,
         "pack": poll.pack,
@@ -209,190 +300,4 @@ def _insert_poll(
         "duration_ms": poll.duration_ms,
         "failed_parts": json.dumps(sorted(poll.failed_parts)) if poll.failed_parts else None,
     }
-    return _inserted(connection.execute(sql.INSERT["poll"], values))
-
-
-@dataclass(slots=True)
-class _Scribe:
-    """Writes the events of steps of one source, in one transaction."""
-
-    connection: Connection
-    source_id: int
-    loaded: Loaded
-    documents: dict[tuple[int, str], int] = field(default_factory=dict)
-    names: dict[tuple[str, str], int] = field(default_factory=dict)
-
-    def write(self, poll_id: int, at: datetime, events: Sequence[tl.Event]) -> None:
-        cards = self._ids("rate_card", {card.text: _card_row(card) for card in _cards(events)})
-        facts = self._ids(
-            "facts",
-            {one.text: _facts_row(one) for one in (e.interval.facts for e in events if isinstance(e, tl.Opened))},
-        )
-        fared: list[dict[str, Any]] = []
-        for event in events:
-            match event:
-                case tl.Named():
-                    self._name(event)
-                case tl.Updated():
-                    self._update(event)
-                case tl.Fared():
-                    fared.append(self._fared(event, at))
-                case tl.StatedEnded():
-                    self._end("stated", self.loaded.stated_ids.pop((event.key, event.stated)), at)
-                case tl.FindingEnded():
-                    self._end("finding", self.loaded.finding_ids.pop(event.finding), at)
-                case tl.Opened():
-                    self._open(event, cards, facts, poll_id)
-                case tl.StatedBegan():
-                    self._state(event, cards, poll_id, at)
-                case tl.FindingBegan():
-                    self._find(event, cards, poll_id, at)
-        if fared:
-            self.connection.execute(sql.INSERT["telemetry"], fared)
-
-    def _name(self, event: tl.Named) -> None:
-        names = {
-            "provider_id": self._named("provider", event.identity.provider),
-            "model_id": self._named("model", event.identity.model),
-            "variant": event.identity.variant,
-            "part": event.part,
-        }
-        known = self.loaded.endpoint_ids.get(event.key)
-        if known is not None:
-            self.connection.execute(sql.RENAME, {"endpoint": known, **{f"new_{k}": v for k, v in names.items()}})
-            return
-        values = {
-            **names,
-            "source_id": self.source_id,
-            "published_provider": event.key.provider,
-            "published_model": event.key.model,
-            "tag": event.key.tag,
-            "sibling": event.key.sibling,
-        }
-        self.loaded.endpoint_ids[event.key] = _inserted(self.connection.execute(sql.INSERT["endpoint"], values))
-
-    def _named(self, table: str, name: str) -> int:
-        found = self.names.get((table, name))
-        if found is None:
-            found = self.connection.execute(sql.BY_NAME[table], {"name": name}).scalar()
-            if found is None:
-                found = _inserted(self.connection.execute(sql.INSERT[table], {"name": name}))
-            self.names[table, name] = found
-        return found
-
-    def _open(self, event: tl.Opened, cards: Mapping[str, int], facts: Mapping[str, int], poll_id: int) -> None:
-        one = event.interval
-        values = {
-            "endpoint_id": self.loaded.endpoint_ids[event.key],
-            "first_seen": to_micros(one.first_seen),
-            "card_id": cards[one.card.text],
-            "facts_id": facts[one.facts.text],
-            "document_id": self._document(one.evidence, poll_id),
-            "locator": one.evidence.locator,
-            "not_before": _micros(one.not_before),
-        }
-        self.connection.execute(sql.INSERT["interval"], values)
-
-    def _update(self, event: tl.Updated) -> None:
-        one = event.interval
-        values = {
-            "endpoint": self.loaded.endpoint_ids[event.key],
-            "began": to_micros(one.first_seen),
-            "unseen_since": _micros(one.unseen_since),
-            "last_seen": _micros(one.last_seen),
-            "ended": _micros(one.ended),
-            "end_reason": one.end_reason,
-        }
-        self.connection.execute(sql.UPDATE_INTERVAL, values)
-
-    def _fared(self, event: tl.Fared, at: datetime) -> dict[str, Any]:
-        return {
-            "endpoint_id": self.loaded.endpoint_ids[event.key],
-            "at": to_micros(at),
-            "status": event.telemetry.status,
-            "uptime_percent": event.telemetry.uptime_percent,
-        }
-
-    def _state(self, event: tl.StatedBegan, cards: Mapping[str, int], poll_id: int, at: datetime) -> None:
-        values = {
-            "endpoint_id": self.loaded.endpoint_ids[event.key],
-            "since": _micros(event.stated.since),
-            "until": _micros(event.stated.until),
-            "card_id": cards[event.stated.card.text],
-            "document_id": self._document(event.evidence, poll_id),
-            "locator": event.evidence.locator,
-            "first_seen": to_micros(at),
-        }
-        row = _inserted(self.connection.execute(sql.INSERT["stated"], values))
-        self.loaded.stated_ids[event.key, event.stated] = row
-
-    def _find(self, event: tl.FindingBegan, cards: Mapping[str, int], poll_id: int, at: datetime) -> None:
-        one = event.finding
-        values = {
-            "source_id": self.source_id,
-            "endpoint_id": self.loaded.endpoint_ids[one.key] if one.key else None,
-            "subject": one.subject,
-            "rule": one.rule,
-            "message": one.message,
-            "held": one.held,
-            "card_id": cards[one.card.text] if one.card else None,
-            "document_id": self._document(event.evidence, poll_id) if event.evidence.document else None,
-            "locator": event.evidence.locator,
-            "first_seen": to_micros(at),
-        }
-        self.loaded.finding_ids[one] = _inserted(self.connection.execute(sql.INSERT["finding"], values))
-
-    def _end(self, table: Literal["stated", "finding"], row: int, at: datetime) -> None:
-        self.connection.execute(sql.END[table], {"row": row, "at": to_micros(at)})
-
-    def _document(self, evidence: tl.Evidence, poll_id: int) -> int:
-        key = (poll_id, evidence.part)
-        if key not in self.documents:
-            values = {
-                "poll_id": poll_id,
-                "part": evidence.part,
-                "sha256": evidence.document,
-                "url": evidence.url,
-            }
-            self.documents[key] = _inserted(self.connection.execute(sql.INSERT["document"], values))
-        return self.documents[key]
-
-    def _ids(self, table: str, rows: Mapping[str, dict[str, Any]]) -> dict[str, int]:
-        """Canonical text -> row id, for values that are stored once per distinct text."""
-        digests = {sha256(text.encode()).hexdigest(): text for text in rows}
-        ids: dict[str, int] = {}
-        for _ in range(2):
-            missing = [digest for digest, text in digests.items() if text not in ids]
-            for start in range(0, len(missing), sql.CHUNK):
-                chunk = missing[start : start + sql.CHUNK]
-                for row in self.connection.execute(sql.BY_DIGEST[table], {"digests": chunk}):
-                    ids[digests[row.digest]] = row.id
-            new = [{"digest": digest, **rows[text]} for digest, text in digests.items() if text not in ids]
-            if not new:
-                break
-            self.connection.execute(sql.INSERT[table], new)
-        return ids
-
-
-def _cards(events: Sequence[tl.Event]) -> Iterator[RateCard]:
-    for event in events:
-        match event:
-            case tl.Opened():
-                yield event.interval.card
-            case tl.StatedBegan():
-                yield event.stated.card
-            case tl.FindingBegan() if event.finding.card is not None:
-                yield event.finding.card
-
-
-def _card_row(card: RateCard) -> dict[str, Any]:
-    return {"currency": card.currency, "body": card.text, **{meter: card.amount(meter) for meter in CORE_METERS}}
-
-
-def _facts_row(facts: Facts) -> dict[str, Any]:
-    return {
-        "context_length": facts.context_length,
-        "max_output_tokens": facts.max_output_tokens,
-        "quantization": facts.quantization,
-        "body": facts.text,
-    }
+    return inserted(connection.execute(sql.INSERT["poll"], values))

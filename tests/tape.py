@@ -55,6 +55,7 @@ class Tape:
         at: datetime,
         outcome: str = "ok",
         *,
+        known: datetime | None = None,
         failed_parts: Iterable[str] = (),
         pack: str | None = None,
         message: str | None = None,
@@ -64,6 +65,7 @@ class Tape:
             "poll",
             source_id=source,
             at=to_micros(at),
+            known=to_micros(known or at),
             outcome=outcome,
             complete=outcome == "ok",
             pack=pack,
@@ -110,26 +112,53 @@ class Tape:
         facts: Facts | None = None,
         *,
         not_before: datetime | None = None,
-        unseen_since: datetime | None = None,
         last_seen: datetime | None = None,
         ended: datetime | None = None,
         end_reason: EndReason | None = None,
         document: int | None = None,
         locator: str = "",
+        known: datetime | None = None,
+        known_to: datetime | None = None,
+        end_known: datetime | None = None,
     ) -> None:
+        """Known at once, where a test does not say when."""
         self._insert(
             "interval",
             endpoint_id=endpoint,
             first_seen=to_micros(first_seen),
+            known_from=to_micros(known or first_seen),
+            known_to=_micros(known_to),
             card_id=self.card(card),
             facts_id=self._facts(facts or Facts()),
             document_id=document or self.document(endpoint),
             locator=locator,
             not_before=_micros(not_before),
-            unseen_since=_micros(unseen_since),
             last_seen=_micros(last_seen),
             ended=_micros(ended),
             end_reason=end_reason,
+            end_known=_micros(end_known or ended),
+        )
+
+    def gap(
+        self,
+        endpoint: int,
+        since: datetime,
+        last_seen: datetime,
+        until: datetime | None = None,
+        *,
+        known: datetime | None = None,
+        known_to: datetime | None = None,
+        until_known: datetime | None = None,
+    ) -> None:
+        self._insert(
+            "gap",
+            endpoint_id=endpoint,
+            since=to_micros(since),
+            known_from=to_micros(known or since),
+            known_to=_micros(known_to),
+            last_seen=to_micros(last_seen),
+            until=_micros(until),
+            until_known=_micros(until_known or until),
         )
 
     def stated(
@@ -141,6 +170,9 @@ class Tape:
         *,
         first_seen: datetime,
         ended: datetime | None = None,
+        known: datetime | None = None,
+        known_to: datetime | None = None,
+        end_known: datetime | None = None,
     ) -> int:
         return self._insert(
             "stated",
@@ -150,8 +182,11 @@ class Tape:
             card_id=self.card(card),
             document_id=self.document(endpoint),
             locator="",
+            known_from=to_micros(known or first_seen),
+            known_to=_micros(known_to),
             first_seen=to_micros(first_seen),
             ended=_micros(ended),
+            end_known=_micros(end_known or ended),
         )
 
     def finding(
@@ -163,6 +198,10 @@ class Tape:
         held: bool = True,
         card: RateCard | None = None,
         ended: datetime | None = None,
+        known: datetime | None = None,
+        known_to: datetime | None = None,
+        end_known: datetime | None = None,
+        whole: bool = False,
         subject: str = "Acme model",
         message: str = "25 times the accepted amount",
     ) -> int:
@@ -175,10 +214,13 @@ class Tape:
             message=message,
             held=held,
             card_id=None if card is None else self.card(card),
-            document_id=self.document(0),
+            document_id=None if whole else self.document(0),
             locator="data[7]",
+            known_from=to_micros(known or first_seen),
+            known_to=_micros(known_to),
             first_seen=to_micros(first_seen),
             ended=_micros(ended),
+            end_known=_micros(end_known or ended),
         )
 
     def card(self, card: RateCard) -> int:

@@ -160,6 +160,72 @@ def test_models_and_held_are_listed(ask: Ask) -> None:
     assert "ratio" in ask("held").stdout
 
 
+@pytest.fixture
+def mended(tape: Tape) -> Tape:
+    """What was read in the first hour was mended two and a half hours later."""
+    endpoint = tape.endpoint(1, "mended", "mended/model")
+    tape.interval(endpoint, hour(0), usd(input=1_000_000_000, output=0), known_to=hour(2.5))
+    tape.interval(endpoint, hour(0), usd(input=2_000_000_000, output=0), known=hour(2.5))
+    tape.finding(1, hour(1), subject="gone", ended=hour(2), end_known=hour(2.5))
+    return tape
+
+
+BEFORE, AFTER = "2026-08-01T02:29:59Z", "2026-08-01T02:30:00Z"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["endpoints", "mended/model"],
+        ["history", "mended/model"],
+        ["history", "mended/model", "--at", "2026-08-01T01:00:00Z"],
+        ["cheapest", "mended/model"],
+        ["models", "mended"],
+        ["explain", "openrouter:mended:mended/model"],
+        ["export", "current", "--model", "mended/model"],
+        ["export", "history", "--model", "mended/model"],
+    ],
+    ids=" ".join,
+)
+def test_every_question_is_answered_as_it_was_known(ask: Ask, mended: Tape, words: list[str]) -> None:
+    def price(*options: str) -> str:
+        (row,) = rows(ask(*words, *options, "--format", "csv"))
+        return row["input"] if "input" in row else json.loads(row["rate_card"])["prices"]["input"]
+
+    assert [price("--known-at", BEFORE), price("--known-at", AFTER), price()] == ["1", "2", "2"]
+
+
+def test_corrections_and_findings_are_told_as_they_were_known(ask: Ask, mended: Tape) -> None:
+    (row,) = rows(ask("changes", "--model", "mended/model", "--format", "csv"))
+    assert (row["event"], row["known"], row["old"], row["new"]) == ("correction", AFTER, "1", "2")
+    assert (row["since"], row["until"]) == ("2026-08-01T00:00:00Z", "")
+    assert "from 2026-08-01 00:00" in ask("changes", "--model", "mended/model").stdout
+    assert ask("changes", "--model", "mended/model", "--known-at", BEFORE).exit_code == 3
+    assert rows(ask("export", "changes", "--model", "mended/model", "--known-at", AFTER)) == [row]
+    assert len(rows(ask("export", "changes", "--known-at", BEFORE))) == 1
+    subjects = [
+        [one["subject"] for one in rows(ask("held", "--format", "csv", "--known-at", at))] for at in (BEFORE, AFTER)
+    ]
+    assert subjects == [["Acme model", "gone"], ["Acme model"]]
+
+
+def test_what_was_superseded_is_shown_when_asked_for(ask: Ask, mended: Tape) -> None:
+    for words in (["history", "mended/model", "--format", "csv"], ["export", "history", "--model", "mended/model"]):
+        found = [(row["input"], row["known_from"], row["known_to"]) for row in rows(ask(*words, "--superseded"))]
+        assert found == [("1", "2026-08-01T00:00:00Z", AFTER), ("2", AFTER, "")]
+    assert "2026-08-01 02:30" in ask("history", "mended/model", "--superseded").stdout
+
+
+def test_an_answer_is_about_the_instant_at_which_it_was_known_unless_another_is_named(ask: Ask) -> None:
+    """So that it is the very one that was given then; nothing is known of the future."""
+    (row,) = rows(
+        ask("endpoints", MODEL, "--known-at", "2026-08-01T01:00:00Z", "--provider", "auto", "--format", "csv")
+    )
+    assert row["last_seen"] == "2026-08-01T01:00:00Z"
+    later = ask("endpoints", MODEL, "--known-at", "2030-01-01", "--format", "csv").stdout
+    assert later == ask("endpoints", MODEL, "--format", "csv").stdout
+
+
 @pytest.mark.parametrize(
     ("command", "name"),
     [
@@ -225,6 +291,9 @@ def test_exports_are_narrowed(ask: Ask) -> None:
         (["history", MODEL, "--at", "1d", "--since", "2d"], 2, "--at asks for one instant"),
         (["export", "current", "--since", "2d"], 2, "--at goes with `current`"),
         (["export", "changes", "--at", "2d"], 2, "--at goes with `current`"),
+        (["history", MODEL, "--at", "1d", "--superseded"], 2, "--at asks for one instant"),
+        (["export", "current", "--superseded"], 2, "--superseded goes with `history`"),
+        (["endpoints", MODEL, "--known-at", "yesterday"], 2, "is not an instant"),
         (["export", "nothing"], 2, "nothing"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

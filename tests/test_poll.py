@@ -21,7 +21,8 @@ import pytest
 from collector.config import Config, load
 from collector.contract import SourceSpec
 from collector.fetch import Fetcher
-from collector.poll import Poller, Received, Report, receive
+from collector.poll import Poller, Report, receive
+from collector.sighting import Received
 from store.write import Tape
 from tests.test_timeline import store_digest
 

@@ -10,10 +10,10 @@ from random import Random
 import pytest
 
 from store.archive import Archive, archive_root
-from store.changes import percent_text
 from store.errors import NothingMatched, QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
 from store.evidence import published_record
 from store.instants import age_text, iso, parse_instant
+from store.moves import percent_text
 from store.query import changes, current, endpoints, explain, find_model, held, history, models, sources
 from store.read import open_store
 from store.records import Document, Facts, Override, RateCard
@@ -138,7 +138,9 @@ def test_a_source_that_was_never_whole_is_seen_in_its_parts(tape: Tape) -> None:
 
 def test_an_unseen_endpoint_stays_in_force_and_was_last_seen_before(tape: Tape) -> None:
     source = tape.source("acme")
-    tape.interval(tape.endpoint(source, "acme", MODEL), hour(0), CARD, unseen_since=hour(2), last_seen=hour(1))
+    endpoint = tape.endpoint(source, "acme", MODEL)
+    tape.interval(endpoint, hour(0), CARD)
+    tape.gap(endpoint, hour(2), hour(1))
     for at in range(4):
         tape.poll(source, hour(at))
     assert [last_seen(tape, hour(at)) for at in (0, 1, 2, 3)] == [[0], [1], [1], [1]]
@@ -443,6 +445,8 @@ def test_a_source_shows_how_it_fares(tape: Tape) -> None:
     tape.finding(fine, hour(0))
     tape.finding(fine, hour(0), held=False)
     tape.finding(fine, hour(-9), ended=hour(-8))
+    tape.finding(fine, hour(-9), known_to=hour(-8))
+    tape.interval(tape.endpoint(fine, "acme", MODEL, tag="never"), hour(-30), CARD, known_to=hour(0))
     with open_store(str(tape.path)) as reader:
         rows = {row.source: row for row in sources(reader, hour(1))}
     row = rows["fine"]
@@ -475,6 +479,13 @@ def test_held_shows_what_is_refused_beside_what_is_believed(tape: Tape) -> None:
         None,
         None,
     )
+
+
+def test_held_shows_also_what_is_about_a_poll_as_a_whole(tape: Tape) -> None:
+    tape.finding(tape.source("acme"), hour(1), subject="acme", whole=True)
+    with open_store(str(tape.path)) as reader:
+        (row,) = held(reader)
+    assert (row.subject, row.document, row.url) == ("acme", None, None)
 
 
 # --- evidence ---

@@ -45,6 +45,8 @@ def offer(card: RateCard, **facts: Any) -> IntervalRow:
         unseen_since=None,
         stale=False,
         disputed=False,
+        known_from=T0,
+        known_to=None,
         endpoint_id=1,
         document_id=1,
         facts_id=1,

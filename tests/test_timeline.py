@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from collector import checks
 from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, Sighting, Stated
-from store.timeline import Interval, Opened, SourceState, Step, Updated, build, step
-from store.write import KeptPoll, PollFacts, SourceFacts, Tape
-from tests.worlds import MODELS, START, Poll, card, observation, polls
+from store.timeline import Interval, Opened, SourceState, Step, Updated, step
+from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
+from tests.worlds import MODELS, START, Poll, build, card, observation, polls
 
 JUDGE = checks.judge(CheckSettings())
 PATIENCE = checks.patience(CheckSettings())
@@ -268,16 +268,22 @@ def store_digest(path: Path) -> list[tuple[object, ...]]:
     with sqlite3.connect(path) as connection:
         found = connection.execute(
             """
-            SELECT e.published_model, e.tag, e.sibling, i.first_seen, i.not_before, i.unseen_since, i.last_seen,
-                   i.ended, i.end_reason, c.body, f.body
+            SELECT e.published_model, e.tag, e.sibling, i.first_seen, i.not_before, i.last_seen, i.ended,
+                   i.end_reason, c.body, f.body
               FROM interval i JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id
-              JOIN facts f ON f.id = i.facts_id ORDER BY 1, 2, 3, 4
+              JOIN facts f ON f.id = i.facts_id WHERE i.known_to IS NULL ORDER BY 1, 2, 3, 4
+            """
+        ).fetchall()
+        found += connection.execute(
+            """
+            SELECT e.published_model, e.tag, e.sibling, g.since, g.last_seen, g.until
+              FROM gap g JOIN endpoint e ON e.id = g.endpoint_id WHERE g.known_to IS NULL ORDER BY 1, 2, 3, 4
             """
         ).fetchall()
         found += connection.execute(
             """
             SELECT n.subject, n.rule, n.message, n.first_seen, n.ended, c.body FROM finding n
-              LEFT JOIN rate_card c ON c.id = n.card_id ORDER BY 1, 2, 3, 4, 6
+              LEFT JOIN rate_card c ON c.id = n.card_id WHERE n.known_to IS NULL ORDER BY 1, 2, 3, 4, 6
             """
         ).fetchall()
         found += connection.execute(
@@ -286,7 +292,6 @@ def store_digest(path: Path) -> list[tuple[object, ...]]:
               JOIN endpoint e ON e.id = t.endpoint_id ORDER BY 1, 2, 3
             """
         ).fetchall()
-        found += connection.execute("SELECT published_model, tag, sibling FROM endpoint ORDER BY 1, 2, 3").fetchall()
         found += connection.execute("SELECT at, complete, changes, held FROM poll ORDER BY at").fetchall()
     connection.close()
     return found
@@ -297,11 +302,14 @@ def write(path: Path, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
     tape = Tape(f"sqlite:///{path}")
     sightings = {poll.sighting.at: poll.sighting for poll in arrivals}
 
-    def anew(kept: Sequence[KeptPoll]) -> Iterable[tuple[KeptPoll, Step]]:
-        return zip(kept, build((sightings[poll.at] for poll in kept), JUDGE, PATIENCE), strict=True)
+    def anew(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+        for poll, taken in zip(kept, build((sightings[poll.at] for poll in kept), JUDGE, PATIENCE), strict=True):
+            failed = sightings[poll.at].failed_parts
+            yield poll, Replayed(step=taken, outcome="partial" if failed else "ok", failed_parts=failed)
 
-    for poll in arrivals:
+    for number, poll in enumerate(arrivals):
         sighting = poll.sighting
+        known = hour(1000 + number)
         facts = PollFacts(
             at=sighting.at,
             outcome="partial" if poll.failed else "ok",
@@ -310,9 +318,9 @@ def write(path: Path, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
         )
         newest = tape.last_polls("s").newest_ok
         if newest is None or sighting.at > newest:
-            tape.record(SOURCE, facts, lambda state, seen=sighting: step(state, seen, JUDGE, PATIENCE))  # type: ignore[misc]
+            tape.record(SOURCE, facts, lambda state, seen=sighting: step(state, seen, JUDGE, PATIENCE), known=known)  # type: ignore[misc]
         else:
-            tape.rebuild(SOURCE, facts, anew)
+            tape.rebuild(SOURCE, [facts], anew, known=known)
     tape.close()
     return store_digest(path)
 

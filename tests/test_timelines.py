@@ -17,7 +17,8 @@ from collector.config import load
 from collector.contract import SourceSpec
 from collector.errors import FetchFailed
 from collector.fetch import Fetcher
-from collector.poll import Poller, Received, utc_now
+from collector.poll import Poller, utc_now
+from collector.sighting import Received
 from store.instants import from_micros
 from store.records import Document
 from store.write import Tape
@@ -29,10 +30,12 @@ pytestmark = pytest.mark.recorded
 CONFIG = load(None, {})
 
 INTERVALS = """
-    SELECT e.published_provider, e.published_model, e.tag, e.sibling, i.first_seen, i.not_before, i.last_seen, i.ended,
-           i.end_reason, i.unseen_since, c.body, f.body
+    SELECT e.published_provider, e.published_model, e.tag, e.sibling, i.first_seen, i.not_before,
+           coalesce(i.last_seen, g.last_seen), i.ended, i.end_reason, g.since, c.body, f.body
       FROM interval i JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id
-      JOIN facts f ON f.id = i.facts_id ORDER BY i.first_seen
+      JOIN facts f ON f.id = i.facts_id
+      LEFT JOIN gap g ON g.endpoint_id = i.endpoint_id AND i.ended IS NULL AND g.until IS NULL AND g.known_to IS NULL
+     WHERE i.known_to IS NULL ORDER BY i.first_seen
 """
 
 

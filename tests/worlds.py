@@ -1,11 +1,13 @@
 """Small worlds of endpoints, polls and failures, for property tests of the timeline."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
 from store.records import EndpointKey, Facts, Finding, Identity, Observation, RateCard, Sighting, Stated, Telemetry
+from store.timeline import Judge, Patience, SourceState, Step, step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = ("a/x", "b/y")
@@ -88,3 +90,12 @@ def polls(draw: st.DrawFn, least: int = 1, most: int = 12) -> list[Poll]:
         )
         for hour in hours
     ]
+
+
+def build(sightings: Iterable[Sighting], judge: Judge, patience: Patience) -> Iterator[Step]:
+    """A whole timeline, step by step, from sightings in the order of their instants."""
+    state = SourceState()
+    for sighting in sightings:
+        taken = step(state, sighting, judge, patience)
+        state = taken.state
+        yield taken

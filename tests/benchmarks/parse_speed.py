@@ -11,7 +11,7 @@ from pathlib import Path
 from collector.config import load
 from collector.contract import SourceSpec
 from collector.parse.strict import read_json
-from collector.poll import Received, see
+from collector.sighting import Received, see
 from collector.sources import parser_of
 from store.records import Document
 from tests import timelines

@@ -19,7 +19,8 @@ from collector.config import load
 from collector.contract import SourceSpec
 from collector.errors import FetchFailed
 from collector.fetch import Fetcher
-from collector.poll import Poller, Received, utc_now
+from collector.poll import Poller, utc_now
+from collector.sighting import Received
 from store.archive import archive_root
 from store.records import Document
 from store.write import Tape
@@ -75,7 +76,7 @@ def play(store: Path, name: str) -> Played:
         poller = Poller(settings, tape, Fetcher(settings.http, utc_now), environ={})
         for number, (at, received) in enumerate(polls(spec)):
             started = time.perf_counter()
-            done = poller.take(spec, at, received)
+            done = poller.take(spec, at, received, base=tape.last_polls(spec.id).pack)
             played.took_ms.append(1000 * (time.perf_counter() - started))
             played.received += sum(len(document.body) for document in received.documents)
             played.changes += done.changes

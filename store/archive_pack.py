@@ -1,0 +1,179 @@
+"""A pack as bytes: documents folded into one string, compressed alone or as a difference, sealed into a file.
+
+A file is a zstd frame behind a head, which zstd itself skips: `zstd -d` reads a pack that stands alone, and
+`zstd -d --patch-from=` its base's content one that is a difference. Every byte of a file is under the head's check, so
+that damage is found where it is, without what the file is a difference from.
+"""
+
+import hashlib
+import json
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import zstandard
+
+from store.records import Document
+
+LEVEL = 12
+SHORTEST_MATCH = 6
+"""Bytes worth pointing to in what a difference is from: shorter ones are chance, and looking for them takes time."""
+SHARE = 0.7
+"""Of its size alone, what a difference may take at most."""
+PLAINLY_SMALL = 50
+"""How many times smaller than the documents a difference is when nothing alone could come near it."""
+RUN = 8
+"""Packs of a chain before one skips back."""
+PERIOD = RUN**3
+"""Packs from one that stands alone to the next."""
+SKIPPABLE = 0x184D2A5E
+_HEAD = struct.Struct("<IIIH32s")
+"""Mark and length as zstd has them, CRC-32 of all after it, ordinal, key of the base (zeros: none)."""
+_CHECKED = struct.calcsize("<III")
+_NO_BASE = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """What one file holds."""
+
+    ordinal: int = 0
+    """Place among the packs since one that stands alone, which is 0."""
+    base: str | None = None
+    """Key of the pack that this one is a difference from; None if it stands alone."""
+    frame: bytes
+    """zstd."""
+
+
+def seal(pack: Pack) -> bytes:
+    """A pack as the bytes of its file."""
+    base = bytes.fromhex(pack.base) if pack.base else _NO_BASE
+    head = _HEAD.pack(SKIPPABLE, _HEAD.size - 8, 0, pack.ordinal, base)
+    check = zlib.crc32(pack.frame, zlib.crc32(head[_CHECKED:]))
+    return b"".join((head[: _CHECKED - 4], struct.pack("<I", check), head[_CHECKED:], pack.frame))
+
+
+def unseal(data: bytes) -> Pack:
+    """The pack in a file. One without a head, as the first version wrote them, stands alone.
+
+    Raises: ValueError if any byte is not as it was sealed.
+    """
+    if data.startswith(zstandard.FRAME_HEADER):
+        return Pack(frame=data)
+    if len(data) < _HEAD.size:
+        raise ValueError("too short for a pack")
+    mark, length, check, ordinal, base = _HEAD.unpack_from(data)
+    if (mark, length, check) != (SKIPPABLE, _HEAD.size - 8, zlib.crc32(memoryview(data)[_CHECKED:])):
+        raise ValueError("not a pack as it was sealed")
+    return Pack(ordinal=ordinal, base=None if base == _NO_BASE else base.hex(), frame=data[_HEAD.size :])
+
+
+def parent(ordinal: int) -> int:
+    """The ordinal of the pack that one is a difference from: the one before, or further back at each full run.
+
+    Every 8th pack skips back over 8 and every 64th over 64: each is a difference from one that the pack before rests
+    on too, and a pack rests on 21 others at most.
+    """
+    step = 1
+    while ordinal % (step * RUN) == 0:
+        step *= RUN
+    return ordinal - step
+
+
+def depth(ordinal: int) -> int:
+    """How many packs the pack at a place rests on."""
+    return sum(ordinal // place % RUN for place in (1, RUN, RUN * RUN))
+
+
+def key_of(documents: Sequence[Document]) -> str:
+    """What identifies documents: SHA-256 over part, URL, status and SHA-256 of each."""
+    identity = [[one.part, one.url, one.status, one.sha256] for one in documents]
+    return hashlib.sha256(json.dumps(identity, separators=(",", ":")).encode()).hexdigest()
+
+
+def fold(documents: Sequence[Document]) -> bytes:
+    """Documents as one string: a line about them, then the bodies.
+
+    Hashes are not in it: they follow from the bodies, and are what a difference could not make small.
+    """
+    about = [
+        {
+            "part": one.part,
+            "url": one.url,
+            "status": one.status,
+            "bytes": len(one.body),
+            "content_type": one.content_type,
+            "etag": one.etag,
+            "last_modified": one.last_modified,
+        }
+        for one in documents
+    ]
+    first_line = json.dumps(about, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
+    return b"".join((first_line, *(one.body for one in documents)))
+
+
+def unfold(whole: bytes, *, source: str, fetched_at: datetime) -> list[Document]:
+    """The documents in a string, their hashes taken anew.
+
+    Raises: ValueError, TypeError or KeyError if it is not such a string.
+    """
+    start = whole.index(b"\n") + 1
+    documents = []
+    for entry in json.loads(whole[:start]):
+        body = whole[start : start + entry["bytes"]]
+        start += entry["bytes"]
+        documents.append(
+            Document(
+                source=source,
+                url=entry["url"],
+                fetched_at=fetched_at,
+                status=entry["status"],
+                body=body,
+                content_type=entry["content_type"],
+                etag=entry["etag"],
+                last_modified=entry["last_modified"],
+                part=entry["part"],
+            )
+        )
+    return documents
+
+
+def compress(whole: bytes) -> bytes:
+    """A string as a frame that stands alone."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(LEVEL, source_size=len(whole))
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(whole)
+
+
+def difference(whole: bytes, base: bytes) -> bytes:
+    """A string as a frame that points into another string wherever it can."""
+    both = (len(whole) + len(base)).bit_length()
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        LEVEL,
+        source_size=len(whole),
+        dict_size=len(base),
+        window_log=max(zstandard.WINDOWLOG_MIN, both),  # or the beginning of the base would be out of reach
+        hash_log=min(22, max(17, both - 2)),  # the level's own is as good, and takes longer to clear than to search
+        min_match=SHORTEST_MATCH,
+    )
+    return zstandard.ZstdCompressor(dict_data=_dictionary(base), compression_params=parameters).compress(whole)
+
+
+def decompress(frame: bytes, base: bytes | None, largest: int) -> bytes:
+    """The string in a frame, which may point into the string of its base.
+
+    Raises: ValueError if the frame is damaged, or holds more bytes than `largest`.
+    """
+    try:
+        size = zstandard.frame_content_size(frame)
+        if not 0 <= size <= largest:
+            raise ValueError(f"a pack of {size} bytes")
+        decompressor = zstandard.ZstdDecompressor(dict_data=None if base is None else _dictionary(base))
+        return decompressor.decompress(frame, allow_extra_data=False)
+    except zstandard.ZstdError as error:
+        raise ValueError(str(error)) from None
+
+
+def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict:
+    return zstandard.ZstdCompressionDict(base, dict_type=zstandard.DICT_TYPE_RAWCONTENT)

@@ -1,0 +1,74 @@
+"""What can be checked inside a store: SQLite's own structure, values stored once, and evidence against the archive."""
+
+from collections.abc import Iterator
+from hashlib import sha256
+
+from sqlalchemy import Connection, text
+
+from store.archive import Archive
+from store.errors import ArchiveDamaged
+from store.instants import from_micros
+from store.records import Facts, RateCard
+from store.units import CORE_METERS
+
+_CARDS = text("SELECT id, digest, currency, input, output, cache_read, cache_write, body FROM rate_card")
+_FACTS = text("SELECT id, digest, context_length, max_output_tokens, quantization, body FROM facts")
+_EVIDENCE = text(
+    """
+    SELECT poll.id, poll.at, poll.pack, source.name, document.part, document.sha256, document.url
+      FROM document JOIN poll ON poll.id = document.poll_id JOIN source ON source.id = poll.source_id
+     ORDER BY poll.id
+    """
+)
+
+
+def structure(connection: Connection) -> Iterator[str]:
+    """What SQLite itself finds."""
+    for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
+        if line != "ok":
+            yield f"store: {line}"
+    for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
+        yield f"store: row {row[1]} of {row[0]} points to no {row[2]}"
+
+
+def values(connection: Connection) -> Iterator[str]:
+    """Rate cards and facts that are not what their digest says, or whose columns are not what their text says."""
+    for row in connection.execute(_CARDS):
+        try:
+            card = RateCard.from_text(row.body)
+            whole = sha256(row.body.encode()).hexdigest() == row.digest and card.currency == row.currency
+            whole = whole and all(card.amount(meter) == getattr(row, meter) for meter in CORE_METERS)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            yield f"store: rate card {row.id} is damaged"
+    for row in connection.execute(_FACTS):
+        try:
+            facts = Facts.from_text(row.body)
+            whole = sha256(row.body.encode()).hexdigest() == row.digest and (
+                facts.context_length,
+                facts.max_output_tokens,
+                facts.quantization,
+            ) == (row.context_length, row.max_output_tokens, row.quantization)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            yield f"store: facts {row.id} are damaged"
+
+
+def evidence(connection: Connection, archive: Archive) -> Iterator[str]:
+    """Documents named as evidence that are not those of their poll."""
+    poll = None
+    held: dict[str, tuple[str, str]] = {}
+    for row in connection.execute(_EVIDENCE):
+        if row.id != poll:
+            poll, held = row.id, {}
+            try:
+                documents = archive.documents(row.pack, source=row.name, fetched_at=from_micros(row.at))
+                held = {one.part: (one.sha256, one.url) for one in documents}
+            except ArchiveDamaged:
+                poll = row.id  # told where the archive is checked
+                continue
+        if held and held.get(row.part) != (row.sha256, row.url):
+            polled = f"{from_micros(row.at):%Y-%m-%dT%H:%M:%SZ}"
+            yield f"{row.name}: document {row.sha256[:12]} of the poll at {polled} is not there"

@@ -1,0 +1,39 @@
+"""The polls that kept documents: what an archive is worth without its database, and a database without its archive."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from store.instants import from_micros
+from store.read import Reader
+
+_POLLS = """
+SELECT s.name, p.at, p.pack, p.failed_parts
+FROM poll p
+JOIN source s ON s.id = p.source_id
+WHERE p.pack IS NOT NULL AND (:sources IS NULL OR s.name IN (SELECT value FROM json_each(:sources)))
+ORDER BY s.name, p.at, p.pack, p.outcome = 'failed', p.id
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """The documents of one poll."""
+
+    source: str
+    at: datetime
+    pack: str
+    """Archive key."""
+    failed_parts: frozenset[str]
+
+
+def kept_polls(reader: Reader, sources: Sequence[str] | None = None) -> Iterator[Kept]:
+    """Polls with documents, also those whose documents were refused, by source and instant; each once."""
+    before = None
+    asked = None if sources is None else json.dumps(sources)
+    for name, at, pack, failed_parts in reader.rows(_POLLS, {"sources": asked}):
+        if (name, at, pack) != before:
+            before = (name, at, pack)
+            failed = frozenset(json.loads(failed_parts or "[]"))
+            yield Kept(source=name, at=from_micros(at), pack=pack, failed_parts=failed)
