@@ -222,6 +222,13 @@ def test_stated_prices_come_and_go_beside_the_interval() -> None:
     assert [type(event).__name__ for event in steps[1].events] == ["StatedEnded"]
 
 
+def test_held_newcomer_that_dates_its_prices_is_not_on_the_tape() -> None:
+    dear = card(1_000_000_000_001)
+    dated = observation(price=dear, stated=(Stated(since=hour(100), until=None, card=dear),))
+    steps = run([see(0, dated)])
+    assert {type(event).__name__ for event in steps[0].events} == {"FindingBegan"}
+
+
 def test_telemetry_never_opens_an_interval() -> None:
     steps = run([see(0, observation(price=card(5), uptime=99)), see(1, observation(price=card(5), uptime=98))])
     assert [type(event).__name__ for event in steps[1].events] == ["Fared"]

@@ -99,7 +99,8 @@ def queries(store: Path, repetitions: int) -> None:
             return len(intervals.endpoints(reader, model, now))
 
         def same_statement(model: str) -> int:
-            values = {"model": model, "provider": None, "source": None, "at": to_micros(now)}
+            at = to_micros(now)
+            values = {"model": model, "provider": None, "source": None, "at": at, "known": at, "seen": at}
             return len(connection.execute(intervals._OBSERVED_AT, values).fetchall())
 
         def by_hand(model: str) -> int:
