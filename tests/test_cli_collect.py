@@ -21,7 +21,7 @@ import click
 import pytest
 
 from collector.cli import main
-from collector.config import load, packaged
+from collector.config import load, packaged, ready
 from store.write import Tape
 from tests.collecting import (
     TOKENTAPE,
@@ -39,7 +39,7 @@ from tests.collecting import (
 )
 from tests.test_timeline import store_digest
 
-ON = [name for name, spec in load(packaged(), {}).sources.items() if not spec.key_env]
+ON = [name for name, spec in load(packaged(), {}).sources.items() if ready(spec, {})]
 SECRET = "xai-0123456789-secret"
 LINE = re.compile(r"genai_prices: ok, (\d+) endpoints, (\d+) changed, 0 held \(1 requests, \d+\.\d MB, \d+\.\d s\)\n")
 
@@ -422,6 +422,7 @@ def test_sources_are_listed_before_the_first_poll(tmp_path: Path) -> None:
     assert list(found) == list(load(packaged(), {}).sources)
     assert {found[name]["state"] for name in ON} == {"on"}
     assert (found["xai"]["state"], found["xai"]["next_due"]) == ("needs XAI_API_KEY", "")
+    assert (found["stepfun"]["state"], found["stepfun"]["next_due"]) == ("off", "")
     assert {(row["last_success"], row["endpoints"], row["failures"]) for row in found.values()} == {("", "0", "0")}
     assert list(tmp_path.iterdir()) == []
 
