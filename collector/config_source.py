@@ -19,16 +19,28 @@ from collector.config_values import (
     whole,
     word,
 )
-from collector.contract import TRUST_ORDER, PriceSpec, SourceSpec, TierSpec, Trust, Zero
+from collector.contract import (
+    NO_PAGE,
+    TRUST_ORDER,
+    Kind,
+    PageSpec,
+    PriceSpec,
+    SourceSpec,
+    TierSpec,
+    Trust,
+    VariantSpec,
+    Zero,
+)
 from collector.parse.rows import FACTS
-from collector.sources import FAMILIES, parsers
+from collector.sources import FAMILIES, TABLES, parsers
 from collector.strict_yaml import Node, plain
 from store.units import METERS
 from store.units import unit as unit_of
 
 _ID = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 _ZEROS: tuple[Zero, ...] = get_args(Zero)
-_JSON_ONLY = ("records", "provider_at", "tiers")
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+_JSON_ONLY = ("records", "tiers")
 
 
 def source_spec(source_id: str, section: Section) -> SourceSpec:
@@ -36,14 +48,16 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
     section.take("shape", word, "")
     if _ID.fullmatch(source_id) is None:
         section.wrong("a source id has only a-z, 0-9 and _")
+    parser = section.need("parser", choice(*parsers()), "")
     spec = SourceSpec(
         id=source_id,
         title=section.take("title", word, source_id),
-        parser=section.need("parser", choice(*parsers()), ""),
+        parser=parser,
         url=section.need("url", url, ""),
         trust=cast("Trust", section.need("trust", choice(*TRUST_ORDER), "scraped")),
         every_s=int(section.need("every", seconds("1s", "31d"), 86_400)),
         enabled=section.take("enabled", truth, default=True),
+        kind=cast("Kind", section.take("kind", choice(*_KINDS), "page" if parser in TABLES else "api")),
         provider=section.take("provider", word, ""),
         expect=MappingProxyType(section.each("expect", whole(), ("endpoints", "models"))),
         records=section.take("records", text, ""),
@@ -52,6 +66,8 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         tag_at=section.take("tag_at", word, ""),
         prices=_prices(section),
         tiers=tuple(_tier(item) for item in section.items("tiers")),
+        variants=tuple(_variant(item) for item in section.items("variants")),
+        page=_page(section.section("page")),
         facts=MappingProxyType(section.each("facts", word, FACTS)),
         require=MappingProxyType(section.each("require", texts)),
         skip=MappingProxyType(section.each("skip", texts)),
@@ -82,10 +98,13 @@ def _prices(section: Section) -> tuple[PriceSpec, ...]:
                 at=entry.need("at", word, ""),
                 unit=entry.need("unit", _unit_for(meter), ""),
                 zero=cast("Zero", entry.take("zero", choice(*_ZEROS), "price")),
+                after=entry.take("after", word, ""),
+                part=entry.take("part", _part, None),
             )
         )
         entry.end()
-    twice = sorted({price.at for price in prices if [other.at for other in prices].count(price.at) > 1 and price.at})
+    places = [(price.at, price.part) for price in prices]
+    twice = sorted({at for at, part in places if at and places.count((at, part)) > 1})
     if twice:
         section.wrong(f"two meters are read at {twice[0]!r}", "prices")
     return tuple(prices)
@@ -95,6 +114,34 @@ def _tier(entry: Section) -> TierSpec:
     tier = TierSpec(above_at=entry.need("above_at", word, ""), prices=_prices(entry))
     entry.end()
     return tier
+
+
+def _variant(entry: Section) -> VariantSpec:
+    variant = VariantSpec(tag=entry.need("tag", word, ""), prices=_prices(entry))
+    entry.end()
+    return variant
+
+
+def _page(section: Section) -> PageSpec:
+    page = PageSpec(
+        says=section.take("says", texts, ()),
+        above=section.take("above", texts, ()),
+        ends=section.take("ends", word, ""),
+        sections=MappingProxyType(section.each("sections", text)),
+        turned=section.take("turned", truth, default=False),
+        by_line=section.take("by_line", truth, default=False),
+        ranges=section.take("ranges", truth, default=False),
+        model_is=section.take("model_is", word, ""),
+    )
+    section.end()
+    return page
+
+
+def _part(node: Node) -> tuple[int, int]:
+    found = re.fullmatch(r"([1-9])/([2-9])", word(node), re.ASCII)
+    if found is None or found[1] > found[2]:
+        raise Wrong(f"{node.value!r} is not a part such as 2/3")
+    return int(found[1]), int(found[2])
 
 
 def _unit_for(meter: str) -> Callable[[Node], str]:
@@ -124,15 +171,22 @@ def _check_family(spec: SourceSpec, section: Section) -> None:
         section.wrong("names no least number of endpoints or models: fewer must be an error", "expect")
     if spec.parser not in FAMILIES:
         return
-    for key, value in (("model", spec.model), ("prices", spec.prices), ("provider", spec.provider or spec.provider_at)):
+    model, provider = spec.model or spec.page.model_is, spec.provider or spec.provider_at
+    for key, value in (("model", model), ("prices", spec.prices), ("provider", provider)):
         if not value:
             section.wrong("is missing", key)
-    if spec.parser == "html_table":
+    if spec.parser in TABLES:
         for key in _JSON_ONLY:
             if getattr(spec, key):
                 section.wrong("is for JSON only", key)
+        if spec.parser == "markdown_table" and not spec.page.ends:
+            section.wrong("names no words behind the last table: a text has no other end", "page.ends")
         return
     prices = (*spec.prices, *(price for tier in spec.tiers for price in tier.prices))
+    cells = any(price.after or price.part for price in prices)
+    for key, there in (("variants", spec.variants), ("page", spec.page != NO_PAGE), ("prices", cells)):
+        if there:
+            section.wrong("has what is for tables only", key)
     paths = [spec.records, spec.model, spec.provider_at, spec.tag_at, *spec.facts.values(), *spec.require, *spec.skip]
     for path in [*paths, *(price.at for price in prices), *(tier.above_at for tier in spec.tiers)]:
         if path and not all(path.split(".")):

@@ -42,6 +42,8 @@ class Request:
 
 
 Zero = Literal["price", "unknown", "absent"]
+Kind = Literal["api", "page"]
+"""A documented API or published file, or a page for people, for which robots.txt is asked first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +52,14 @@ class PriceSpec:
 
     meter: str
     at: str
-    """Dotted path (JSON) or complete column heading (HTML)."""
+    """Dotted path (JSON) or complete column heading (tables)."""
     unit: str
     zero: Zero = "price"
     """What a published 0 means in this source: a price of nothing, not said, or no such meter."""
+    after: str = ""
+    """Words that must stand behind the number in a cell, such as its unit `/ MTok` (tables only)."""
+    part: tuple[int, int] | None = None
+    """Of a cell such as `$0.95 / $0.16 / $4.00`, which part, and of how many (tables only)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,18 +72,52 @@ class TierSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VariantSpec:
+    """Columns of a table that price another offer of the same row, such as a batch tier."""
+
+    tag: str
+    prices: tuple[PriceSpec, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSpec:
+    """What a page of tables must say beside them, and how its tables are to be read."""
+
+    says: tuple[str, ...] = ()
+    """Words that must stand on the page, outside its tables."""
+    above: tuple[str, ...] = ()
+    """Words that must stand right above each table that is read, such as its unit: after any table before it."""
+    ends: str = ""
+    """Words that must stand behind the last table that is read: a text has no `</html>` to prove its end."""
+    sections: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Title of a section -> tag of the offers in its tables; tables of other sections are passed over."""
+    turned: bool = False
+    """A model has a column, not a row."""
+    by_line: bool = False
+    """Each line of a name cell is a model of its own."""
+    ranges: bool = False
+    """Names end with the prompt lengths that their prices are for: `grok-4.3 (≥ 200k prompt tokens)`."""
+    model_is: str = ""
+    """The model that the whole page is about, where its rows are offers of that one."""
+
+
+NO_PAGE = PageSpec()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SourceSpec:
     """One source as configured: everything that is data about it."""
 
     id: str
     title: str
     parser: str
-    """`json_list`, `html_table`, or the id of a module in `collector.sources`."""
+    """A family of `collector.parse`, or the id of a module in `collector.sources`."""
     url: str
     trust: Trust
     every_s: int
     """Seconds between polls."""
     enabled: bool = True
+    kind: Kind = "api"
     provider: str = ""
     """Who sells what this source lists, where one provider speaks for itself; empty where each record names its own."""
     expect: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -92,6 +132,10 @@ class SourceSpec:
     prices: tuple[PriceSpec, ...] = ()
     tiers: tuple[TierSpec, ...] = ()
     """Long-context prices, where records have a key for each (`json_list` only)."""
+    variants: tuple[VariantSpec, ...] = ()
+    """Further offers of each row (tables only)."""
+    page: PageSpec = NO_PAGE
+    """Of a page of tables, what it must say and how it is read."""
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Name of a field of `Facts` -> path or heading."""
     require: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))

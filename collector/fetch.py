@@ -10,6 +10,7 @@ these and ends when the connection does can be cut unnoticed: proving its end (w
 import asyncio
 import re
 import ssl
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from urllib.parse import urljoin
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
 
+from collector import robots
 from collector.address import checked, origin, shown, site
 from collector.contract import Request, SourceSpec
 from collector.decode import ACCEPT_ENCODING, BodyDecoder
@@ -70,6 +72,8 @@ class _Job:
     """Instant of the event loop."""
     url: httpx.URL
     validators: Mapping[str, str]
+    rules: robots.Rules | None
+    """Of a page, what its robots.txt says."""
 
     @property
     def where(self) -> str:
@@ -85,6 +89,8 @@ class _Host:
     starting: asyncio.Lock = field(default_factory=asyncio.Lock)
     next_start: float = 0.0
     held_until: float = 0.0
+    delay_s: float = 0.0
+    """Its crawl-delay."""
 
     async def start(self, job: _Job, sleep: Sleep) -> None:
         """Wait for the turn of one more request.
@@ -101,7 +107,17 @@ class _Host:
                     raise FetchFailed(message, code="rate_limited", retry_after_s=wait_s)
                 await sleep(until - now())
                 seen = until  # once more only if it was moved meanwhile
-            self.next_start = now() + job.spec.pause_s
+            self.next_start = now() + max(job.spec.pause_s, self.delay_s)
+
+
+@dataclass(slots=True)
+class _Robots:
+    """What is known of the robots.txt of one origin."""
+
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    rules: robots.Rules | None = None
+    until: float = 0.0
+    """Instant of the event loop at which it is to be read again."""
 
 
 class Fetcher:
@@ -129,6 +145,9 @@ class Fetcher:
         self._mirror = str(httpx.URL(settings.mirror)).rstrip("/") if settings.mirror else ""
         self._user_agent = settings.user_agent or _default_user_agent()
         self._hosts: dict[str, _Host] = {}
+        self._robots: dict[tuple[str, str, int | None], _Robots] = {}
+        self.robots_asked: Counter[str] = Counter()
+        """Requests for a robots.txt, by the source that they were made for."""
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -145,6 +164,7 @@ class Fetcher:
         """The document at `request.url`, named by that URL wherever it was read.
 
         `previous` is what we hold of it: its validators are sent, and a 304 returns it as of now, `not_modified`.
+        A page is asked only if its robots.txt, read once a day, lets it be.
         Units: `deadline` is an instant of `time.monotonic()`; None gives the request `spec.deadline_s`.
         Raises: Blocked if something was not asked, FetchFailed if no whole, believable body came by the deadline.
         """
@@ -153,7 +173,9 @@ class Fetcher:
         ends = now() + spec.deadline_s if deadline is None else deadline
         kept = previous if previous is not None and previous.url == request.url else None
         validators = _validators(kept) if kept else {}
-        job = _Job(request=request, spec=spec, previous=kept, ends=ends, url=url, validators=validators)
+        rules = await self._rules(url, spec, ends) if spec.kind == "page" else None
+        job = _Job(request=request, spec=spec, previous=kept, ends=ends, url=url, validators=validators, rules=rules)
+        _require_allowed(job, url)
         retrying = AsyncRetrying(
             retry=retry_if_exception(_may_pass),
             wait=_wait_s,
@@ -167,8 +189,32 @@ class Fetcher:
         except TimeoutError:
             raise FetchFailed(f"{job.where}: no whole body by the deadline", code="deadline") from None
 
+    async def _rules(self, url: httpx.URL, spec: SourceSpec, ends: float) -> robots.Rules:
+        """What the robots.txt of a page's origin says.
+
+        Raises: Blocked if that cannot be told.
+        """
+        now = asyncio.get_running_loop().time
+        known = self._robots.setdefault(origin(url), _Robots())
+        async with known.reading:
+            if known.rules is None or now() >= known.until:
+                where = f"{url.scheme}://{url.netloc.decode('ascii')}/robots.txt"
+                self.robots_asked[spec.id] += 1
+                try:
+                    body = (await self.get(Request(url=where), replace(spec, kind="api"), None, ends)).body
+                except FetchFailed as error:
+                    if error.code not in robots.MISSING:
+                        unread = f"{spec.id}: {shown(url)}: not asked, its robots.txt cannot be read: {error.code}"
+                        raise Blocked(unread, code="robots") from None
+                    body = b""
+                known.rules = robots.rules(body, self._user_agent.partition("/")[0])
+                known.until = now() + robots.LASTS_S
+        host = self._host(url, spec)
+        host.delay_s = max(host.delay_s, known.rules.delay_s)
+        return known.rules
+
     async def _attempt(self, job: _Job) -> Document:
-        async with self._host(job).slots:
+        async with self._host(job.url, job.spec).slots:
             for validators in (job.validators, {}):
                 document = await self._follow(job, validators)
                 if document is not None:
@@ -181,7 +227,7 @@ class Fetcher:
         """What the last hop answers; None is a 304."""
         url = job.url
         for _ in range(self._settings.redirects + 1):
-            await self._host(job).start(job, self._sleep)
+            await self._host(job.url, job.spec).start(job, self._sleep)
             response = await self._send(job, url, validators)
             try:
                 if response.status_code == 304:
@@ -262,7 +308,7 @@ class Fetcher:
             wait_s = _retry_after_s(response.headers, self._clock())
         message = f"{job.where}: wanted 200, got {status} {_PHRASES.get(status, '')}".rstrip()
         if wait_s is not None:
-            host = self._host(job)
+            host = self._host(job.url, job.spec)
             host.held_until = max(host.held_until, asyncio.get_running_loop().time() + wait_s)
             message += f", asked to wait {wait_s:.0f} s"
         return FetchFailed(message, code=_CODES.get(status, f"http_{status}"), retry_after_s=wait_s)
@@ -278,6 +324,7 @@ class Fetcher:
             raise Blocked(f"{job.where}: redirects from https to http: not asked", code="downgrade")
         if target.path == "/" != job.url.path:
             raise FetchFailed(f"{job.where}: redirects to the home page", code="redirect_target")
+        _require_allowed(job, target)
         return target
 
     def _mirrored(self, url: httpx.URL) -> httpx.URL:
@@ -292,11 +339,16 @@ class Fetcher:
             return url
         return checked(f"{job.url.scheme}://{inside or job.url.netloc.decode('ascii')}", job.spec.id)
 
-    def _host(self, job: _Job) -> _Host:
-        name = job.url.host
-        if name not in self._hosts:
-            self._hosts[name] = _Host(asyncio.Semaphore(job.spec.concurrency))
-        return self._hosts[name]
+    def _host(self, url: httpx.URL, spec: SourceSpec) -> _Host:
+        if url.host not in self._hosts:
+            self._hosts[url.host] = _Host(asyncio.Semaphore(spec.concurrency))
+        return self._hosts[url.host]
+
+
+def _require_allowed(job: _Job, url: httpx.URL) -> None:
+    """Raises: Blocked if the robots.txt of a page forbids a URL."""
+    if job.rules is not None and not job.rules.allows(str(url)):
+        raise Blocked(f"{job.spec.id}: {shown(url)}: not asked, its robots.txt forbids it", code="robots")
 
 
 def _default_user_agent() -> str:

@@ -152,7 +152,7 @@ class Poller:
             at=at,
             outcome="ok",
             pack=pack,
-            requests=len(received.documents) + len(received.failures),
+            requests=len(received.documents) + len(received.failures) + received.robots,
             body_bytes=body_bytes,
             duration_ms=duration_ms,
             claim=claim,
@@ -235,6 +235,7 @@ async def receive(
         return Received(documents=(await asyncio.to_thread(parser.read, spec, at),), failures={})
     deadline = asyncio.get_running_loop().time() + spec.deadline_s
     first = requests_for(spec, environ)
+    robots_before = fetcher.robots_asked[spec.id]
     done, known = 0, len(first)
 
     async def get(request: Request) -> Document:
@@ -260,4 +261,5 @@ async def receive(
             documents.append(answer)
     if links and len(failures) == len(links):
         raise next(iter(failures.values()))
-    return Received(documents=tuple(documents), failures=failures)
+    robots = fetcher.robots_asked[spec.id] - robots_before
+    return Received(documents=tuple(documents), failures=failures, robots=robots)

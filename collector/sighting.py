@@ -19,6 +19,8 @@ class Received:
     documents: tuple[Document, ...]
     failures: Mapping[str, FetchFailed]
     """Part -> why it did not answer."""
+    robots: int = 0
+    """Requests for a robots.txt."""
 
 
 def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, Mapping[str, CollectorError]]:

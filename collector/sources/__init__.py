@@ -7,8 +7,10 @@ from typing import cast
 
 from collector.contract import Parser, SourceSpec
 
-FAMILIES = ("html_table", "json_list", "openrouter_format")
+FAMILIES = ("html_table", "json_list", "markdown_table", "openrouter_format")
 """Modules of `collector.parse` that read what configuration describes."""
+TABLES = ("html_table", "markdown_table")
+"""Those of them that read pages."""
 
 
 @cache
