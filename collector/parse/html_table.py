@@ -31,7 +31,7 @@ def page_of(document: Document) -> Page:
 
     Raises: SourceChanged for a page that is not whole, or cannot be read quickly.
     """
-    text = text_of(document)
+    text = text_of(document).replace("\0", "\ufffd")  # a NUL would vanish, from a price too
     require_sound(text, document.source)
     reading = _Reading(document.source)
     root = LexborHTMLParser(text).root

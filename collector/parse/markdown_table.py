@@ -81,8 +81,6 @@ def lines_of(document: Document) -> list[str]:
         raise SourceChanged(f"{document.source}: the body is empty", code="empty")
     if _MARKUP.match(start) or start[0] in "{[" or start == "null":
         raise SourceChanged(f"{document.source}: Markdown wanted, there is {start[:60]!r}", code="content_type")
-    if "\0" in text:
-        raise SourceChanged(f"{document.source}: a page with a NUL character", code="encoding")
     if len(text) > BYTES:
         raise SourceChanged(f"{document.source}: a page of {len(text)} characters, more than {BYTES}", code="parse_limit")
     return text.splitlines()

@@ -29,15 +29,12 @@ def require_sound(text: str, source: str) -> None:
     """Nothing, if the page can be parsed quickly and has its end.
 
     Raises: SourceChanged for a page that is too large or nested too deeply (`parse_limit`), that is no markup
-        (`content_type`), that holds a NUL (`encoding`), or that ends before `</html>` or, where it is a mere fragment,
-        inside a table (`truncated`).
+        (`content_type`), or that ends before `</html>` or, where it is a mere fragment, inside a table (`truncated`).
     """
     start = text[:4096].lstrip()
     if not start.startswith("<"):
         there = f"there is {start[:60]!r}" if start else "the body is empty"
         raise SourceChanged(f"{source}: HTML wanted, {there}", code="content_type" if start else "empty")
-    if "\0" in text:
-        raise SourceChanged(f"{source}: a page with a NUL character, which would vanish from a price", code="encoding")
     if len(text) > BYTES:
         raise SourceChanged(f"{source}: a page of {len(text)} characters, more than {BYTES}", code="parse_limit")
     opened, closed, tables = _scan(text.lower(), source)

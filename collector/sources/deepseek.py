@@ -1,0 +1,244 @@
+"""DeepSeek: the price page of its documentation, in USD (`deepseek`) and in CNY (`deepseek_cn`).
+
+What is read
+    https://api-docs.deepseek.com/quick_start/pricing and its sister under /zh-cn/, HTML; a Markdown rendering of either
+    is read alike. One table in which a model has a column: MODEL, CONTEXT LENGTH, MAX OUTPUT, and rows for a million
+    tokens of input on a cache hit, on a cache miss, and of output. The unit stands in the title of each row, the
+    currency in each cell: `$0.14`, `0.05元`.
+
+Oddities
+    A discount is printed as `$0.435 (75% off)` beside the struck-out list price: the price in force is read, and
+    0.75 is kept as the share already taken off. Footnote numbers stick to names and titles, as do `(1)` in Markdown.
+    Since 2026-08-17 a row has an OFF-PEAK and a PEAK price: off-peak is the price, peak a condition with the hours that
+    a footnote states, in UTC or in Beijing time. The page does not say which days are peak days until that footnote
+    names them; then they are Monday to Friday or not understood, and refused. Holidays are not read: peak prices are
+    stated for some days on which they are not charged. Names are aliases: what stands behind `deepseek-v4-flash`
+    changes with MODEL VERSION. A second table announced prices of the future (2026-08-13 to 16): not read.
+
+History
+    2026-05     75 % off for v4-pro.
+    2026-08-13  announces peak prices; 2026-08-17 has them: rows OFF-PEAK and PEAK under each title.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from collector.contract import Price, Quote, QuotedOverride, SourceSpec
+from collector.decode import text_of
+from collector.errors import SourceChanged
+from collector.parse import html_table, markdown_table
+from collector.parse.amounts import NotAnAmount, money
+from collector.parse.grid import Grid, Page, fold, in_one_line
+from collector.parse.lengths import tokens_of
+from collector.parse.tables import require_words
+from store.records import Document, Facts
+
+METERS = ("cache_read", "input", "output")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tongue:
+    """What the page says in one language; titles are compared without spaces and case."""
+
+    unit: str
+    sign: str
+    mark: str
+    """Behind the number."""
+    model: str
+    context: str
+    longest: str
+    group: str
+    """In front of the rows of prices."""
+    titles: Mapping[str, str]
+    """Title of a row of prices -> meter."""
+    usual: str
+    peak: str
+    hours: re.Pattern[str]
+    tz: str
+
+
+_CLOCK = r"\s*(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})"
+TONGUES = (
+    _Tongue(
+        unit="USD/1M_token",
+        sign="$",
+        mark="",
+        model="model",
+        context="contextlength",
+        longest="maxoutput",
+        group="pricing",
+        titles={
+            "1minputtokens(cachehit)": "cache_read",
+            "1minputtokens(cachemiss)": "input",
+            "1moutputtokens": "output",
+        },
+        usual="off-peak",
+        peak="peak",
+        hours=re.compile(rf"Peak hours are{_CLOCK} and{_CLOCK} UTC([^.]*)"),
+        tz="UTC",
+    ),
+    _Tongue(
+        unit="CNY/1M_token",
+        sign="",
+        mark="元",
+        model="模型",
+        context="上下文长度",
+        longest="输出长度",
+        group="价格",
+        titles={
+            "百万tokens输入（缓存命中）": "cache_read",
+            "百万tokens输入（缓存未命中）": "input",
+            "百万tokens输出": "output",
+        },
+        usual="空闲时段",
+        peak="高峰时段",
+        hours=re.compile(rf"高峰时段为北京时间{_CLOCK}、{_CLOCK}([^。]*)"),
+        tz="Asia/Shanghai",
+    ),
+)
+WORKDAYS = re.compile(r"Monday (?:through|to) Friday|周一至周五")
+_OF_DAYS = re.compile(r"day|week|周|工作日|假")
+"""A footnote about hours that has one of these is about days, too."""
+
+_NOTE = re.compile(r"(?<=\S)\s*\(\d\)$")
+_OFF = re.compile(r"(?P<price>\S+)\s*\((?P<percent>\d{1,2})% off\s*\)")
+
+
+@dataclass(slots=True)
+class _Column:
+    """What the table says of one model."""
+
+    model: str
+    usual: dict[str, Price] = field(default_factory=dict)
+    peak: dict[str, Price] = field(default_factory=dict)
+    discounts: set[str] = field(default_factory=set)
+    context_length: int | None = None
+    max_output_tokens: int | None = None
+
+
+def parse(document: Document, spec: SourceSpec) -> list[Quote]:
+    """Quotes as published, one per model, with the hours of its peak prices.
+
+    Units: USD or CNY per 1M tokens, as the page has them.
+    Raises: SourceChanged if there is no such table in either language, a row of prices is missing or says another
+        unit, a cell is no price of that currency, or there are peak prices without hours that are understood.
+    """
+    is_markup = text_of(document)[:4096].lstrip().startswith("<")
+    page = html_table.page_of(document) if is_markup else markdown_table.page_of(document)
+    require_words(page, spec.page.says, spec.id)
+    grid, tongue = _table(page, spec)
+    columns = _columns(grid, tongue, spec)
+    hours = _hours(page, tongue, spec) if any(column.peak for column in columns) else []
+    return [_quote(column, hours, tongue, spec) for column in columns]
+
+
+def _table(page: Page, spec: SourceSpec) -> tuple[Grid, _Tongue]:
+    """The first table, whose first row names the models."""
+    if not page.grids:
+        raise SourceChanged(f"{spec.id}: a table of models and prices wanted, no table there", code="anchor")
+    grid = page.grids[0]
+    first = next((row[0] for row in grid.rows if any(row)), "")
+    for tongue in TONGUES:
+        if _title(first) == tongue.model:
+            return grid, tongue
+    raise SourceChanged(f"{spec.id}: a first row of models wanted, there is {first!r}", code="columns")
+
+
+def _title(cell: str) -> str:
+    return fold(_NOTE.sub("", cell))
+
+
+def _columns(grid: Grid, tongue: _Tongue, spec: SourceSpec) -> list[_Column]:
+    """What the table says of each model; the titles of a row stand in front of the models' cells."""
+    rows = [row for row in grid.rows if any(row)]
+    names = [_NOTE.sub("", in_one_line(cell)) for cell in rows[0] if cell and _title(cell) != tongue.model]
+    if not names:
+        raise SourceChanged(f"{spec.id}: the first row names no model", code="empty")
+    columns = [_Column(model=name) for name in names]
+    meter = ""
+    for number, row in enumerate(rows, 1):
+        titles = {_title(cell) for cell in row[: -len(names)]} - {"", tongue.group}
+        meters = titles & tongue.titles.keys()
+        hours = titles & {tongue.usual, tongue.peak}
+        where = f"{spec.id}: table 1 row {number}"
+        if tongue.context in titles or tongue.longest in titles:
+            _take_facts(columns, row[-len(names) :], tongue.context in titles)
+        elif meters or hours:
+            meter = tongue.titles[meters.pop()] if len(meters) == 1 else meter
+            if titles - tongue.titles.keys() - hours or not meter:
+                raise SourceChanged(f"{where}: the title of a price wanted, there is {' | '.join(sorted(titles))}")
+            _take_prices(columns, row[-len(names) :], meter, tongue.peak in hours, tongue, where)
+    for column in columns:
+        missing = [name for name in METERS if name not in column.usual]
+        if missing or (column.peak and column.peak.keys() != column.usual.keys()):
+            raise SourceChanged(
+                f"{spec.id}: {column.model}: rows of prices wanted for {', '.join(METERS)}, in all hours or in none",
+                code="columns",
+            )
+    return columns
+
+
+def _take_facts(columns: Sequence[_Column], cells: Sequence[str], is_context: bool) -> None:
+    """A limit of each model, or one cell for all of them."""
+    stated = [cell for cell in cells if cell]
+    for column, cell in zip(columns, stated * len(columns) if len(stated) == 1 else cells, strict=False):
+        tokens = tokens_of(re.sub(r"^(MAXIMUM:|最大)\s*", "", in_one_line(cell)))
+        if is_context:
+            column.context_length = tokens
+        else:
+            column.max_output_tokens = tokens
+
+
+def _take_prices(
+    columns: Sequence[_Column], cells: Sequence[str], meter: str, in_peak: bool, tongue: _Tongue, where: str
+) -> None:
+    for column, cell in zip(columns, cells, strict=True):
+        text = in_one_line(cell)
+        off = _OFF.fullmatch(text)
+        prices = column.peak if in_peak else column.usual
+        try:
+            number = money((off["price"] if off else text).removesuffix(tongue.mark), tongue.sign)
+        except NotAnAmount as error:
+            raise SourceChanged(f"{where}: {column.model}: {error}") from None
+        if not (off["price"] if off else text).startswith(tongue.sign) or not text.endswith(tongue.mark):
+            raise SourceChanged(f"{where}: {column.model}: {tongue.sign or tongue.mark} wanted, there is {text!r}")
+        if meter in prices:
+            raise SourceChanged(f"{where}: {column.model}: a second price of {meter}")
+        prices[meter] = Price(text=number, unit=tongue.unit)
+        column.discounts.add(f"0.{int(off['percent']):02}" if off else "")
+
+
+def _hours(page: Page, tongue: _Tongue, spec: SourceSpec) -> list[tuple[int, int, tuple[int, ...]]]:
+    """Start and end of each peak, in minutes of the day, and its weekdays."""
+    said = tongue.hours.search(page.words)
+    if said is None:
+        raise SourceChanged(f"{spec.id}: peak prices, and no word about their hours", code="says")
+    *clock, more = said.groups()
+    workdays = WORKDAYS.search(more) is not None
+    if _OF_DAYS.search(more) and not workdays:
+        raise SourceChanged(f"{spec.id}: peak days are not understood: {in_one_line(more)!r}", code="says")
+    minutes = [int(hour) * 60 + int(minute) for hour, minute in zip(clock[::2], clock[1::2], strict=True)]
+    if max(minutes) >= 24 * 60:
+        raise SourceChanged(f"{spec.id}: peak hours are not understood: {said[0]!r}", code="says")
+    return [(start, end, (1, 2, 3, 4, 5) if workdays else ()) for start, end in zip(minutes[::2], minutes[1::2], strict=True)]
+
+
+def _quote(column: _Column, hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue, spec: SourceSpec) -> Quote:
+    discount = column.discounts.pop() if len(column.discounts) == 1 else ""
+    return Quote(
+        provider=spec.provider,
+        model=column.model,
+        prices=column.usual,
+        overrides=tuple(
+            QuotedOverride(start_minute=start, end_minute=end, days=days, tz=tongue.tz, prices=column.peak)
+            for start, end, days in hours
+            if column.peak
+        ),
+        facts=Facts(
+            context_length=column.context_length,
+            max_output_tokens=column.max_output_tokens,
+            discount=discount or None,
+        ),
+        locator=f"table 1 {column.model}",
+    )
