@@ -54,6 +54,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         title=section.take("title", word, source_id),
         parser=parser,
         url=section.need("url", url, ""),
+        also=section.take("also", texts, ()),
         trust=cast("Trust", section.need("trust", choice(*TRUST_ORDER), "scraped")),
         every_s=int(section.need("every", seconds("1s", "31d"), 86_400)),
         enabled=section.take("enabled", truth, default=True),

@@ -113,6 +113,8 @@ class SourceSpec:
     parser: str
     """A family of `collector.parse`, or the id of a module in `collector.sources`."""
     url: str
+    also: tuple[str, ...] = ()
+    """Other addresses under which its document has been kept; never asked."""
     trust: Trust
     every_s: int
     """Seconds between polls."""

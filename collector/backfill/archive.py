@@ -197,7 +197,7 @@ class Folder:
             return row.source == spec.id
         if row.bundle:
             return fans_out and row.url.startswith(f"{spec.url.partition('?')[0]}/")
-        return spec.url in (row.url, *self._aliases.get(row.upstream, ()))
+        return not {spec.url, *spec.also}.isdisjoint((row.url, *self._aliases.get(row.upstream, ())))
 
     def _inside(self, name: str, where: str) -> Path:
         """The ordinary file of that name, which lies in this folder and nowhere else."""

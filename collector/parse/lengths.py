@@ -9,7 +9,7 @@ _COUNT = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12}(?:\.[0-9]{1,3})?)\s*
 _NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([km]?)"
 _RANGE = re.compile(
     rf"[\s,(]*(?:context|prompts?)?\s*(?:(<=|<|≤|>=|>|≥)\s*{_NUMBER}|{_NUMBER}\s*~\s*[0-9]+\s*[km])"
-    r"(?:\s*(?:(?:prompt|input)\s+)?tokens|\s*context(?:\s+length)?)?\s*\)?\s*$",
+    r"(?:\s*(?:(?:prompt|input)\s+)?tokens?|\s*context(?:\s+length)?)?\s*\)?\s*$",
     re.ASCII | re.I,
 )
 

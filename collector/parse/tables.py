@@ -58,7 +58,7 @@ def quotes(page: Page, spec: SourceSpec, source: str) -> list[Quote]:
 
     Units: as `spec` names them; nothing is converted here.
     Raises: SourceChanged if there is no table (`anchor`), none with all headings (`columns`), several with all of
-        them and others that differ, an offer in two tables (`anchor`), or if the page does not say what it must
+        them and others that differ (where no sections are named), an offer in two tables (`anchor`), or if the page does not say what it must
         (`says`) or has not its end (`truncated`).
     """
     require_words(page, spec.page.says, source)
@@ -67,7 +67,7 @@ def quotes(page: Page, spec: SourceSpec, source: str) -> list[Quote]:
     tables = [table for table in find(turned, wanted, source) if _tag(table, spec) is not None]
     if not tables:
         raise SourceChanged(f"{source}: sections wanted: {' | '.join(spec.page.sections)}", code="anchor")
-    if len({table.headings for table in tables}) > 1:
+    if len({table.headings for table in tables}) > 1 and not spec.page.sections:
         raise SourceChanged(f"{source}: {len(tables)} different tables have the headings", code="anchor")
     for table in tables:
         require_above(table, spec.page.above, source)

@@ -121,6 +121,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     """Quotes as published, one per model, with the hours of its peak prices.
 
     Units: USD or CNY per 1M tokens, as the page has them.
+    Options: `tag`, where the page is of one of several offers.
     Raises: SourceChanged if there is no such table in either language, a row of prices is missing or says another
         unit, a cell is no price of that currency, or there are peak prices without hours that are understood.
     """
@@ -229,6 +230,7 @@ def _quote(column: _Column, hours: Sequence[tuple[int, int, tuple[int, ...]]], t
     return Quote(
         provider=spec.provider,
         model=column.model,
+        tag=str(spec.options.get("tag", "")),
         prices=column.usual,
         overrides=tuple(
             QuotedOverride(start_minute=start, end_minute=end, days=days, tz=tongue.tz, prices=column.peak)
