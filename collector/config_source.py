@@ -76,6 +76,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         varies=section.take("varies", texts, ()),
         free=section.take("free", texts, ()),
         absent=section.take("absent", texts, ()),
+        unknown=section.take("unknown", texts, ()),
         key_env=section.take("key_env", _variable, ""),
         concurrency=section.take("concurrency", whole(1, 64), 6),
         pause_s=float(section.take("pause", seconds("0s", "1h"), 0)),

@@ -152,6 +152,8 @@ class SourceSpec:
     """Texts that mean free of charge, such as `Free`."""
     absent: tuple[str, ...] = ()
     """Texts that mean that there is no such meter, such as `-` or `N/A`."""
+    unknown: tuple[str, ...] = ()
+    """Texts that mean that there is a price and it is not said, such as `Not published`."""
     key_env: str = ""
     """Environment variable that holds the API key; the source is off until it is set."""
     concurrency: int = 6

@@ -134,7 +134,7 @@ def _convert(prices: Prices, spec: SourceSpec) -> _Amounts:
             continue
         if text in spec.varies and text:
             states[meter] = "varies"
-        elif not text:
+        elif not text or text in spec.unknown:
             states[meter] = "unknown"
         else:
             amount = 0 if text in spec.free else _amount(meter, text, quoted, spec)

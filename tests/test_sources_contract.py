@@ -1,7 +1,7 @@
 """What every configured source owes: a sample, its quotes, and refusal of what is not its document.
 
-`tests/sources/<id>/sample*.json|html` are written by hand in the upstream's shape; `expected.json` holds their quotes.
-A source with a first document of its own kind (a list of links to follow) has that as `list.json`.
+`tests/sources/<id>/sample*` are written by hand in the upstream's shape; `expected.json` holds their quotes. A source
+with a first document of its own kind (a list of links to follow) has that as `list.json` or `list.md`.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from collector.config import load, packaged
-from collector.contract import Price, Quote, SourceSpec
+from collector.contract import Follower, Price, Quote, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.json_list import REQUIRED
 from collector.sources import FAMILIES, parser_of
@@ -26,6 +26,13 @@ FOLDER = Path(__file__).parent / "sources"
 AT = datetime(2026, 8, 1, 12, tzinfo=UTC)
 SOURCES = load(packaged(), {}).sources
 
+KINDS = {
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".ts": "text/plain; charset=utf-8",
+}
+"""Suffix of a sample -> content type."""
 EMPTY = (b"", b"   \n", b"null", b"[]", b"{}", b'{"data": []}', b'{"data": null}', b'{"error": {"message": "no"}}')
 PAGE = b"<!doctype html><html><head><title>Just a moment</title></head><body><p>Checking</p></body></html>"
 
@@ -37,18 +44,23 @@ def spec(request: pytest.FixtureRequest) -> SourceSpec:
 
 
 def samples(spec: SourceSpec) -> list[Path]:
-    return sorted(path for path in (FOLDER / spec.id).glob("sample*") if path.suffix in (".json", ".html"))
+    return sorted(path for path in (FOLDER / spec.id).glob("sample*") if path.suffix in KINDS)
 
 
 def document(spec: SourceSpec, body: bytes, kind: str = ".json", part: str = "") -> Document:
-    content_type = "text/html; charset=utf-8" if kind == ".html" else "application/json"
     return Document(
-        source=spec.id, url=spec.url, fetched_at=AT, status=200, body=body, content_type=content_type, part=part
+        source=spec.id, url=spec.url, fetched_at=AT, status=200, body=body, content_type=KINDS[kind], part=part
     )
 
 
 def quotes_of(spec: SourceSpec, path: Path) -> list[Quote]:
-    return parser_of(spec).parse(document(spec, path.read_bytes(), path.suffix), spec)
+    return parser_of(spec).parse(sample(spec, path, path.read_bytes()), spec)
+
+
+def sample(spec: SourceSpec, path: Path, body: bytes) -> Document:
+    """A sample, or a piece of it; where a source fans out, as a part of it, unless it names its model itself."""
+    is_part = isinstance(parser_of(spec), Follower) and path.suffix != ".json"
+    return document(spec, body, path.suffix, "sample" if is_part else "")
 
 
 def plain(value: Any) -> Any:
@@ -74,7 +86,7 @@ def prices_of(quote: Quote) -> Iterator[tuple[str, Price]]:
 
 
 def test_it_has_a_sample_of_a_handful_of_records(spec: SourceSpec) -> None:
-    assert samples(spec), f"no sample*.json or sample*.html in tests/sources/{spec.id}"
+    assert samples(spec), f"no sample* in tests/sources/{spec.id}"
     assert all(path.stat().st_size < 40_000 for path in samples(spec))
 
 
@@ -157,7 +169,7 @@ def test_a_sample_cut_anywhere_is_refused(spec: SourceSpec) -> None:
         body = path.read_bytes().rstrip()
         for end in range(1, len(body), max(1, len(body) // 20)):
             with pytest.raises(SourceChanged):
-                parser_of(spec).parse(document(spec, body[:end], path.suffix), spec)
+                parser_of(spec).parse(sample(spec, path, body[:end]), spec)
 
 
 def test_parsing_takes_less_than_a_second(spec: SourceSpec) -> None:

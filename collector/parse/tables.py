@@ -145,7 +145,7 @@ def price_in(text: str, price: PriceSpec, spec: SourceSpec) -> Price:
     Raises: NotAnAmount if it is neither, or without the words that must stand behind it.
     """
     text = in_one_line(text)
-    if not text or text in (*spec.absent, *spec.free, *spec.varies):
+    if not text or text in (*spec.absent, *spec.free, *spec.varies, *spec.unknown):
         return Price(text=text, unit=price.unit)
     if price.part is not None:
         which, parts = price.part[0], [part.strip() for part in text.split("/")]

@@ -75,7 +75,7 @@ TONGUES = (
         },
         usual="off-peak",
         peak="peak",
-        hours=re.compile(rf"Peak hours are{_CLOCK} and{_CLOCK} UTC([^.]*)"),
+        hours=re.compile(rf"Peak hours are{_CLOCK} and{_CLOCK} UTC([^.]*)\."),
         tz="UTC",
     ),
     _Tongue(
@@ -93,7 +93,7 @@ TONGUES = (
         },
         usual="空闲时段",
         peak="高峰时段",
-        hours=re.compile(rf"高峰时段为北京时间{_CLOCK}、{_CLOCK}([^。]*)"),
+        hours=re.compile(rf"高峰时段为北京时间{_CLOCK}、{_CLOCK}([^。]*)。"),
         tz="Asia/Shanghai",
     ),
 )
@@ -129,6 +129,8 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     page = html_table.page_of(document) if is_markup else markdown_table.page_of(document)
     require_words(page, spec.page.says, spec.id)
     grid, tongue = _table(page, spec)
+    if fold(spec.page.ends) not in fold("\n".join([*(other.above for other in page.grids[1:]), page.below])):
+        raise SourceChanged(f"{spec.id}: behind the table {spec.page.ends!r} wanted", code="truncated")
     columns = _columns(grid, tongue, spec)
     hours = _hours(page, tongue, spec) if any(column.peak for column in columns) else []
     return [_quote(column, hours, tongue, spec) for column in columns]

@@ -7,8 +7,8 @@ What is read
     read. Only literals are read, nothing is evaluated.
 
 Oddities
-    `denominator` says what is counted: `/M Tokens`, `/M Chars`, `/Min`, `/1000 Pages`, `/1000 Annotated Pages`; another
-    one holds the offer. A model may have two prices of input, one per minute and one per token. Each API name is an
+    `denominator` says what is counted: `/M Tokens`, `/M Chars`, `/Min`, `/1000 Pages`, `/1000 Annotated Pages`; another one
+    holds the offer. A model may have two prices of input, one per minute and one per token. Each API name is an
     offer, except `...-latest`, which moves between models. Retired models, free ones and those without a price or a
     name are not for sale: left out.
 
@@ -40,6 +40,8 @@ METERS = {
     ("input", "/1000 Annotated Pages"): ("input_annotated_page", "USD/1K_page"),
 }
 """Side and denominator -> meter and unit."""
+CACHED = "Cached input"
+LABELS = (None, "Input", "Output", CACHED)
 NOT_SOLD = ("Retired", "Free")
 
 
@@ -126,7 +128,9 @@ def _prices(pricing: Mapping[str, Literal], part: str) -> tuple[dict[str, Price]
         for entry in listed if isinstance(listed, list) else []:
             price = entry.get("price") if isinstance(entry, Mapping) else None
             counted = entry.get("denominator") if isinstance(entry, Mapping) else None
-            known = METERS.get((side, str(counted)))
+            label = entry.get("label") if isinstance(entry, Mapping) else None
+            known = METERS.get((side, str(counted))) if label in LABELS else None
+            known = ("cache_read", known[1]) if known and known[0] == "input" and label == CACHED else known
             if known is None or known[0] in prices or not isinstance(price, Number):
                 doubt = Doubt("amount", f"{side} at {price!r} {counted!r}")
                 findings.append(doubt.finding(f"{part}.ts"))
