@@ -328,7 +328,6 @@ def test_a_wrong_value_is_told(tmp_path: Path, line: str, what: str) -> None:
     [
         ("", "is missing"),
         ("    records: data\n", "records: is for JSON only"),
-        ("    provider_at: by\n", "provider_at: is for JSON only"),
     ],
 )
 def test_a_family_says_what_it_needs_and_what_it_cannot_use(tmp_path: Path, extra: str, what: str) -> None:

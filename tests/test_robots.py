@@ -80,7 +80,9 @@ def test_an_empty_robots_txt_forbids_nothing() -> None:
     assert len(run(asked(txt(""), PAGE))) == 2
 
 
-@pytest.mark.parametrize("status", ["500 Internal Server Error", "503 Service Unavailable", "403 Forbidden", "429 Slow"])
+@pytest.mark.parametrize(
+    "status", ["500 Internal Server Error", "503 Service Unavailable", "403 Forbidden", "429 Slow"]
+)
 def test_a_robots_txt_that_cannot_be_read_is_no_permission(status: str) -> None:
     said, requests = refused(answer(b"no", status=status), PAGE)
     assert ("its robots.txt cannot be read" in said, requests) == (True, 1)
@@ -159,7 +161,9 @@ def test_rules_for_us_go_before_those_for_all() -> None:
     assert not found.allows("https://acme.test/private")
 
 
-@pytest.mark.parametrize(("text", "delay_s"), [("5", 5), ("0.5", 0.5), ("-1", 0), ("soon", 0), ("1e9", 600), ("nan", 0)])
+@pytest.mark.parametrize(
+    ("text", "delay_s"), [("5", 5), ("0.5", 0.5), ("-1", 0), ("soon", 0), ("1e9", 600), ("nan", 0)]
+)
 def test_a_crawl_delay_is_a_number_within_reason(text: str, delay_s: float) -> None:
     assert rules(f"User-agent: *\nCrawl-delay: {text}").delay_s == delay_s
 

@@ -48,7 +48,7 @@ class Titles:
         """A heading of that level begins: those of its level and below end."""
         self._open = {other: text for other, text in self._open.items() if other < level} | {level: title}
 
-    def now(self) -> tuple[str, ...]:
+    def path(self) -> tuple[str, ...]:
         """Outermost first."""
         return tuple(self._open.values())
 

@@ -1,4 +1,4 @@
-"""The family of HTML tables: one row per model, each column named by its complete heading (`collector.parse.tables`)."""
+"""The family of HTML tables: a row per model, each column named by its complete heading (`collector.parse.tables`)."""
 
 from collections.abc import Iterator, Mapping
 
@@ -56,7 +56,7 @@ class _Reading:
                 self.words.append(child.text_content or "")
             elif child.tag == "table" and len(child.css("table")) == 1:
                 rows = tuple(map(tuple, _grid(child, self._source)))
-                self.grids.append(Grid(rows=rows, titles=self._titles.now(), above=" ".join(self.words)))
+                self.grids.append(Grid(rows=rows, titles=self._titles.path(), above=" ".join(self.words)))
                 self.words = []
             elif child.tag not in _UNSEEN:
                 if child.tag in _LEVELS:

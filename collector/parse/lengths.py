@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 _SIZES = {"": 1, "k": 1_000, "m": 1_000_000}
-_COUNT = re.compile(r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([km]?)(?:\s*tokens?)?", re.ASCII | re.I)
+_COUNT = re.compile(
+    r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([km]?)(?:\s*tokens?)?", re.ASCII | re.IGNORECASE
+)
 _NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([km]?)"
 _RANGE = re.compile(
     rf"[\s,(]*(?:context|prompts?)?\s*(?:(<=|<|≤|>=|>|≥)\s*{_NUMBER}|{_NUMBER}\s*~\s*[0-9]+\s*[km])"
     r"(?:\s*(?:(?:prompt|input)\s+)?tokens?|\s*context(?:\s+length)?)?\s*\)?\s*$",
-    re.ASCII | re.I,
+    re.ASCII | re.IGNORECASE,
 )
 
 

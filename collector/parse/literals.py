@@ -1,7 +1,7 @@
-"""Tables that documentation keeps as values of a script: `<DocTable columns={[...]} rows={[...]} />`, `pricing: {...}`.
+"""Tables that documentation keeps as values of a script: `<DocTable columns={[...]} rows={[...]}/>`, `pricing: {...}`.
 
-Only literals are read, nothing is evaluated: texts, numbers, lists, objects, `true`, `false`, `null`, a fragment such as
-`<>{"$"}0.16</>` as the text it shows, and a call such as `html("$5")` as its argument. Anything else is refused.
+Only literals are read, nothing is evaluated: texts, numbers, lists, objects, `true`, `false`, `null`, a fragment such
+as `<>{"$"}0.16</>` as the text it shows, and a call such as `html("$5")` as its argument. Anything else is refused.
 """
 
 import re
@@ -76,24 +76,27 @@ def _value(text: str, place: int, depth: int) -> tuple[Literal, int]:
     if depth > DEPTH:
         raise _Unread(f"nested deeper than {DEPTH} levels")
     place += len(_space(text, place))
-    first = text[place]
-    if first == "[":
-        return _list(text, place + 1, depth + 1)
-    if first == "{":
-        return _object(text, place + 1, depth + 1)
-    if first in "\"'`":
+    begun = {"[": _list, "{": _object}.get(text[place])
+    if begun is not None:
+        return begun(text, place + 1, depth + 1)
+    if text[place] in "\"'`":
         return _text(text, place)
     if (number := _NUMBER.match(text, place)) is not None:
         return Number(number[0]), number.end()
     if (fragment := _FRAGMENT.match(text, place)) is not None:
         return _IN_FRAGMENT.sub(r"\1", fragment[1]).strip(), fragment.end()
+    return _word(text, place, depth)
+
+
+def _word(text: str, place: int, depth: int) -> tuple[Literal, int]:
+    """A word with a value, or a call with one argument, which is its value."""
     word = _WORD.match(text, place)
     if word is not None and word[0] in _WORDS:
         return _WORDS[word[0]], word.end()
-    if word is not None and text[word.end()] == "(":
-        value, place = _value(text, word.end() + 1, depth + 1)
-        return value, _after(text, place, ")")
-    raise _Unread(f"no literal: {text[place : place + 40]!r}")
+    if word is None or text[word.end()] != "(":
+        raise _Unread(f"no literal: {text[place : place + 40]!r}")
+    value, place = _value(text, word.end() + 1, depth + 1)
+    return value, _after(text, place, ")")
 
 
 def _list(text: str, place: int, depth: int) -> tuple[list[Literal], int]:

@@ -61,7 +61,7 @@ def page_of(document: Document) -> Page:
             titles.add(len(title[1]), shown(title[2]))
         if _begins_table(lines, place) and not in_code:
             rows = tuple(_rows(lines, place, document.source))
-            grids.append(Grid(rows=rows, titles=titles.now(), above="\n".join(words)))
+            grids.append(Grid(rows=rows, titles=titles.path(), above="\n".join(words)))
             place += len(rows) + 1  # the rule below the headings is no row
             words = []
         else:
@@ -82,7 +82,9 @@ def lines_of(document: Document) -> list[str]:
     if _MARKUP.match(start) or start[0] in "{[" or start == "null":
         raise SourceChanged(f"{document.source}: Markdown wanted, there is {start[:60]!r}", code="content_type")
     if len(text) > BYTES:
-        raise SourceChanged(f"{document.source}: a page of {len(text)} characters, more than {BYTES}", code="parse_limit")
+        raise SourceChanged(
+            f"{document.source}: a page of {len(text)} characters, more than {BYTES}", code="parse_limit"
+        )
     return text.splitlines()
 
 

@@ -1,6 +1,6 @@
 """The data that a page carries in its scripts, for pages that show no table.
 
-Next.js pushes it piece by piece, `self.__next_f.push([1,"5:{\\"model\\":...}\\n"])`: rows of JSON with a number in front.
+Next.js pushes it piece by piece, `self.__next_f.push([1,"5:{...}\\n"])`: rows of JSON with a number in front.
 """
 
 import json
@@ -20,16 +20,21 @@ _ROW = re.compile(r"^(?:[0-9a-f]+:)?([\[{].*)$", re.MULTILINE)
 def objects(document: Document, key: str) -> list[Mapping[str, Json]]:
     """Every object with that key in what a page pushes, in its order.
 
-    Raises: SourceChanged if the page is not whole, pushes nothing (`anchor`), or has no such object (`columns`).
+    Raises: SourceChanged if the page is not whole, pushes nothing (`anchor`) or what cannot be read (`json`), or has no such object (`columns`).
     """
     text = text_of(document)
     require_sound(text, document.source)
-    pieces = [json.loads(piece) for piece in _PUSHED.findall(text)]
+    try:
+        pieces = [json.loads(piece) for piece in _PUSHED.findall(text)]
+    except ValueError as error:
+        raise SourceChanged(f"{document.source}: data in scripts: {error}", code="json") from None
     if not pieces:
         raise SourceChanged(f"{document.source}: data in scripts wanted, there is none", code="anchor")
     found = [one for row in _rows("".join(pieces), document.source) for one in _with_key(row, key)]
     if not found:
-        raise SourceChanged(f"{document.source}: an object with {key!r} wanted in its scripts, none there", code="columns")
+        raise SourceChanged(
+            f"{document.source}: an object with {key!r} wanted in its scripts, none there", code="columns"
+        )
     return found
 
 

@@ -1,7 +1,7 @@
 """What the families of tables share: columns are found by their complete headings, rows become quotes.
 
-A column that is called something else tomorrow (per 1K where it was per 1M) is not found, and the page is refused; so is
-one that no longer says beside a table what its numbers are.
+A column that is called something else tomorrow (per 1K where it was per 1M) is not found, and the page is refused; so
+is one that no longer says beside a table what its numbers are.
 """
 
 from collections import Counter
@@ -58,8 +58,8 @@ def quotes(page: Page, spec: SourceSpec, source: str) -> list[Quote]:
 
     Units: as `spec` names them; nothing is converted here.
     Raises: SourceChanged if there is no table (`anchor`), none with all headings (`columns`), several with all of
-        them and others that differ (where no sections are named), an offer in two tables (`anchor`), or if the page does not say what it must
-        (`says`) or has not its end (`truncated`).
+        them and others that differ, where no sections are named (`anchor`), an offer in two tables (`anchor`), or if
+        the page does not say what it must (`says`) or has not its end (`truncated`).
     """
     require_words(page, spec.page.says, source)
     wanted = _wanted(spec)
@@ -165,7 +165,9 @@ def _wanted(spec: SourceSpec) -> list[str]:
     """All the headings that a table must have, as configured."""
     prices = (*spec.prices, *(price for variant in spec.variants for price in variant.prices))
     names = [heading for heading in (spec.model, spec.provider_at, spec.tag_at) if heading]
-    return list(dict.fromkeys([*names, *(price.at for price in prices), *spec.facts.values(), *spec.require, *spec.skip]))
+    return list(
+        dict.fromkeys([*names, *(price.at for price in prices), *spec.facts.values(), *spec.require, *spec.skip])
+    )
 
 
 def _tag(table: Table, spec: SourceSpec) -> str | None:

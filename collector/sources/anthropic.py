@@ -59,7 +59,8 @@ LONG_BY_METER = _columns(input=f"{LONG} Input", output=f"{LONG} Output")
 LONG_TOKENS = 200_000
 
 _NAME = re.compile(
-    r"(?P<name>Claude [^()]+?)(?: \((?P<status>[^()]*)\))?(?: (?P<when>through|starting) (?P<date>[A-Z][a-z]+ \d\d?, \d{4}))?"
+    r"(?P<name>Claude [^()]+?)(?: \((?P<status>[^()]*)\))?"
+    r"(?: (?P<when>through|starting) (?P<date>[A-Z][a-z]+ \d\d?, \d{4}))?"
 )
 _LONG_MODELS = re.compile(r"When using Claude (.+?) with the", re.DOTALL)
 _FAST_MODELS = re.compile(r"Currently supported on (.+?):")
@@ -90,6 +91,8 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     standard, columns = _standard(page, spec.id)
     (batch,) = _one(find(page.grids, ["Model", *(price.at for price in BATCH)], spec.id), spec.id)
     require_end(page, batch, spec.page.ends, spec.id)
+    if not standard.rows:
+        raise SourceChanged(f"{spec.id}: the table of model pricing has no rows", code="empty")
     longer = _longer(page, spec)
     found = _quotes(_offers(standard, columns, spec), "", spec)
     quotes = [_lengthened(quote, longer.get(quote.model, {})) for quote in found]

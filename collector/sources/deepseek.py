@@ -224,10 +224,15 @@ def _hours(page: Page, tongue: _Tongue, spec: SourceSpec) -> list[tuple[int, int
     minutes = [int(hour) * 60 + int(minute) for hour, minute in zip(clock[::2], clock[1::2], strict=True)]
     if max(minutes) >= 24 * 60:
         raise SourceChanged(f"{spec.id}: peak hours are not understood: {said[0]!r}", code="says")
-    return [(start, end, (1, 2, 3, 4, 5) if workdays else ()) for start, end in zip(minutes[::2], minutes[1::2], strict=True)]
+    return [
+        (start, end, (1, 2, 3, 4, 5) if workdays else ())
+        for start, end in zip(minutes[::2], minutes[1::2], strict=True)
+    ]
 
 
-def _quote(column: _Column, hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue, spec: SourceSpec) -> Quote:
+def _quote(
+    column: _Column, hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue, spec: SourceSpec
+) -> Quote:
     discount = column.discounts.pop() if len(column.discounts) == 1 else ""
     return Quote(
         provider=spec.provider,

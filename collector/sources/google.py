@@ -68,7 +68,7 @@ _TABS = re.compile(r"^\[Standard\].*$", re.MULTILINE)
 _TAB = re.compile(r"\[([A-Z][a-z]+)\]")
 _AMOUNT = re.compile(r"\$([0-9.]+)([^$]*)")
 _SAID = re.compile(
-    r"(?:/ 1,000,000 tokens ?)?(?P<kinds>\((?P<listed>[a-z ,/]+)\))?(?P<prompts>, prompts [<>]=? ?[0-9]+k(?: tokens?)?)?"
+    r"(?:/ 1,000,000 tokens ?)?(?:\((?P<listed>[a-z ,/]+)\))?(?P<prompts>, prompts [<>]=? ?[0-9]+k(?: tokens?)?)?"
     r"(?P<when>through|starting)?(?: (?P<date>[A-Z][a-z]+ \d\d?, \d{4})\.?)?"
 )
 _AS_STANDARD = re.compile(r"Same as Standard(?:, Batch pricing not yet implemented)? (?=\$)")
@@ -128,13 +128,12 @@ def _in_section(title: str, tables: Sequence[Table], grids: Sequence[Grid], spec
     tabs = _TABS.findall(above)
     named = [tab.casefold() for tab in _TAB.findall(tabs[-1]) if tab.casefold() in TIERS] if tabs else ["standard"]
     in_titles = [table.grid.titles[-1].casefold() for table in tables]
+    doubts: list[Doubt] = []
     alike = [grid for grid in grids if grid.titles and _section(grid) == title]
     if all(tier in TIERS for tier in in_titles):
-        named, doubts = in_titles, []
-    elif len(named) == len(alike) == len(tables):
-        doubts = []
-    else:
-        doubts = [Doubt("tier", f"{title}: {len(alike)} tables for {', '.join(named)}")]
+        named = in_titles
+    elif not len(named) == len(alike) == len(tables):
+        doubts.append(Doubt("tier", f"{title}: {len(alike)} tables for {', '.join(named)}"))
         named = [*named, *(f"table {number}" for number in range(len(named) + 1, len(tables) + 1))]
     for table, tier in zip(tables, named, strict=False):
         for model in ids:
@@ -155,12 +154,13 @@ def _quote(table: Table, model: str, tag: str, doubts: Sequence[Doubt], spec: So
         if meter is None or cell in spec.absent:
             continue
         try:
-            prices = list(_prices(cell, meter, spec))
-            if len({replace(one, price=prices[0].price) for one in prices}) < len(prices):
-                raise NotAnAmount(f"{cell!r} has two prices for one thing")
-            said += prices
+            in_cell = list(_prices(cell, meter, spec))
         except NotAnAmount as error:
             found.append(Doubt("amount", f"{row.at('')}: {error}"))
+            continue
+        if len({replace(one, price=in_cell[0].price) for one in in_cell}) < len(in_cell):
+            found.append(Doubt("amount", f"{row.at('')}: {cell!r} has two prices for one thing"))
+        said += in_cell
     where = f"table {table.number}"
     quote = Quote(
         provider=spec.provider,
@@ -217,7 +217,9 @@ def _prices(cell: str, meter: str, spec: SourceSpec) -> Iterator[_Said]:
         same = re.fullmatch(r"(\(.*\)),? equivalent to", words, re.IGNORECASE)
         if same is not None:
             words, place = same[1], len(parts)
-        elif words == "(" and place < len(parts) and re.fullmatch(r"per (image|second|frame|minute)\)", parts[place][1]):
+        elif (
+            words == "(" and place < len(parts) and re.fullmatch(r"per (image|second|frame|minute)\)", parts[place][1])
+        ):
             words, place = "", place + 1
         yield from _said(number, words, meter)
 

@@ -7,10 +7,10 @@ What is read
     read. Only literals are read, nothing is evaluated.
 
 Oddities
-    `denominator` says what is counted: `/M Tokens`, `/M Chars`, `/Min`, `/1000 Pages`, `/1000 Annotated Pages`; another one
-    holds the offer. A model may have two prices of input, one per minute and one per token. Each API name is an
-    offer, except `...-latest`, which moves between models. Retired models, free ones and those without a price or a
-    name are not for sale: left out.
+    `denominator` says what is counted: `/M Tokens`, `/M Chars`, `/Min`, `/1000 Pages`, `/1000 Annotated Pages`; another
+    one holds the offer. A model may have several prices of input: by the minute and by the token, or one that is
+    labelled `Cached input`. Each API name is an offer, except `...-latest`, which moves between models. Retired models,
+    free ones and those without a price or a name are not for sale: left out.
 
 History
     2025-10     recorded since; `priceEur` comes and goes.

@@ -90,7 +90,9 @@ def _titles(columns: Literal, spec: SourceSpec) -> tuple[str, ...]:
     listed = columns if isinstance(columns, list) else []
     titles = [column.get("title") if isinstance(column, Mapping) else None for column in listed]
     if not titles or not all(isinstance(title, str) for title in titles):
-        raise SourceChanged(f"{spec.id}: <{COMPONENT}> columns with titles wanted, there is {columns!r}", code="columns")
+        raise SourceChanged(
+            f"{spec.id}: <{COMPONENT}> columns with titles wanted, there is {columns!r}", code="columns"
+        )
     return tuple(map(str, titles))
 
 
@@ -98,7 +100,11 @@ def _rows(rows: Literal, spec: SourceSpec) -> list[tuple[str, ...]]:
     listed = rows if isinstance(rows, list) else []
     if not all(isinstance(row, list) and all(isinstance(cell, str | Number) for cell in row) for row in listed):
         raise SourceChanged(f"{spec.id}: <{COMPONENT}> rows of texts wanted, there is {rows!r}")
-    return [tuple(cell.text if isinstance(cell, Number) else str(cell) for cell in row) for row in listed if isinstance(row, list)]
+    return [
+        tuple(cell.text if isinstance(cell, Number) else str(cell) for cell in row)
+        for row in listed
+        if isinstance(row, list)
+    ]
 
 
 def _columns(titles: tuple[str, ...], spec: SourceSpec) -> list[PriceSpec]:
@@ -111,7 +117,9 @@ def _columns(titles: tuple[str, ...], spec: SourceSpec) -> list[PriceSpec]:
             raise SourceChanged(f"{spec.id}: the column {title!r} is not known", code="columns")
     missing = {"input", "output"} - {column.meter for column in columns}
     if missing or len({column.meter for column in columns}) < len(columns):
-        raise SourceChanged(f"{spec.id}: one price each of input and output wanted: {' | '.join(titles)}", code="columns")
+        raise SourceChanged(
+            f"{spec.id}: one price each of input and output wanted: {' | '.join(titles)}", code="columns"
+        )
     return columns
 
 
@@ -126,8 +134,6 @@ def _quote(row: Row, columns: list[PriceSpec], spec: SourceSpec) -> Quote:
     prices: dict[str, Price] = {}
     for column in columns if not doubts else ():
         try:
-            if not row.at(column.at).startswith("$"):
-                raise NotAnAmount(f"{row.at(column.at)!r} has no dollar sign")
             prices[column.meter] = price_in(row.at(column.at), column, spec)
         except NotAnAmount as error:
             doubts.append(Doubt("amount", f"{column.at}: {error}"))

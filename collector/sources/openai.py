@@ -60,6 +60,8 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     """
     text = "\n".join(lines_of(document))
     quotes = list(_in_components(text, spec)) or list(_in_tables(document, spec))
+    if not quotes:
+        raise SourceChanged(f"{spec.id}: the tables have no rows", code="empty")
     offers = [(quote.model, quote.tag) for quote in quotes]
     if len(set(offers)) < len(offers):
         twice = next(offer for offer in offers if offers.count(offer) > 1)
