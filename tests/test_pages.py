@@ -186,8 +186,7 @@ def test_columns_that_change_places_keep_their_meaning(source: str) -> None:
         if in_table and len(cells) == head.count("|") - 1:
             first, second = MOVED[head]
             cells[first], cells[second] = cells[second], cells[first]
-            line = f"|{'|'.join(cells)}|"
-        lines.append(line)
+        lines.append(f"|{'|'.join(cells)}|" if line.startswith("|") else line)
     moved = "\n".join(lines)
     assert moved != text
     assert read(spec, path, moved) == read(spec, path, text)

@@ -76,9 +76,8 @@ def _value(text: str, place: int, depth: int) -> tuple[Literal, int]:
     if depth > DEPTH:
         raise _Unread(f"nested deeper than {DEPTH} levels")
     place += len(_space(text, place))
-    begun = {"[": _list, "{": _object}.get(text[place])
-    if begun is not None:
-        return begun(text, place + 1, depth + 1)
+    if text[place] in "[{":
+        return (_list if text[place] == "[" else _object)(text, place + 1, depth + 1)
     if text[place] in "\"'`":
         return _text(text, place)
     if (number := _NUMBER.match(text, place)) is not None:

@@ -20,7 +20,8 @@ _ROW = re.compile(r"^(?:[0-9a-f]+:)?([\[{].*)$", re.MULTILINE)
 def objects(document: Document, key: str) -> list[Mapping[str, Json]]:
     """Every object with that key in what a page pushes, in its order.
 
-    Raises: SourceChanged if the page is not whole, pushes nothing (`anchor`) or what cannot be read (`json`), or has no such object (`columns`).
+    Raises: SourceChanged if the page is not whole, pushes nothing (`anchor`) or what cannot be read (`json`), or has no
+        such object (`columns`).
     """
     text = text_of(document)
     require_sound(text, document.source)
