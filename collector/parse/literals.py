@@ -20,6 +20,7 @@ _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})
 _WORD = re.compile(r"[A-Za-z_$][\w$]*", re.ASCII)
 _FRAGMENT = re.compile(r"<>((?:\{\"[^\"\\{}]*\"\}|[^<>{}])*)</>")
 _IN_FRAGMENT = re.compile(r"\{\"([^\"\\{}]*)\"\}")
+_CODE = re.compile(r"u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})", re.ASCII)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _WORDS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None, "undefined": None}
 
@@ -136,13 +137,18 @@ def _text(text: str, place: int) -> tuple[str, int]:
     while (char := text[place]) != quote:
         if char == "\\":
             place += 1
-            parts.append(_ESCAPES.get(text[place], text[place]))
+            code = _CODE.match(text, place)
+            parts.append(chr(int(code[1] or code[2], 16)) if code else _ESCAPES.get(text[place], text[place]))
+            place = code.end() - 1 if code else place
         elif quote == "`" and text.startswith("${", place):
             raise _Unread("a text that is reckoned")
         else:
             parts.append(char)
         place += 1
-    return "".join(parts), place + 1
+    try:
+        return "".join(parts).encode("utf-16", "surrogatepass").decode("utf-16"), place + 1
+    except UnicodeDecodeError:
+        raise _Unread("half a surrogate pair") from None
 
 
 def _after(text: str, place: int, sign: str) -> int:
