@@ -85,7 +85,8 @@ FROM (
             AS event,
         CASE WHEN o.ended = i.first_seen THEN o.card_id END AS old_card,
         CASE WHEN o.ended = i.first_seen THEN o.facts_id END AS old_facts,
-        i.card_id AS new_card, i.facts_id AS new_facts, i.document_id, NULL AS first, NULL AS last
+        i.card_id AS new_card, i.facts_id AS new_facts, i.document_id, CAST(NULL AS BIGINT) AS first,
+        CAST(NULL AS BIGINT) AS last
     FROM offered e
     CROSS JOIN "interval" i
     LEFT JOIN "interval" o ON o.endpoint_id = e.id AND o.first_seen = {newest("e.id", "< i.first_seen")}
@@ -119,8 +120,8 @@ FROM (
 ) n
 JOIN offered e ON e.id = n.endpoint_id
 LEFT JOIN document d ON d.id = n.document_id
-ORDER BY n.seen, e.model, e.provider, e.published_model, e.tag, e.sibling, e.source, e.id, n.event, n.first, n.last,
-    n.new_card, n.old_card
+ORDER BY n.seen, e.model, e.provider, e.published_model, e.tag, e.sibling, e.source, e.id, n.event,
+    n.first NULLS FIRST, n.last NULLS FIRST, n.new_card NULLS FIRST, n.old_card NULLS FIRST
 """  # noqa: S608 - put together from constants only
 _FACTS = "SELECT body FROM facts WHERE id = :facts"
 
@@ -164,7 +165,7 @@ def changes(
         "source": source,
     }
     witness = Witness(reader)
-    for row in reader.rows(_CHANGES, values):
+    for row in reader.stream(_CHANGES, values):
         kind, document, first, last, endpoint_id, source_id = row[0], *row[8:13]
         if kind == "correction":
             for one in witness.corrections(endpoint_id, source_id, row[2]):

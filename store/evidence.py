@@ -115,10 +115,10 @@ def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, s
 def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
-        raise StoreForeign(f"store {reader.path} is damaged: document {row.document_id} is missing")
+        raise StoreForeign(f"store {reader.name} is damaged: document {row.document_id} is missing")
     url, part, polled_at, pack = document
     facts = None if row.facts_id is None else reader.row(_FACTS, {"facts": row.facts_id})
-    record, missing = _published(archive, reader.path, row, pack, part)
+    record, missing = _published(archive or reader.archive, row, pack, part)
     held = reader.rows(_HELD, coverage.values | {"endpoint": row.endpoint_id})
     return Evidence(
         row=row,
@@ -134,16 +134,15 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
 
 
 def _published(
-    archive: Path | None, store: Path, row: IntervalRow, pack: str | None, part: str
+    archive: Path, row: IntervalRow, pack: str | None, part: str
 ) -> tuple[str | None, str | None]:
     """The record as published, or why it cannot be shown."""
-    from store.archive import Archive, archive_root  # nothing else that is asked needs a decompressor
+    from store.archive import Archive  # nothing else that is asked needs a decompressor
 
     if pack is None:
         return None, "the poll kept no documents"
     try:
-        packs = Archive(archive or archive_root(store))
-        documents = packs.documents(pack, source=row.source, fetched_at=row.first_seen)
+        documents = Archive(archive).documents(pack, source=row.source, fetched_at=row.first_seen)
     except ArchiveDamaged as error:
         return None, str(error)
     body = next((one.body for one in documents if one.part == part and one.sha256 == row.document), None)

@@ -12,7 +12,7 @@ _POLLS = """
 SELECT s.name, p.at, p.pack, p.failed_parts
 FROM poll p
 JOIN source s ON s.id = p.source_id
-WHERE p.pack IS NOT NULL AND (:sources IS NULL OR s.name IN (SELECT value FROM json_each(:sources)))
+WHERE p.pack IS NOT NULL AND {asked}
 ORDER BY s.name, p.at, p.pack, p.outcome = 'failed', p.id
 """
 
@@ -31,8 +31,9 @@ class Kept:
 def kept_polls(reader: Reader, sources: Sequence[str] | None = None) -> Iterator[Kept]:
     """Polls with documents, also those whose documents were refused, by source and instant; each once."""
     before = None
-    asked = None if sources is None else json.dumps(sources)
-    for name, at, pack, failed_parts in reader.rows(_POLLS, {"sources": asked}):
+    values = {f"source_{number}": name for number, name in enumerate(sources or ())}
+    asked = "1 = 1" if sources is None else f"s.name IN ({', '.join(f':{one}' for one in values)})"
+    for name, at, pack, failed_parts in reader.stream(_POLLS.format(asked=asked), values):
         if (name, at, pack) != before:
             before = (name, at, pack)
             failed = frozenset(json.loads(failed_parts or "[]"))

@@ -1,19 +1,20 @@
-"""A store opened for reading: standard library only, so that a question costs no more than its answer.
+"""A store opened for reading: standard library only on SQLite, so that a question costs no more than its answer.
 
 One reader is one read transaction: everything it says belongs to one moment of the store, whatever is collected
 meanwhile. Nothing is ever written, also where the store lies on a read-only medium.
 """
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
-from store.location import sqlite_path
+from store.location import archive_folder, is_postgres, sqlite_path
 from store.records import RateCard
-from store.version import APPLICATION_ID, SCHEMA_VERSION
+from store.version import APPLICATION_ID, check_version
 
 BUSY_TIMEOUT_S = 5.0
 CARDS_KEPT = 4096
@@ -25,26 +26,30 @@ Row = tuple[Any, ...]
 _CARD = "SELECT body FROM rate_card WHERE id = :card"
 
 
-class Reader:
-    """Runs questions against one state of a store."""
+class Reader(ABC):
+    """Runs questions against one state of a store. Statements are text, in the SQL that all engines mean alike."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._connection = connection
+    def __init__(self, url: str, name: str) -> None:
+        self.name = name
+        """How messages name the store."""
+        self._url = url
         self._cards: dict[int, RateCard] = {}
 
+    @abstractmethod
     def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
-        """The rows of a statement, as they are fetched.
+        """The rows of a statement, `:name` for its parameters. For answers that fit in memory.
 
-        Raises: StoreBusy, StoreForeign; QueryError for a value that is no text.
+        Raises: StoreBusy, StoreForeign, StoreError; QueryError for a value that is no text.
         """
-        with _told(self.path):
-            try:
-                cursor = self._connection.execute(sql, values or {})
-            except UnicodeEncodeError:
-                raise QueryError("a name in the question is not valid Unicode") from None
-            for row in cursor:  # noqa: UP028 - it would close the cursor of an answer left half read, with its store gone
-                yield row
+
+    @abstractmethod
+    def stream(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
+        """The same for an answer of any size: in constant memory, as it is read."""
+
+    @property
+    def archive(self) -> Path:
+        """The folder of the archived documents, unless another is configured."""
+        return archive_folder(self._url)
 
     def row(self, sql: str, values: Mapping[str, Value] | None = None) -> Row | None:
         """The first row of a statement."""
@@ -56,15 +61,36 @@ class Reader:
         if card is None:
             row = self.row(_CARD, {"card": card_id})
             if row is None:
-                raise StoreForeign(f"store {self.path} is damaged: rate card {card_id} is missing")
+                raise StoreForeign(f"store {self.name} is damaged: rate card {card_id} is missing")
             try:
                 card = RateCard.from_text(str(row[0]))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise StoreForeign(f"store {self.path} is damaged: rate card {card_id}: {error}") from None
+                raise StoreForeign(f"store {self.name} is damaged: rate card {card_id}: {error}") from None
             if len(self._cards) >= CARDS_KEPT:
                 self._cards.clear()
             self._cards[card_id] = card
         return card
+
+
+class SqliteReader(Reader):
+    """Runs questions in one read transaction on a file."""
+
+    def __init__(self, url: str, path: Path, connection: sqlite3.Connection) -> None:
+        super().__init__(url, str(path))
+        self.path = path
+        self._connection = connection
+
+    def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
+        """The rows of a statement, as they are fetched."""
+        with _told(self.path):
+            try:
+                cursor = self._connection.execute(sql, values or {})
+            except UnicodeEncodeError:
+                raise QueryError("a name in the question is not valid Unicode") from None
+            for row in cursor:  # noqa: UP028 - it would close the cursor of an answer left half read, with its store gone
+                yield row
+
+    stream = rows
 
 
 @contextmanager
@@ -73,6 +99,12 @@ def open_store(url: str) -> Iterator[Reader]:
 
     Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError.
     """
+    if is_postgres(url):
+        from store.postgres import open_reader
+
+        with open_reader(url) as reader:
+            yield reader
+        return
     path = sqlite_path(url)
     if not path.exists():
         raise StoreMissing(f"no store at {path}: run `tokentape collect`")
@@ -83,7 +115,7 @@ def open_store(url: str) -> Iterator[Reader]:
     try:
         with _told(path):
             _check(path, connection)
-        yield Reader(path, connection)
+        yield SqliteReader(url, path, connection)
     finally:
         connection.close()
 
@@ -120,8 +152,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
     if application_id != APPLICATION_ID:
         raise StoreForeign(f"{path} is not a tokentape store")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA_VERSION:
-        raise StoreForeign(f"store {path} has schema version {version}; this tokentape reads {SCHEMA_VERSION}")
+    check_version(str(path), version)
 
 
 @contextmanager

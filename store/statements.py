@@ -46,11 +46,11 @@ LAST_POLLS = text(
 )
 LAST_KNOWN = text(
     """
-    SELECT max(known) FROM (
+    SELECT max(both_kinds.known) FROM (
         SELECT max(known) AS known FROM poll WHERE source_id = :source_id
         UNION ALL
         SELECT max(coalesce(interval.known_to, interval.known_from)) FROM interval
-          JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id)
+          JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id) AS both_kinds
     """
 )
 KEPT_POLLS = text(

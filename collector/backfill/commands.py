@@ -15,10 +15,10 @@ from collector.config import Config
 from collector.contract import SourceSpec
 from collector.errors import BackfillRefused
 from collector.mend import Arrival, Mended, backfill
-from store.archive import Archive, archive_root
+from store.archive import Archive
 from store.instants import iso
 from store.kept import kept_polls
-from store.location import sqlite_path
+from store.location import archive_folder
 from store.read import open_store
 from store.text import printable
 from store.write import Tape
@@ -68,9 +68,8 @@ def export_archive(config: Config, root: Path, specs: Sequence[SourceSpec]) -> I
     Raises: BackfillRefused, StoreError.
     """
     with open_store(config.store) as reader:
-        archive = Path(config.archive).expanduser() if config.archive else archive_root(sqlite_path(config.store))
         polls = kept_polls(reader, [spec.id for spec in specs] or None)
-        lines = export(Archive(archive), polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
+        lines = export(Archive(archive_folder(config.store, config.archive)), polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
     _clear()
     yield f"{lines} documents in {root}"
 
