@@ -7,7 +7,7 @@ Statements of the read side are put together from the fragments here, so that ev
 import json
 from datetime import datetime, timedelta
 
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.read import Reader, Value
 
 EVER = 2**63 - 1
@@ -62,8 +62,8 @@ class Coverage:
     def __init__(self, reader: Reader, at: datetime, known: datetime | None = None) -> None:
         self.at = at if known is None else min(at, known)
         """The last instant that could have been seen; what is told of freshness is told as of then."""
-        self.known_micros = EVER if known is None else to_micros(known)
-        self.values: dict[str, Value] = {"at": to_micros(at), "seen": to_micros(self.at), "known": self.known_micros}
+        self.known_millis = EVER if known is None else to_millis(known)
+        self.values: dict[str, Value] = {"at": to_millis(at), "seen": to_millis(self.at), "known": self.known_millis}
         self._reader = reader
         self._whole: dict[int, int | None] = {}
         self._last: dict[tuple[int, str], datetime | None] = {}
@@ -74,13 +74,13 @@ class Coverage:
         key = (source_id, part)
         if key not in self._last:
             found = self._find(source_id, part)
-            self._last[key] = None if found is None else from_micros(found)
+            self._last[key] = None if found is None else from_millis(found)
         return self._last[key]
 
     def before(self, known_to: datetime) -> "Coverage":
         """The same as it was known just before an instant."""
         if known_to not in self._before:
-            self._before[known_to] = Coverage(self._reader, self.at, known_to - timedelta(microseconds=1))
+            self._before[known_to] = Coverage(self._reader, self.at, known_to - timedelta(milliseconds=1))
         return self._before[known_to]
 
     def _find(self, source_id: int, part: str) -> int | None:

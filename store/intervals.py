@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from store.belief import Coverage, at_end, believed, lasted, newest
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.read import Reader, Row
 from store.records import EndReason, RateCard, endpoint_reference
 
@@ -218,8 +218,8 @@ def history(
         "provider": provider,
         "source": source,
         "superseded": superseded,
-        "since": None if since is None else to_micros(since),
-        "until": None if until is None else to_micros(until),
+        "since": None if since is None else to_millis(since),
+        "until": None if until is None else to_millis(until),
     }
     for name in _names(reader, model):
         for sql in (_OBSERVED_IN, _STATED_IN)[: 2 if stated else 1]:
@@ -236,12 +236,12 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
     part, document_id, document, disputed, basis, card_id, locator, not_before, first, last, end = row[11:22]
     end_reason, unseen, seen_before, since, until, facts_id, context_length, max_output_tokens = row[22:30]
     quantization, known_from, known_to = row[30:]
-    first_seen, last_seen, ended = from_micros(first), _instant(last), _instant(end)
+    first_seen, last_seen, ended = from_millis(first), _instant(last), _instant(end)
     # What is superseded only later was believed still, as far as anybody knew then.
-    superseded = known_to is not None and known_to <= coverage.known_micros
-    of_then = coverage.before(from_micros(known_to)) if superseded else coverage
+    superseded = known_to is not None and known_to <= coverage.known_millis
+    of_then = coverage.before(from_millis(known_to)) if superseded else coverage
     if unseen is not None:
-        last_seen = from_micros(seen_before)
+        last_seen = from_millis(seen_before)
     elif last_seen is None or last_seen > of_then.at:
         # Open and seen, or not yet gone at that instant: seen by whichever poll came last before it.
         last_seen = of_then.last(source_id, part) or first_seen
@@ -271,7 +271,7 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         unseen_since=_instant(unseen) if in_force else None,
         stale=in_force and coverage.at - last_seen > timedelta(seconds=2 * every_s + GRACE_S),
         disputed=in_force and bool(disputed),
-        known_from=from_micros(known_from),
+        known_from=from_millis(known_from),
         known_to=_instant(known_to) if superseded else None,
         endpoint_id=endpoint_id,
         document_id=document_id,
@@ -279,5 +279,5 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
     )
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+def _instant(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)
