@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -68,14 +68,14 @@ def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
     """
     tape = Tape(config.store, config.archive)
     try:
-        with only_daemon(tape.path):
+        with only_daemon(tape.path) if tape.path else nullcontext():
             asyncio.run(_daemon(config, tape, specs, show))
     finally:
         tape.close()
 
 
 async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show: Show) -> None:
-    _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.path}; stop with SIGTERM or Ctrl-C")
+    _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.name}; stop with SIGTERM or Ctrl-C")
     async with _poller(config, tape) as poller:
 
         async def poll(spec: SourceSpec) -> None:

@@ -108,6 +108,7 @@ def mend(connection: Connection, source_id: int, known: datetime, draft: Draft) 
     scribe = Scribe(connection, source_id, known, loaded)
     parameters = {"source_id": source_id}
     scribe.documents = {(row.poll_id, row.part): row.id for row in connection.execute(sql.DOCUMENTS, parameters)}
+    scribe.keep_names(one.identity for one in draft.names.values())
     for named in draft.names.values():
         before = loaded.state.endpoints.get(named.key)
         if before is None or (before.identity, before.part) != (named.identity, named.part):

@@ -48,7 +48,9 @@ def archive_folder(url: str, configured: str = "") -> Path:
     if configured:
         return expanded(configured)
     if not is_postgres(url):
-        return sqlite_path(url).with_suffix(".archive")
+        from store.archive import archive_root  # brings a decompressor
+
+        return archive_root(sqlite_path(url))
     from store.postgres import database_of
 
     data = os.environ.get("XDG_DATA_HOME") or "~/.local/share"

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -12,7 +13,7 @@ from store import statements as sql
 from store import timeline as tl
 from store.instants import to_millis
 from store.load import Loaded
-from store.records import END_REASONS, EndpointKey, Facts, RateCard, Stated
+from store.records import END_REASONS, EndpointKey, Facts, Identity, RateCard, Stated
 from store.units import CORE_METERS
 
 
@@ -35,13 +36,13 @@ class Scribe:
     known: datetime
     loaded: Loaded
     documents: dict[tuple[int, str], int] = field(default_factory=dict)
-    names: dict[tuple[str, str], int] = field(default_factory=dict)
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
     """(table, canonical text) -> row id, of values that are stored once per distinct text."""
 
     def write(self, poll_id: int, at: datetime, events: Sequence[tl.Event]) -> None:
         """Write the events of the newest step."""
         opened = [one.interval for one in events if isinstance(one, tl.Opened)]
+        self.keep_names(one.identity for one in events if isinstance(one, tl.Named))
         self.keep(_cards(events), (one.facts for one in opened), (one.evidence.locator for one in opened))
         fared: list[dict[str, Any]] = []
         for event in events:
@@ -69,8 +70,8 @@ class Scribe:
     def name(self, event: tl.Named) -> None:
         """Put an endpoint under its canonical names."""
         names = {
-            "provider_id": self._named("provider", event.identity.provider),
-            "model_id": self._named("model", event.identity.model),
+            "provider_id": self.ids["provider", event.identity.provider],
+            "model_id": self.ids["model", event.identity.model],
             "variant": event.identity.variant,
             "part": event.part,
         }
@@ -87,15 +88,6 @@ class Scribe:
             "sibling": event.key.sibling,
         }
         self.loaded.endpoint_ids[event.key] = inserted(self.connection.execute(sql.INSERT["endpoint"], values))
-
-    def _named(self, table: str, name: str) -> int:
-        found = self.names.get((table, name))
-        if found is None:
-            found = self.connection.execute(sql.BY_NAME[table], {"name": name}).scalar()
-            if found is None:
-                found = inserted(self.connection.execute(sql.INSERT[table], {"name": name}))
-            self.names[table, name] = found
-        return found
 
     def open(self, key: EndpointKey, one: tl.Interval, poll_id: int) -> None:
         """Begin to believe an interval, with its end where that is known."""
@@ -216,24 +208,31 @@ class Scribe:
             self.documents[key] = inserted(self.connection.execute(sql.INSERT["document"], values))
         return self.documents[key]
 
+    def keep_names(self, identities: Iterable[Identity]) -> None:
+        """Make sure that canonical names are stored, and know their ids; before `keep` (see `statements.SHARED`)."""
+        named = list(identities)
+        self._keep("provider", {one.provider: {"name": one.provider} for one in named})
+        self._keep("model", {one.model: {"name": one.model} for one in named})
+
     def keep(self, cards: Iterable[RateCard], facts: Iterable[Facts], locators: Iterable[str]) -> None:
         """Make sure that cards, facts and locators are stored, and know their ids."""
-        self._keep("rate_card", "digest", {card.text: _card_row(card) for card in cards})
-        self._keep("facts", "digest", {one.text: _facts_row(one) for one in facts})
-        self._keep("locator", "text", {text: {"text": text} for text in locators})
+        self._keep("rate_card", {card.text: _card_row(card) for card in cards})
+        self._keep("facts", {one.text: _facts_row(one) for one in facts})
+        self._keep("locator", {text: {"text": text} for text in locators})
 
-    def _keep(self, table: str, key: str, rows: Mapping[str, dict[str, Any]]) -> None:
+    def _keep(self, table: str, rows: Mapping[str, dict[str, Any]]) -> None:
         """Rows by their canonical text, each stored once under its key."""
+        key = sql.SHARED[table]
         texts = {row[key]: text for text, row in rows.items() if (table, text) not in self.ids}
         for _ in range(2):
             missing = [one for one, text in texts.items() if (table, text) not in self.ids]
             for start in range(0, len(missing), sql.CHUNK):
                 for row in self.connection.execute(sql.BY_KEY[table], {"keys": missing[start : start + sql.CHUNK]}):
                     self.ids[table, texts[row.key]] = row.id
-            new = [rows[text] for text in texts.values() if (table, text) not in self.ids]
+            new = sorted((rows[text] for text in texts.values() if (table, text) not in self.ids), key=itemgetter(key))
             if not new:
                 break
-            self.connection.execute(sql.INSERT[table], new)
+            self.connection.execute(sql.KEEP[table], new)
 
 
 def _cards(events: Sequence[tl.Event]) -> Iterator[RateCard]:

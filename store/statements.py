@@ -12,6 +12,20 @@ CHUNK = 500
 _TABLES = SQLModel.metadata.tables
 INSERT: dict[str, Executable] = {name: insert(table) for name, table in _TABLES.items()}
 
+SHARED = {"provider": "name", "model": "name", "rate_card": "digest", "facts": "digest", "locator": "text"}
+"""Tables of what sources share, each stored once under its key. Whoever adds to several does so in this order, and to
+one in that of its keys: else two writers could wait for each other."""
+
+
+def _keep(table: Table) -> TextClause:
+    columns = [column.name for column in table.columns if column.name != "id"]
+    values = ", ".join(f":{column}" for column in columns)
+    return text(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) ON CONFLICT DO NOTHING")  # noqa: S608
+
+
+KEEP = {name: _keep(_TABLES[name]) for name in SHARED}
+"""Store what is not stored yet, whoever else stores the same at this moment."""
+
 SOURCE = select(_TABLES["source"]).where(_TABLES["source"].c.name == bindparam("name"))
 SOURCES = select(_TABLES["source"].c.name).order_by(_TABLES["source"].c.name)
 UPDATE_SOURCE = (
@@ -61,19 +75,11 @@ KEPT_POLLS = text(
 )
 
 
-def _by_name(table: Table) -> Executable:
-    return select(table.c.id).where(table.c.name == bindparam("name"))
-
-
 def _by_key(table: Table, key: str) -> Executable:
     return select(table.c[key].label("key"), table.c.id).where(table.c[key].in_(bindparam("keys", expanding=True)))
 
 
-BY_NAME = {name: _by_name(_TABLES[name]) for name in ("provider", "model")}
-BY_KEY = {
-    name: _by_key(_TABLES[name], key)
-    for name, key in (("rate_card", "digest"), ("facts", "digest"), ("locator", "text"))
-}
+BY_KEY = {name: _by_key(_TABLES[name], key) for name, key in SHARED.items()}
 
 _endpoint = _TABLES["endpoint"]
 RENAME = (

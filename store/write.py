@@ -2,6 +2,9 @@
 
 `Tape.record` takes the step of a poll under the write lock: it loads the source's state, lets the caller decide, and
 writes poll row and events together or not at all. What a step does not change is not touched.
+
+Where a connection is cut while a transaction is committed, nobody can say whether it was. It need not be known: the next
+poll is decided from the state that it finds under the lock, and what is there already it does not write again.
 """
 
 import json
@@ -16,12 +19,12 @@ from sqlalchemy import Connection
 from store import check
 from store import statements as sql
 from store import timeline as tl
-from store.archive import Archive, archive_root
-from store.db import BUSY_S, open_engine, plain_errors
+from store.archive import Archive
+from store.db import BUSY_S, lock_source, open_engine, plain_errors
 from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, mend
 from store.load import load
-from store.location import expanded
+from store.location import archive_folder
 from store.scribe import Scribe, inserted
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -101,16 +104,24 @@ class Tape:
     """
 
     def __init__(self, url: str, archive: str = "", *, busy_s: float = BUSY_S) -> None:
-        self._engine, self.path = open_engine(url, busy_s)
-        self.archive = Archive(expanded(archive) if archive else archive_root(self.path))
+        database = open_engine(url, busy_s)
+        self._engine = database.engine
+        self.name = database.name
+        """How messages name it."""
+        self.path = database.path
+        """The file, on SQLite."""
+        self.archive = Archive(archive_folder(url, archive))
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, or the server."""
         self._engine.dispose()
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with plain_errors(self.path), self._engine.begin() as connection:
+    def _writing(self, source: str = "") -> Iterator[Connection]:
+        """A transaction, of one who writes a source if one is named."""
+        with plain_errors(self.name), self._engine.begin() as connection:
+            if source:
+                lock_source(connection, source)
             yield connection
 
     def sources(self) -> list[str]:
@@ -122,12 +133,13 @@ class Tape:
         """A line for each thing inside the store that is not as it should be."""
         with self._writing() as connection:
             yield from check.structure(connection)
+            yield from check.overlaps(connection)
             yield from check.values(connection)
             yield from check.evidence(connection, self.archive)
 
     def last_polls(self, source: str) -> LastPolls:
         """What came before, for a source that may be new."""
-        with plain_errors(self.path), self._engine.connect() as reading:
+        with plain_errors(self.name), self._engine.connect() as reading:
             connection = reading.execution_options(isolation_level="AUTOCOMMIT")  # no lock for a question
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
@@ -138,7 +150,7 @@ class Tape:
 
     def record_failure(self, source: SourceFacts, poll: PollFacts, *, known: datetime) -> None:
         """Write the row of a poll that changes nothing."""
-        with self._writing() as connection:
+        with self._writing(source.name) as connection:
             source_id = _source_id(connection, source)
             _insert_poll(connection, source_id, poll, known=known)
 
@@ -149,7 +161,7 @@ class Tape:
 
         Returns: None, with nothing written, if a newer one is in the timeline already: that takes `rebuild`.
         """
-        with self._writing() as connection:
+        with self._writing(source.name) as connection:
             newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
             if newest_ok is not None and to_millis(poll.at) <= newest_ok:
                 return None
@@ -183,7 +195,8 @@ class Tape:
         A poll that the store has already (same instant, same documents) is not written again, and with `only_if_new`
         nothing is done where that is true of all. With `dry_run` nothing is written at all.
         """
-        with plain_errors(self.path), self._engine.connect() as connection, connection.begin() as transaction:
+        with plain_errors(self.name), self._engine.connect() as connection, connection.begin() as transaction:
+            lock_source(connection, source.name)
             source_id = _source_id(connection, source)
             # Knowledge only grows: whatever the clock says, this is known after all that was known before.
             newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()

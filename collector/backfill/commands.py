@@ -68,8 +68,9 @@ def export_archive(config: Config, root: Path, specs: Sequence[SourceSpec]) -> I
     Raises: BackfillRefused, StoreError.
     """
     with open_store(config.store) as reader:
+        archive = Archive(archive_folder(config.store, config.archive))
         polls = kept_polls(reader, [spec.id for spec in specs] or None)
-        lines = export(Archive(archive_folder(config.store, config.archive)), polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
+        lines = export(archive, polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
     _clear()
     yield f"{lines} documents in {root}"
 
