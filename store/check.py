@@ -47,7 +47,7 @@ def structure(connection: Connection) -> Iterator[str]:
 
 
 def overlaps(connection: Connection) -> Iterator[str]:
-    """Intervals that are believed and go on after the next one of their endpoint has begun, or end before they begin."""
+    """Intervals that are believed and go on after the next one of their endpoint has begun."""
     for source, provider, model, tag, first_seen in connection.execute(_OVERLAPS):
         began = f"{from_millis(first_seen):%Y-%m-%dT%H:%M:%SZ}"
         yield f"{source}: {provider} {model} {tag}: the interval from {began} overlaps the next one"

@@ -212,7 +212,7 @@ def plain_errors(name: str) -> Iterator[None]:
 
 
 def _told(name: str, error: BaseException | None) -> StoreError:
-    if error is not None and not isinstance(error, sqlite3.Error):
+    if not isinstance(error, sqlite3.Error):
         from store import postgres
 
         return postgres.told(name, error)

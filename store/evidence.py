@@ -133,9 +133,7 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
     )
 
 
-def _published(
-    archive: Path, row: IntervalRow, pack: str | None, part: str
-) -> tuple[str | None, str | None]:
+def _published(archive: Path, row: IntervalRow, pack: str | None, part: str) -> tuple[str | None, str | None]:
     """The record as published, or why it cannot be shown."""
     from store.archive import Archive  # nothing else that is asked needs a decompressor
 

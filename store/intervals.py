@@ -223,7 +223,7 @@ def history(
     }
     for name in _names(reader, model):
         for sql in (_OBSERVED_IN, _STATED_IN)[: 2 if stated else 1]:
-            for row in reader.stream(sql, values | {"model": name}):
+            for row in reader.rows(sql, values | {"model": name}):
                 yield _row(reader, row, coverage)
 
 

@@ -22,9 +22,7 @@ def sqlite_path(url: str) -> Path:
     """
     if "://" in url and not url.startswith(_SQLITE):
         scheme = url.partition("://")[0]
-        raise StoreError(
-            f"{scheme}:// is not supported: a store is sqlite:///PATH or postgresql://USER@HOST/DATABASE"
-        )
+        raise StoreError(f"{scheme}:// is not supported: a store is sqlite:///PATH or postgresql://USER@HOST/DATABASE")
     path = url.removeprefix(_SQLITE)
     if not path or "\0" in path:
         raise StoreError("the store has no path: write sqlite:///PATH")

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, LiteralString, cast
+from typing import Any
 from urllib.parse import quote
 
 from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
@@ -26,6 +26,7 @@ CONNECT_S = 10
 FETCHED = 2000
 """Rows of a long answer that are fetched at once."""
 
+_PORT = re.compile(r"[0-9,]*", re.ASCII)
 _PARAMETER = re.compile(r"(?<![:\w]):(\w+)")
 _FOUND = f"""
 SELECT to_regclass('{VERSION_TABLE}') IS NOT NULL, EXISTS (
@@ -35,19 +36,29 @@ SELECT to_regclass('{VERSION_TABLE}') IS NOT NULL, EXISTS (
 """  # noqa: S608 - put together from constants only
 """Whether there is a store, and whether there is anything, what belongs to an extension aside."""
 
+_SIZE = """
+SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class
+WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+"""
+
 
 def parameters_of(url: str) -> dict[str, Any]:
     """The parameters of a connection, by the names that libpq gives them.
 
     Raises: StoreError if the URL is none; it says nothing of it, since a mistyped URL may show its password anywhere.
     """
+    authority, _, path = url.partition("://")[2].partition("?")[0].partition("/")
     try:
-        return conninfo_to_dict(url)
+        given = conninfo_to_dict(url)
     except (psycopg.Error, UnicodeError):
+        given = None
+    # A password that is not escaped may be read as a part of anything else.
+    if given is None or authority.count("@") > 1 or "@" in path or not _PORT.fullmatch(str(given.get("port", ""))):
         raise StoreError(
             "the store's URL cannot be understood: write postgresql://USER:PASSWORD@HOST:PORT/DATABASE,"
             " and %XX for every character in it that is not a letter or a digit"
-        ) from None
+        )
+    return given
 
 
 def name_of(url: str) -> str:
@@ -72,12 +83,14 @@ def connect(url: str) -> "psycopg.Connection[Row]":
 
     Raises: psycopg.Error (see `told`).
     """
-    given = {"connect_timeout": CONNECT_S, "application_name": "tokentape"} | parameters_of(url)
+    given: dict[str, Any] = {"connect_timeout": CONNECT_S, "application_name": "tokentape"} | parameters_of(url)
     return psycopg.connect(**given | {"client_encoding": "utf8"})
 
 
-def told(name: str, error: psycopg.Error) -> StoreError:
+def told(name: str, error: BaseException | None) -> StoreError:
     """What a user can act on, of what PostgreSQL or the way to it says."""
+    if not isinstance(error, psycopg.Error):
+        return StoreError(f"{name}: {error}")
     text = error.diag.message_primary or str(error)
     match error:
         case errors.LockNotAvailable() | errors.DeadlockDetected() | errors.SerializationFailure():
@@ -106,8 +119,8 @@ def stored_version(connection: "psycopg.Connection[Any]", name: str) -> int | No
 
 
 @contextmanager
-def open_reader(url: str) -> Iterator["PostgresReader"]:
-    """A reader of the store at a URL.
+def open_reader(url: str, *, any_schema: bool) -> Iterator["PostgresReader"]:
+    """A reader of the store at a URL; of this schema, unless any will do.
 
     Raises: StoreMissing, StoreForeign, StoreBusy, StoreError.
     """
@@ -124,8 +137,9 @@ def open_reader(url: str) -> Iterator["PostgresReader"]:
             version = stored_version(connection, name)
         if version is None:
             raise StoreMissing(f"no store at {name}: run `tokentape collect`")
-        check_version(name, version)
-        yield PostgresReader(url, name, connection)
+        if not any_schema:
+            check_version(name, version)
+        yield PostgresReader(url, name, connection, version)
     finally:
         connection.close()
 
@@ -133,8 +147,8 @@ def open_reader(url: str) -> Iterator["PostgresReader"]:
 class PostgresReader(Reader):
     """Runs questions in one read-only transaction, which sees the store as it was when it began."""
 
-    def __init__(self, url: str, name: str, connection: "psycopg.Connection[Row]") -> None:
-        super().__init__(url, name)
+    def __init__(self, url: str, name: str, connection: "psycopg.Connection[Row]", version: int) -> None:
+        super().__init__(url, name, version)
         self._connection = connection
         self._streams = 0
 
@@ -153,12 +167,21 @@ class PostgresReader(Reader):
             for row in cursor:  # noqa: UP028 - see `SqliteReader.rows`
                 yield row
 
+    def engine(self) -> str:
+        """The engine and its version."""
+        return f"PostgreSQL {self._connection.info.parameter_status('server_version')}"
+
+    def size(self) -> int:
+        """Bytes of the tables of this schema, with their indexes."""
+        ((size,),) = self.rows(_SIZE)
+        return int(size)
+
 
 @lru_cache(maxsize=256)
 def _translated(statement: str) -> "sql.SQL":
     """A statement with `:name` for its parameters, as psycopg takes it."""
     text = _PARAMETER.sub(r"%(\1)s", statement.replace("%", "%%"))
-    return sql.SQL(cast("LiteralString", text))
+    return sql.SQL(text)
 
 
 @contextmanager

@@ -29,9 +29,11 @@ _CARD = "SELECT body FROM rate_card WHERE id = :card"
 class Reader(ABC):
     """Runs questions against one state of a store. Statements are text, in the SQL that all engines mean alike."""
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, version: int) -> None:
         self.name = name
         """How messages name the store."""
+        self.version = version
+        """Of its schema."""
         self._url = url
         self._cards: dict[int, RateCard] = {}
 
@@ -45,6 +47,14 @@ class Reader(ABC):
     @abstractmethod
     def stream(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
         """The same for an answer of any size: in constant memory, as it is read."""
+
+    @abstractmethod
+    def engine(self) -> str:
+        """The engine and its version."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that the database takes, archive and logs aside."""
 
     @property
     def archive(self) -> Path:
@@ -75,8 +85,8 @@ class Reader(ABC):
 class SqliteReader(Reader):
     """Runs questions in one read transaction on a file."""
 
-    def __init__(self, url: str, path: Path, connection: sqlite3.Connection) -> None:
-        super().__init__(url, str(path))
+    def __init__(self, url: str, path: Path, connection: sqlite3.Connection, version: int) -> None:
+        super().__init__(url, str(path), version)
         self.path = path
         self._connection = connection
 
@@ -92,17 +102,26 @@ class SqliteReader(Reader):
 
     stream = rows
 
+    def engine(self) -> str:
+        """The engine and its version."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        ((size,),) = self.rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        return int(size)
+
 
 @contextmanager
-def open_store(url: str) -> Iterator[Reader]:
-    """A reader of the store at a URL (see `store.location`).
+def open_store(url: str, *, any_schema: bool = False) -> Iterator[Reader]:
+    """A reader of the store at a URL (see `store.location`); of this schema, unless any will do.
 
     Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError.
     """
     if is_postgres(url):
         from store.postgres import open_reader
 
-        with open_reader(url) as reader:
+        with open_reader(url, any_schema=any_schema) as reader:
             yield reader
         return
     path = sqlite_path(url)
@@ -114,8 +133,10 @@ def open_store(url: str) -> Iterator[Reader]:
         connection = _connect(path)
     try:
         with _told(path):
-            _check(path, connection)
-        yield SqliteReader(url, path, connection)
+            version = _version(path, connection)
+        if not any_schema:
+            check_version(str(path), version)
+        yield SqliteReader(url, path, connection, version)
     finally:
         connection.close()
 
@@ -147,12 +168,12 @@ def _begin(address: str) -> sqlite3.Connection:
     return connection
 
 
-def _check(path: Path, connection: sqlite3.Connection) -> None:
+def _version(path: Path, connection: sqlite3.Connection) -> int:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
         raise StoreForeign(f"{path} is not a tokentape store")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    check_version(str(path), version)
+    return int(version)
 
 
 @contextmanager

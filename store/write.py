@@ -3,8 +3,9 @@
 `Tape.record` takes the step of a poll under the write lock: it loads the source's state, lets the caller decide, and
 writes poll row and events together or not at all. What a step does not change is not touched.
 
-Where a connection is cut while a transaction is committed, nobody can say whether it was. It need not be known: the next
-poll is decided from the state that it finds under the lock, and what is there already it does not write again.
+Where a connection is cut while a transaction is committed, nobody can say whether it was. It need not be known: the
+next poll is decided from the state that it finds under the lock, and a document that is there already is not written
+again.
 """
 
 import json
