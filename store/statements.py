@@ -23,7 +23,7 @@ def _keep(table: Table) -> TextClause:
     return text(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) ON CONFLICT DO NOTHING")  # noqa: S608
 
 
-KEEP = {name: _keep(_TABLES[name]) for name in SHARED}
+KEEP = {name: _keep(_TABLES[name]) for name in ("source", *SHARED)}
 """Store what is not stored yet, whoever else stores the same at this moment."""
 
 SOURCE = select(_TABLES["source"]).where(_TABLES["source"].c.name == bindparam("name"))

@@ -17,7 +17,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from store import check
+from store import check, leases
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive
@@ -55,6 +55,8 @@ class PollFacts:
     body_bytes: int = 0
     duration_ms: int = 0
     failed_parts: frozenset[str] = frozenset()
+    claim: leases.Claim | None = None
+    """Of a daemon: the poll is written only if the claim still stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,33 @@ class Tape:
             newest_ok=None if row.newest_ok is None else from_millis(row.newest_ok),
             pack=row.pack,
         )
+
+    def claim(
+        self,
+        source: SourceFacts,
+        *,
+        slot: datetime,
+        polled_since: datetime,
+        until: datetime,
+        now: datetime,
+        holder: str,
+    ) -> leases.Claim | leases.Held | None:
+        """The right to poll a source for a slot (see `store.leases.claim`)."""
+        with self._writing() as connection:
+            return leases.claim(
+                connection,
+                _source_id(connection, source),
+                slot=slot,
+                polled_since=polled_since,
+                until=until,
+                now=now,
+                holder=holder,
+            )
+
+    def expire_claims(self) -> None:
+        """Let every poll under way be taken over at once: no other daemon is alive."""
+        with self._writing() as connection:
+            leases.expire(connection)
 
     def record_failure(self, source: SourceFacts, poll: PollFacts, *, known: datetime) -> None:
         """Write the row of a poll that changes nothing."""
@@ -281,7 +310,8 @@ def _source_id(connection: Connection, source: SourceFacts) -> int:
     values = {"name": source.name, "trust": source.trust, "every_s": source.every_s}
     row = connection.execute(sql.SOURCE, {"name": source.name}).one_or_none()
     if row is None:
-        return inserted(connection.execute(sql.INSERT["source"], values))
+        connection.execute(sql.KEEP["source"], values)
+        row = connection.execute(sql.SOURCE, {"name": source.name}).one()
     if (row.trust, row.every_s) != (source.trust, source.every_s):
         connection.execute(sql.UPDATE_SOURCE, {"source": row.id, "trust": source.trust, "every_s": source.every_s})
     return int(row.id)
@@ -297,6 +327,8 @@ def _insert_poll(
     changes: int = 0,
     held: int = 0,
 ) -> int:
+    if poll.claim is not None:
+        leases.settle(connection, source_id, poll.claim)
     values = {
         "source_id": source_id,
         "at": to_millis(poll.at),
@@ -313,5 +345,6 @@ def _insert_poll(
         "body_bytes": poll.body_bytes,
         "duration_ms": poll.duration_ms,
         "failed_parts": json.dumps(sorted(poll.failed_parts)) if poll.failed_parts else None,
+        "slot": None if poll.claim is None else to_millis(poll.claim.slot),
     }
     return inserted(connection.execute(sql.INSERT["poll"], values))
