@@ -230,12 +230,12 @@ def polled(tape: Tape, *hours: float) -> tuple[int, int]:
 
 
 def asked(tape: Tape, at: float, known: float | None = None) -> list[IntervalRow]:
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         return endpoints(reader, MODEL, at_hour(at), known=None if known is None else at_hour(known))
 
 
 def moved(tape: Tape, known: float | None = None, **narrowed: Any) -> list[ChangeRow]:
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         return list(changes(reader, known=None if known is None else at_hour(known), **narrowed))
 
 
@@ -273,7 +273,7 @@ def test_a_belief_that_is_held_again_stands_once(tape: Tape) -> None:
     tape.interval(endpoint, at_hour(0), CARD, known=at_hour(5))
     assert [len(asked(tape, 6, known)) for known in (0, 4, 5, 9)] == [1, 1, 1, 1]
     assert not moved(tape)
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         both = list(history(reader, MODEL, at_hour(9), superseded=True))
         assert len(list(history(reader, MODEL, at_hour(9)))) == 1
     assert [(row.known_from, row.known_to) for row in both] == [(at_hour(0), at_hour(5)), (at_hour(5), None)]
@@ -285,7 +285,7 @@ def test_what_is_superseded_stands_as_it_was_last_believed(tape: Tape) -> None:
     tape.gap(endpoint, at_hour(2), at_hour(1), known_to=at_hour(5))
     tape.interval(endpoint, at_hour(0), DEARER, known=at_hour(5))
     tape.finding(source, at_hour(0), endpoint=endpoint)
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         old, new = history(reader, MODEL, at_hour(900), superseded=True)
         (then,) = history(reader, MODEL, at_hour(900), known=at_hour(4), superseded=True)
     assert (old.last_seen, old.known_to, old.stale, old.disputed, old.unseen_since) == (
@@ -324,7 +324,7 @@ def test_findings_and_statements_end_when_that_is_known(tape: Tape) -> None:
     tape.interval(endpoint, at_hour(0), CARD)
     tape.finding(source, at_hour(1), endpoint=endpoint, card=DEARER, ended=at_hour(2), end_known=at_hour(5))
     tape.stated(other, at_hour(-9), None, CARD, first_seen=at_hour(0), ended=at_hour(2), end_known=at_hour(5))
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         assert [len(catalogue.held(reader, known=at_hour(known))) for known in (0, 1, 4, 5)] == [0, 1, 1, 0]
     assert [asked(tape, 3, known)[0].disputed for known in (4, 5)] == [True, False]
     assert [len(asked(tape, -1, known)) for known in (4, 5)] == [1, 0]
@@ -511,7 +511,7 @@ def test_no_question_goes_through_the_whole_history(tape: Tape, statement: str) 
     values = dict.fromkeys(
         ("at", "seen", "known", "model", "provider", "source", "since", "until", "late_since", "superseded", "pattern")
     )
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         plan = [str(row[3]) for row in reader.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert not [step for step in plan if re.match(r"SCAN (i|o|w|x|c|u|t|b|span|gap|stated|poll)\b", step)], plan
     assert [step for step in plan if re.match(r"SEARCH (span|t)\b", step)], plan
@@ -519,7 +519,7 @@ def test_no_question_goes_through_the_whole_history(tape: Tape, statement: str) 
 
 def test_the_endpoints_of_a_model_are_found_by_indexes_alone(tape: Tape) -> None:
     values = dict.fromkeys(("at", "seen", "known", "model", "provider", "source"))
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         rows = reader.rows(f"EXPLAIN QUERY PLAN {intervals_module._OBSERVED_AT}", values)
         plan = [str(row[3]) for row in rows]
     assert not [step for step in plan if step.startswith("SCAN")], plan
