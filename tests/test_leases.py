@@ -1,7 +1,6 @@
 """Several daemons on one store: each slot of a source is polled for exactly once."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +11,7 @@ from store.errors import LeaseLost
 from store.leases import Claim, Held
 from store.timeline import SourceState, Step
 from store.write import PollFacts, SourceFacts, Tape
-from tests.collecting import rows
+from tests.stores import rows
 
 NOW = datetime(2026, 8, 22, 12, tzinfo=UTC)
 EVERY_S = 3600
@@ -23,8 +22,8 @@ LIVES = timedelta(minutes=5)
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Tape:
-    return Tape(str(tmp_path / "tape.db"))
+def tape(store_url: str) -> Tape:
+    return Tape(store_url)
 
 
 def claim(tape: Tape, holder: str, now: datetime) -> Claim | Held | None:
@@ -56,7 +55,9 @@ def test_a_slot_is_claimed_once_and_a_poll_settles_it(tape: Tape, failed: bool) 
     assert won(tape, "two", SLOT + timedelta(hours=1)).fence == claimed.fence + 1
 
 
-def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_should_it_wake(tape: Tape) -> None:
+def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_should_it_wake(
+    tape: Tape, store_url: str
+) -> None:
     asleep = won(tape, "one", SLOT)
     assert isinstance(claim(tape, "two", SLOT + LIVES - timedelta(seconds=1)), Held)
     awake = won(tape, "two", SLOT + LIVES)
@@ -66,7 +67,7 @@ def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_sh
     write(tape, awake, SLOT + LIVES)
     with pytest.raises(LeaseLost):
         write(tape, asleep, SLOT + timedelta(minutes=6))
-    assert rows(tape.path, "SELECT count(*) FROM poll") == [(1,)]
+    assert rows(store_url, "SELECT count(*) FROM poll") == [(1,)]
 
 
 def test_a_poll_that_outlasts_its_slot_is_not_joined_by_the_next(tape: Tape) -> None:
@@ -105,7 +106,8 @@ def test_whatever_daemons_do_no_slot_has_two_polls_and_no_free_slot_is_refused(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[int, str, int]]
 ) -> None:
     """Three daemons; minutes pass between acts; a daemon that dies forgets its claim, one that is late still writes."""
-    tape = Tape(str(tmp_path_factory.mktemp("leases") / "tape.db"))
+    store = tmp_path_factory.mktemp("leases") / "tape.db"
+    tape = Tape(str(store))
     now = SLOT
     claims: dict[int, tuple[Claim, datetime]] = {}
     newest: datetime | None = None
@@ -135,6 +137,6 @@ def test_whatever_daemons_do_no_slot_has_two_polls_and_no_free_slot_is_refused(
                 assert held[1] <= now, "only who was late is taken over"
             else:
                 newest = now
-    slots = [slot for (slot,) in rows(tape.path, "SELECT slot FROM poll")]
+    slots = [slot for (slot,) in rows(str(store), "SELECT slot FROM poll")]
     assert len(set(slots)) == len(slots)
     tape.close()
