@@ -9,6 +9,7 @@ from store.text import one_line
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FORMS = "2026-08-22 (midnight UTC), 2026-08-22T12:00:00Z, or an age such as 36h or 7d"
 
+SECOND_MICROS = 1_000_000
 _MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"

@@ -1,0 +1,264 @@
+"""A store of as many intervals as wanted: made up, but of the shape of a real one, and in minutes.
+
+The product makes the schema; rows go in by bare sqlite3, in the order of their keys. Every endpoint has the same number
+of intervals, each from one poll of its source to a later one. Of a hundred one ends in a withdrawal, of a thousand one
+was corrected; some endpoints have gaps, statements and held prices. Equal shapes make equal stores.
+"""
+
+import argparse
+import sqlite3
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import pairwise
+from pathlib import Path
+from random import Random
+from typing import TypeVar
+
+from store.instants import to_micros
+from store.records import Facts, Override, RateCard
+from store.write import Tape
+from tests.benchmarks.measure import note
+
+END = to_micros(datetime(2026, 11, 1, tzinfo=UTC))
+"""The last poll of every source."""
+SECOND = 1_000_000
+KNOWN_AFTER = 700_000
+"""From a poll to the instant at which it is written."""
+CACHE_KB = 1_000_000
+Row = tuple[int | str | None, ...]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """How large a store is."""
+
+    models: int = 500
+    providers: int = 40
+    """Each offers every model once, as one source publishes it."""
+    intervals: int = 500
+    """Of each endpoint."""
+    sources: int = 5
+    polls: int = 17_520
+    """Of each source; more than there are intervals of an endpoint."""
+    every_s: int = 3600
+    cards: int = 4000
+    """Distinct rate cards."""
+    facts: int = 400
+    seed: int = 1
+
+    @property
+    def step(self) -> int:
+        """From one poll of a source to the next."""
+        return self.every_s * SECOND
+
+    def at(self, poll: int) -> int:
+        """The instant of a source's poll, counted from 0."""
+        return END - (self.polls - 1 - poll) * self.step
+
+    def poll_id(self, source: int, poll: int) -> int:
+        """The key of a poll, and of its document."""
+        return poll * self.sources + source + 1
+
+
+def main() -> None:
+    """Make one."""
+    options = argparse.ArgumentParser(prog="synthetic", description=__doc__)
+    options.add_argument("store", type=Path, help="a file that is not there yet")
+    for field in fields(Shape):
+        options.add_argument(f"--{field.name.replace('_', '-')}", type=int, default=getattr(Shape(), field.name))
+    given = vars(options.parse_args())
+    store: Path = given.pop("store")
+    if store.exists():
+        options.error(f"{store} is there already")
+    started = time.perf_counter()
+    build(store, Shape(**given))
+    note(f"{store}: {store.stat().st_size / 1e6:.0f} MB in {time.perf_counter() - started:.0f} s")
+
+
+def build(path: Path, shape: Shape) -> None:
+    """A store at a path where there is none."""
+    Tape(str(path)).close()
+    random = Random(shape.seed)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
+            connection.execute(f"PRAGMA {pragma}")
+        for table, rows in (
+            ("source", _sources(shape)),
+            ("provider", ((number + 1, provider(number)) for number in range(shape.providers))),
+            ("model", ((number + 1, model(number)) for number in range(shape.models))),
+            ("endpoint", _endpoints(shape)),
+            ("poll", _polls(shape, random)),
+            ("document", _documents(shape)),
+            ("rate_card", _cards(shape, random)),
+            ("facts", _facts(shape, random)),
+            ("interval", _intervals(shape, random)),
+            ("gap", _gaps(shape)),
+            ("stated", _stated(shape)),
+            ("finding", _findings(shape)),
+        ):
+            _insert(connection, table, rows)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+
+
+def _insert(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
+    columns = len(connection.execute(f'PRAGMA table_info("{table}")').fetchall())
+    connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * columns)})', rows)
+
+
+def provider(number: int) -> str:
+    """Its canonical name."""
+    return f"provider-{number}"
+
+
+def model(number: int) -> str:
+    """Its canonical name."""
+    return f"author-{number % 25}/model-{number}-instruct"
+
+
+def _sources(shape: Shape) -> Iterator[Row]:
+    for source in range(shape.sources):
+        yield source + 1, f"source_{source}", source % 3, shape.every_s
+
+
+def _endpoints(shape: Shape) -> Iterator[Row]:
+    """By model, then provider: the key of an endpoint tells both."""
+    for number in range(shape.models * shape.providers):
+        of_model, of_provider = divmod(number, shape.providers)
+        published, tag = model(of_model).title(), f"{provider(of_provider)}/fp8"
+        yield (
+            *(number + 1, of_provider % shape.sources + 1, of_provider + 1, of_model + 1, "fp8"),
+            *(provider(of_provider).title(), published, tag, "", ""),
+        )
+
+
+def _polls(shape: Shape, random: Random) -> Iterator[Row]:
+    for poll in range(shape.polls):
+        at = shape.at(poll)
+        for source in range(shape.sources):
+            failed = random.random() < 0.005 and poll < shape.polls - 1
+            pack = None if failed else sha256(f"pack {source} {poll}".encode()).hexdigest()
+            code, message = ("timeout", f"source_{source}: no answer within 60 s") if failed else (None, None)
+            yield (
+                *(shape.poll_id(source, poll), source + 1, at, at + KNOWN_AFTER, "failed" if failed else "ok"),
+                *(not failed, pack, code, message, 0 if failed else 4000, 0, 0, 1, 1_500_000, 900, None),
+            )
+
+
+def _documents(shape: Shape) -> Iterator[Row]:
+    for poll in range(shape.polls):
+        for source in range(shape.sources):
+            key = shape.poll_id(source, poll)
+            body = sha256(f"document {key}".encode()).hexdigest()
+            yield key, key, "", body, f"https://source-{source}.example/api/v1/models"
+
+
+def _cards(shape: Shape, random: Random) -> Iterator[Row]:
+    for key, one in enumerate(_distinct(_card, shape.cards, random), 1):
+        core = (one.amount(meter) for meter in ("input", "output", "cache_read", "cache_write"))
+        yield key, sha256(one.text.encode()).hexdigest(), one.currency, *core, one.text
+
+
+def _card(random: Random) -> RateCard:
+    """Most charge input and output, every second a cache read; of a hundred three have a condition."""
+    price = random.randrange(1, 3000) * 1_000_000
+    amounts = {"input": price, "output": price * random.randrange(2, 6)}
+    if random.random() < 0.5:
+        amounts["cache_read"] = price // 10
+    longer = Override(above_tokens=200_000, amounts=(("input", 2 * price), ("output", 3 * price)))
+    return RateCard(
+        currency="USD",
+        amounts=tuple(sorted(amounts.items())),
+        states=(("reasoning", "unknown"),) if random.random() < 0.02 else (),
+        overrides=(longer,) if random.random() < 0.03 else (),
+    )
+
+
+def _facts(shape: Shape, random: Random) -> Iterator[Row]:
+    for key, one in enumerate(_distinct(_fact, shape.facts, random), 1):
+        digest = sha256(one.text.encode()).hexdigest()
+        yield key, digest, one.context_length, one.max_output_tokens, one.quantization, one.text
+
+
+def _fact(random: Random) -> Facts:
+    words = ("max_tokens", "temperature", "top_p", "stop", "tools", "seed", "logprobs", "response_format", "reasoning")
+    return Facts(
+        context_length=random.choice((8_192, 32_768, 131_072, 200_000, 1_048_576)),
+        max_output_tokens=random.choice((None, 8_192, 32_768)),
+        quantization=random.choice((None, "fp8", "bf16", "fp4")),
+        features=tuple(sorted(random.sample(words, 6))),
+        input_modalities=("text",),
+    )
+
+
+def _distinct(make: Callable[[Random], T], count: int, random: Random) -> list[T]:
+    found: dict[T, None] = {}
+    while len(found) < count:
+        found[make(random)] = None
+    return list(found)
+
+
+def _intervals(shape: Shape, random: Random) -> Iterator[Row]:
+    """Endpoint by endpoint, each from poll to poll; the last one is open."""
+    for endpoint in range(shape.models * shape.providers):
+        if endpoint % 2000 == 0:
+            note(f"intervals of endpoint {endpoint} of {shape.models * shape.providers}")
+        source = endpoint % shape.providers % shape.sources
+        locator = f"data.endpoints[{endpoint % shape.providers}]"
+        first = sorted(random.sample(range(shape.polls - 1), shape.intervals))
+        for number, (poll, later) in enumerate(pairwise([*first, shape.polls])):
+            at, known = shape.at(poll), shape.at(poll) + KNOWN_AFTER
+            not_before = None if number == 0 else at - shape.step
+            end: Row = (None, None, None, None)
+            if later < shape.polls:
+                withdrawn = later - poll > 1 and random.random() < 0.01
+                ended = shape.at((poll + later) // 2 if withdrawn else later)
+                reason = "withdrawn" if withdrawn else "changed"
+                end = (ended - shape.step, ended, reason, ended + KNOWN_AFTER)
+            card, facts = random.randrange(shape.cards) + 1, random.randrange(shape.facts) + 1
+            shown = (facts, shape.poll_id(source, poll), locator, not_before, *end)
+            if later < shape.polls and random.random() < 0.001:
+                mended = shape.at(later) + 30 * shape.step
+                yield endpoint + 1, at, known, mended, card % shape.cards + 1, *shown
+                yield endpoint + 1, at, mended, None, card, *shown
+            else:
+                yield endpoint + 1, at, known, None, card, *shown
+
+
+def _gaps(shape: Shape) -> Iterator[Row]:
+    """Every fiftieth endpoint was not seen for two polls; of them every tenth not since the last."""
+    for endpoint in range(0, shape.models * shape.providers, 50):
+        still = endpoint % 500 == 0
+        since = shape.at(shape.polls - 1 if still else shape.polls // 2)
+        until = None if still else since + 2 * shape.step
+        seen = since - shape.step
+        yield endpoint + 1, since, since + KNOWN_AFTER, None, seen, until, until and until + KNOWN_AFTER
+
+
+def _stated(shape: Shape) -> Iterator[Row]:
+    """Every fortieth endpoint has a price that was stated from the first poll on, for a day before it."""
+    for key, endpoint in enumerate(range(0, shape.models * shape.providers, 40), 1):
+        source, at = endpoint % shape.providers % shape.sources, shape.at(0)
+        card, document = endpoint % shape.cards + 1, shape.poll_id(source, 0)
+        dates = (at - 86_400 * SECOND, at, card, document)
+        yield key, endpoint + 1, *dates, "data", at + KNOWN_AFTER, None, at, None, None
+
+
+def _findings(shape: Shape) -> Iterator[Row]:
+    """Every hundredth endpoint has a price that is held, every second of them for a while only."""
+    for key, endpoint in enumerate(range(0, shape.models * shape.providers, 100), 1):
+        source, poll = endpoint % shape.providers % shape.sources, shape.polls // 3
+        at, ended = shape.at(poll), None if endpoint % 200 else shape.at(poll + 5)
+        what = (f"Provider model-{endpoint}", "ratio", "25 times the accepted amount", True)
+        shown = (endpoint % shape.cards + 1, shape.poll_id(source, poll), "data")
+        known = at + KNOWN_AFTER
+        yield key, source + 1, endpoint + 1, *what, *shown, known, None, at, ended, ended and ended + KNOWN_AFTER
+
+
+if __name__ == "__main__":
+    main()
