@@ -14,10 +14,10 @@ from collector import mend, schedule, verify
 from collector.config import Config, ready
 from collector.contract import SourceSpec
 from collector.fetch import Fetcher
-from collector.poll import Poller, Progress, Report, no_progress, receive, utc_now
+from collector.poll import Poller, Progress, Report, no_progress, receive
 from collector.sighting import see
 from store.errors import StoreMissing
-from store.instants import age_text
+from store.instants import age_text, utc_now
 from store.lock import only_daemon
 from store.read import open_store
 from store.records import Observation, RateCard

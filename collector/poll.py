@@ -7,7 +7,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from collector import checks
 from collector.config import Config, requests_for
@@ -18,17 +18,13 @@ from collector.mend import replay, source_facts
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from store.errors import StoreError
+from store.instants import utc_now
 from store.records import Document, Sighting
 from store.text import one_line
 from store.timeline import step
 from store.write import LastPolls, PollFacts, Tape
 
 CLOCK_SLACK = timedelta(days=1)
-
-
-def utc_now() -> datetime:
-    """The clock."""
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +104,7 @@ class Poller:
         started = asyncio.get_running_loop().time()
         last, held = await asyncio.to_thread(self._before, spec, at)
         if at == last.newest:
-            at += timedelta(microseconds=1)  # a clock too coarse to tell two polls apart
+            at += timedelta(milliseconds=1)  # a clock too coarse to tell two polls apart
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
         duration_ms = int((asyncio.get_running_loop().time() - started) * 1000)
         return await asyncio.to_thread(self.take, spec, at, received, base=last.pack, duration_ms=duration_ms)

@@ -7,7 +7,7 @@ Statements of the read side are put together from the fragments here, so that ev
 import json
 from datetime import datetime
 
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.read import Reader, Value
 
 EVER = 2**63 - 1
@@ -65,11 +65,11 @@ class Coverage:
     """
 
     def __init__(self, reader: Reader, at: datetime, known: datetime | None = None) -> None:
-        self.known_micros = EVER if known is None else to_micros(known)
-        at_micros = to_micros(at)
-        self.seen_micros = min(at_micros, self.known_micros)
+        self.known_millis = EVER if known is None else to_millis(known)
+        at_millis = to_millis(at)
+        self.seen_millis = min(at_millis, self.known_millis)
         """The last instant that could have been seen; what is told of freshness is told as of then."""
-        self.values: dict[str, Value] = {"at": at_micros, "seen": self.seen_micros, "known": self.known_micros}
+        self.values: dict[str, Value] = {"at": at_millis, "seen": self.seen_millis, "known": self.known_millis}
         self._reader = reader
         self._newest: dict[int, tuple[int | None, frozenset[str]]] = {}
         self._whole: dict[int, int | None] = {}
@@ -94,7 +94,7 @@ class Coverage:
     def before(self, known_to: int) -> "Coverage":
         """The same as it was known just before a stored instant."""
         if known_to not in self._before:
-            at, known = from_micros(self.seen_micros), from_micros(known_to - 1)
+            at, known = from_millis(self.seen_millis), from_millis(known_to - 1)
             self._before[known_to] = Coverage(self._reader, at, known)
         return self._before[known_to]
 

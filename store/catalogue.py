@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from store.belief import EVER, Coverage, believed, lasted, newest
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.naming import literally
 from store.read import Reader, Value
 from store.records import RateCard, endpoint_reference
@@ -163,14 +163,14 @@ def models(reader: Reader, query: str, at: datetime, *, known: datetime | None =
 
 def sources(reader: Reader, now: datetime) -> list[SourceRow]:
     """How every source that was ever polled fares."""
-    day_ago = to_micros(now - timedelta(hours=24))
+    day_ago = to_millis(now - timedelta(hours=24))
     return [
         SourceRow(
             source=source,
             trust=trust,
             every_s=every_s,
-            last_poll=None if last_poll is None else from_micros(last_poll),
-            last_success=None if last_success is None else from_micros(last_success),
+            last_poll=None if last_poll is None else from_millis(last_poll),
+            last_success=None if last_success is None else from_millis(last_success),
             endpoints=endpoints,
             changes=changes,
             held=held_back,
@@ -195,7 +195,7 @@ def sources(reader: Reader, now: datetime) -> list[SourceRow]:
 def held(reader: Reader, *, known: datetime | None = None, source: str | None = None) -> list[HeldRow]:
     """What is kept out of the tape, beside what is on it instead, as known at an instant (None: all that is known)."""
     rows = []
-    values: dict[str, Value] = {"source": source, "known": EVER if known is None else to_micros(known)}
+    values: dict[str, Value] = {"source": source, "known": EVER if known is None else to_millis(known)}
     for row in reader.rows(_HELD, values):
         published_model, tag, sibling = row[4:7]
         rule, message, first_seen, accepted_id, card_id = row[7:12]
@@ -208,7 +208,7 @@ def held(reader: Reader, *, known: datetime | None = None, source: str | None = 
                 endpoint=None if published_model is None else endpoint_reference(published_model, tag, sibling),
                 rule=rule,
                 message=message,
-                first_seen=from_micros(first_seen),
+                first_seen=from_millis(first_seen),
                 accepted=None if accepted_id is None else reader.card(accepted_id),
                 card=None if card_id is None else reader.card(card_id),
                 locator=row[12],

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Literal
 
 from store.belief import EVER, believed, lasted, newest
-from store.corrections import CORRECTED, LATE_MICROS, Term, Witness
-from store.instants import from_micros, to_micros
+from store.corrections import CORRECTED, LATE_MILLIS, Term, Witness
+from store.instants import from_millis, to_millis
 from store.moves import card_moves, facts_moves
 from store.read import Reader, Row, Value
 from store.records import Facts, endpoint_reference
@@ -153,12 +153,12 @@ def changes(
     or a mended parser tells of the past is a correction when it becomes known, and stands at its own time as well.
     None: from the first poll on, up to the last, with all that is known.
     """
-    from_micros_on = -(2**63) if since is None else to_micros(since)
+    from_millis_on = -(2**63) if since is None else to_millis(since)
     values: dict[str, Value] = {
-        "since": from_micros_on,
-        "late_since": max(-(2**63), from_micros_on - LATE_MICROS),
-        "until": EVER if until is None else to_micros(until),
-        "known": EVER if known is None else to_micros(known),
+        "since": from_millis_on,
+        "late_since": max(-(2**63), from_millis_on - LATE_MILLIS),
+        "until": EVER if until is None else to_millis(until),
+        "known": EVER if known is None else to_millis(known),
         "model": model,
         "provider": provider,
         "source": source,
@@ -190,7 +190,7 @@ def _rows(reader: Reader, row: Row, event: _Event) -> Iterator[ChangeRow]:
         moves += facts_moves(_facts(reader, old.facts_id), _facts(reader, new.facts_id))
     for meter, before, after, old_state, new_state, percent in moves:
         yield ChangeRow(
-            seen=from_micros(seen),
+            seen=from_millis(seen),
             not_before=_instant(not_before),
             event=event.kind,
             model=model,
@@ -205,14 +205,14 @@ def _rows(reader: Reader, row: Row, event: _Event) -> Iterator[ChangeRow]:
             new_state=new_state,
             change_percent=percent,
             document=event.document,
-            known=from_micros(known),
+            known=from_millis(known),
             since=_instant(event.first),
             until=_instant(event.last),
         )
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+def _instant(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)
 
 
 def _facts(reader: Reader, facts_id: int) -> Facts:

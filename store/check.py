@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from store.archive import Archive
 from store.errors import ArchiveDamaged
-from store.instants import from_micros
+from store.instants import from_millis
 from store.records import Facts, RateCard
 from store.units import CORE_METERS
 
@@ -64,11 +64,11 @@ def evidence(connection: Connection, archive: Archive) -> Iterator[str]:
         if row.id != poll:
             poll, held = row.id, {}
             try:
-                documents = archive.documents(row.pack, source=row.name, fetched_at=from_micros(row.at))
+                documents = archive.documents(row.pack, source=row.name, fetched_at=from_millis(row.at))
                 held = {one.part: (one.sha256, one.url) for one in documents}
             except ArchiveDamaged:
                 poll = row.id  # told where the archive is checked
                 continue
         if held and held.get(row.part) != (row.sha256, row.url):
-            polled = f"{from_micros(row.at):%Y-%m-%dT%H:%M:%SZ}"
+            polled = f"{from_millis(row.at):%Y-%m-%dT%H:%M:%SZ}"
             yield f"{row.name}: document {row.sha256[:12]} of the poll at {polled} is not there"

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from store.read import Reader
 
-LATE_MICROS = 3_600_000_000
+LATE_MILLIS = 3_600_000
 """What was shown by a poll longer ago than this is found by an index of its own (see `store.tables`)."""
 
 _LOOKED_TO = """(
@@ -39,13 +39,13 @@ CORRECTED = f"""
     SELECT i.endpoint_id, i.known_from
     FROM "interval" i
     CROSS JOIN endpoint e
-    WHERE e.id = i.endpoint_id AND i.known_from - i.first_seen > {LATE_MICROS} AND {_LATE}
+    WHERE e.id = i.endpoint_id AND i.known_lag > {LATE_MILLIS} AND {_LATE}
     UNION
     SELECT i.endpoint_id, i.known_from
     FROM offered e
     CROSS JOIN "interval" i
     WHERE i.endpoint_id = e.id AND i.first_seen >= :late_since AND i.first_seen < :until
-        AND i.known_from - i.first_seen <= {LATE_MICROS} AND {_LATE}
+        AND i.known_lag <= {LATE_MILLIS} AND {_LATE}
 """  # noqa: S608 - put together from constants only
 """SQL: endpoints, and instants in [:since, :until) at which a belief about them may have been corrected."""
 
@@ -70,7 +70,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """A stretch of time, in microseconds, of which something else is believed than before."""
+    """A stretch of time, in milliseconds, of which something else is believed than before."""
 
     since: int
     until: int | None

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from store.errors import NothingMatched, QueryError, StoreError
+from store.instants import parse_instant, utc_now
 
 if TYPE_CHECKING:
     from store.columns import Columns
@@ -29,7 +30,7 @@ class Doors:
     """`sqlite:///PATH` or a path."""
     archive: Path | None = None
     """Folder of archived documents; None: beside the store."""
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    now: Callable[[], datetime] = utc_now
 
     def instants(self, at: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:
         """When it was true, and when it was known: both now, unless a question names them.
@@ -61,8 +62,6 @@ class Question(click.Command):
 
 def _instant(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
     """The instant that an option names, aware and in UTC."""
-    from store.instants import parse_instant
-
     try:
         return None if value is None else parse_instant(value, ctx.obj.now())
     except QueryError as error:

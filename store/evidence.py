@@ -9,7 +9,7 @@ from pathlib import Path
 
 from store.belief import Coverage, believed, lasted
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
-from store.instants import from_micros
+from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
 from store.records import endpoint_reference
@@ -123,7 +123,7 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
     return Evidence(
         row=row,
         url=url,
-        polled_at=from_micros(polled_at),
+        polled_at=from_millis(polled_at),
         pack=pack,
         part=part,
         facts=None if facts is None else facts[0],

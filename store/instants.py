@@ -1,4 +1,4 @@
-"""Instants: aware UTC datetimes inside, microseconds since 1970 in the store, ISO 8601 outside."""
+"""Instants: aware UTC datetimes of whole milliseconds inside, integers of them in the store, ISO 8601 outside."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,7 @@ from store.text import one_line
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 FORMS = "2026-08-22 (midnight UTC), 2026-08-22T12:00:00Z, or an age such as 36h or 7d"
 
-SECOND_MICROS = 1_000_000
-_MICROSECOND = timedelta(microseconds=1)
+_MILLISECOND = timedelta(milliseconds=1)
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"
 )
@@ -18,14 +17,24 @@ _AGE = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-def to_micros(at: datetime) -> int:
-    """Microseconds since 1970 of an aware instant."""
-    return (at - EPOCH) // _MICROSECOND
+def whole(at: datetime) -> datetime:
+    """An instant without what is finer than a millisecond: so it comes in, from a clock, a user or a recording."""
+    return at.replace(microsecond=at.microsecond // 1000 * 1000)
 
 
-def from_micros(micros: int) -> datetime:
+def utc_now() -> datetime:
+    """The clock."""
+    return whole(datetime.now(UTC))
+
+
+def to_millis(at: datetime) -> int:
+    """Milliseconds since 1970 of an aware instant."""
+    return (at - EPOCH) // _MILLISECOND
+
+
+def from_millis(millis: int) -> datetime:
     """The instant of a stored integer."""
-    return EPOCH + micros * _MICROSECOND
+    return EPOCH + millis * _MILLISECOND
 
 
 def iso(at: datetime) -> str:
@@ -43,7 +52,7 @@ def parse_instant(text: str, now: datetime) -> datetime:
         if age := _AGE.fullmatch(text):
             return now - timedelta(seconds=int(age["count"]) * _SECONDS[age["unit"]])
         if named := _INSTANT.fullmatch(text):
-            return datetime.fromisoformat(text if named["time"] else f"{text}T00:00Z").astimezone(UTC)
+            return whole(datetime.fromisoformat(text if named["time"] else f"{text}T00:00Z").astimezone(UTC))
     except (ValueError, OverflowError):
         pass
     raise QueryError(f"{one_line(text, 60)!r} is not an instant: expected {FORMS}")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from store.belief import Coverage, at_end, believed, lasted, newest
-from store.instants import SECOND_MICROS, from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.read import Reader, Row
 from store.records import EndReason, RateCard, endpoint_reference
 
@@ -219,8 +219,8 @@ def history(
         "provider": provider,
         "source": source,
         "superseded": superseded,
-        "since": None if since is None else to_micros(since),
-        "until": None if until is None else to_micros(until),
+        "since": None if since is None else to_millis(since),
+        "until": None if until is None else to_millis(until),
     }
     for name in _names(reader, model):
         for sql in (_OBSERVED_IN, _STATED_IN)[: 2 if stated else 1]:
@@ -269,16 +269,16 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         known_to,
     ) = row
     # What is superseded only later was believed still, as far as anybody knew then.
-    superseded = known_to is not None and known_to <= coverage.known_micros
+    superseded = known_to is not None and known_to <= coverage.known_millis
     of_then = coverage.before(known_to) if superseded else coverage
     if unseen is not None:
         last_seen = seen_before
-    elif last_seen is None or last_seen > of_then.seen_micros:
+    elif last_seen is None or last_seen > of_then.seen_millis:
         # Open and seen, or not yet gone at that instant: seen by whichever poll came last before it.
         last_seen = of_then.last(source_id, part)
     if last_seen is None or last_seen < first_seen:
         last_seen = first_seen
-    in_force = not superseded and (ended is None or ended > coverage.seen_micros)
+    in_force = not superseded and (ended is None or ended > coverage.seen_millis)
     return IntervalRow(
         model=model,
         provider=provider,
@@ -288,8 +288,8 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         trust=trust,
         basis=basis,
         not_before=_instant(not_before),
-        first_seen=from_micros(first_seen),
-        last_seen=from_micros(last_seen),
+        first_seen=from_millis(first_seen),
+        last_seen=from_millis(last_seen),
         ended=_instant(ended),
         end_reason=end_reason,
         stated_since=_instant(since),
@@ -301,9 +301,9 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         document=document,
         locator=locator,
         unseen_since=_instant(unseen) if in_force else None,
-        stale=in_force and coverage.seen_micros - last_seen > (2 * every_s + GRACE_S) * SECOND_MICROS,
+        stale=in_force and coverage.seen_millis - last_seen > 1000 * (2 * every_s + GRACE_S),
         disputed=in_force and bool(disputed),
-        known_from=from_micros(known_from),
+        known_from=from_millis(known_from),
         known_to=_instant(known_to) if superseded else None,
         endpoint_id=endpoint_id,
         document_id=document_id,
@@ -311,5 +311,5 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
     )
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+def _instant(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)

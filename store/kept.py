@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from store.instants import from_micros
+from store.instants import from_millis
 from store.read import Reader
 
 _POLLS = """
@@ -36,4 +36,4 @@ def kept_polls(reader: Reader, sources: Sequence[str] | None = None) -> Iterator
         if (name, at, pack) != before:
             before = (name, at, pack)
             failed = frozenset(json.loads(failed_parts or "[]"))
-            yield Kept(source=name, at=from_micros(at), pack=pack, failed_parts=failed)
+            yield Kept(source=name, at=from_millis(at), pack=pack, failed_parts=failed)

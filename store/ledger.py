@@ -15,10 +15,10 @@ from sqlalchemy import Connection
 
 from store import statements as sql
 from store import timeline as tl
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.load import load
 from store.records import EndpointKey, RateCard, Stated
-from store.scribe import Scribe, micros
+from store.scribe import Scribe, millis
 
 K = TypeVar("K")
 RowKey = tuple[object, ...]
@@ -119,6 +119,7 @@ def mend(connection: Connection, source_id: int, known: datetime, draft: Draft) 
             *(finding.card for finding, _ in draft.findings if finding.card is not None),
         ),
         (one.facts for one, _ in draft.intervals.values()),
+        (one.evidence.locator for one, _ in draft.intervals.values()),
     )
     corrections = _mend_intervals(scribe, draft, parameters)
     _mend_gaps(scribe, draft, parameters)
@@ -155,7 +156,7 @@ def _mend_intervals(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) ->
     cards: dict[tuple[EndpointKey, datetime], RateCard] = {}
     believed: dict[tuple[EndpointKey, datetime], Belief] = {}
     for row in scribe.connection.execute(sql.BELIEVED_INTERVALS, parameters):
-        one = (keys[row.endpoint_id], from_micros(row.first_seen))
+        one = (keys[row.endpoint_id], from_millis(row.first_seen))
         cards[one] = RateCard.from_text(row.card)
         believed[one] = Belief(
             (row.card, row.facts, row.not_before, row.document_id, row.locator),
@@ -166,18 +167,18 @@ def _mend_intervals(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) ->
             (
                 interval.card.text,
                 interval.facts.text,
-                micros(interval.not_before),
+                millis(interval.not_before),
                 scribe.document(interval.evidence, poll_id),
                 interval.evidence.locator,
             ),
             None
             if interval.ended is None
-            else (micros(interval.last_seen), to_micros(interval.ended), interval.end_reason),
+            else (millis(interval.last_seen), to_millis(interval.ended), interval.end_reason),
         )
         for one, (interval, poll_id) in draft.intervals.items()
     }
     superseded, begun, ended = compare(believed, drafted)
-    _supersede(scribe, "interval", superseded)
+    _supersede(scribe, "span", superseded)
     for key, first_seen in begun:
         interval, poll_id = draft.intervals[key, first_seen]
         scribe.open(key, interval, poll_id)
@@ -202,8 +203,8 @@ def _supersede(scribe: Scribe, table: str, keys: Sequence[tuple[EndpointKey, dat
     for key, began in keys:
         values = {
             "endpoint": scribe.loaded.endpoint_ids[key],
-            "began": to_micros(began),
-            "known": to_micros(scribe.known),
+            "began": to_millis(began),
+            "known": to_millis(scribe.known),
         }
         scribe.connection.execute(sql.SUPERSEDE[table], values)
 
@@ -211,13 +212,13 @@ def _supersede(scribe: Scribe, table: str, keys: Sequence[tuple[EndpointKey, dat
 def _mend_gaps(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> None:
     keys = {row_id: key for key, row_id in scribe.loaded.endpoint_ids.items()}
     believed = {
-        (keys[row.endpoint_id], from_micros(row.since)): Belief(
+        (keys[row.endpoint_id], from_millis(row.since)): Belief(
             (row.last_seen,), None if row.until is None else (row.until,)
         )
         for row in scribe.connection.execute(sql.BELIEVED_GAPS, parameters)
     }
     drafted = {
-        one: Belief((to_micros(last_seen),), None if until is None else (to_micros(until),))
+        one: Belief((to_millis(last_seen),), None if until is None else (to_millis(until),))
         for one, (last_seen, until) in draft.gaps.items()
     }
     superseded, begun, ended = compare(believed, drafted)
@@ -243,13 +244,13 @@ def _mend_stated(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> No
     for (key, stated, at), (evidence, poll_id, ended_at) in draft.stated.items():
         one = (
             scribe.loaded.endpoint_ids[key],
-            micros(stated.since),
-            micros(stated.until),
+            millis(stated.since),
+            millis(stated.until),
             stated.card.text,
-            to_micros(at),
+            to_millis(at),
         )
         document = scribe.document(evidence, poll_id)
-        drafted[one] = Belief((document, evidence.locator), None if ended_at is None else (to_micros(ended_at),))
+        drafted[one] = Belief((document, evidence.locator), None if ended_at is None else (to_millis(ended_at),))
         of[one] = (key, stated, evidence, poll_id, at, ended_at)
     superseded, begun, ended = compare(believed, drafted)
     _supersede_rows(scribe, "stated", [ids[one] for one in superseded])
@@ -281,10 +282,10 @@ def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> 
             finding.message,
             finding.held,
             finding.card.text if finding.card else None,
-            to_micros(at),
+            to_millis(at),
         )
         document = scribe.document(evidence, poll_id) if evidence.document else None
-        drafted[one] = Belief((document, evidence.locator), None if ended_at is None else (to_micros(ended_at),))
+        drafted[one] = Belief((document, evidence.locator), None if ended_at is None else (to_millis(ended_at),))
         of[one] = (finding, evidence, poll_id, at, ended_at)
     superseded, begun, ended = compare(believed, drafted)
     _supersede_rows(scribe, "finding", [ids[one] for one in superseded])
@@ -301,4 +302,4 @@ def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> 
 
 def _supersede_rows(scribe: Scribe, table: str, rows: Sequence[int]) -> None:
     for row in rows:
-        scribe.connection.execute(sql.SUPERSEDE[table], {"row": row, "known": to_micros(scribe.known)})
+        scribe.connection.execute(sql.SUPERSEDE[table], {"row": row, "known": to_millis(scribe.known)})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row
 
 from store import statements as sql
 from store import timeline as tl
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.records import EndpointKey, Facts, Identity, RateCard, Stated, Telemetry
 
 PATIENCE_POLLS_LIMIT = 100
@@ -89,7 +89,7 @@ def _interval(row: Row[Any]) -> tl.Interval:
     return tl.Interval(
         card=_card(row.card),
         facts=_facts(row.facts),
-        first_seen=from_micros(row.first_seen),
+        first_seen=from_millis(row.first_seen),
         not_before=_instant(row.not_before),
         evidence=tl.Evidence(part=row.document_part, document=row.sha256, url=row.url, locator=row.locator),
         unseen_since=_instant(row.unseen_since),
@@ -99,8 +99,8 @@ def _interval(row: Row[Any]) -> tl.Interval:
     )
 
 
-def _instant(micros: int | None) -> datetime | None:
-    return None if micros is None else from_micros(micros)
+def _instant(millis: int | None) -> datetime | None:
+    return None if millis is None else from_millis(millis)
 
 
 def _polls(
@@ -109,10 +109,10 @@ def _polls(
     """The polls that the next step may ask about (see `store.timeline.needed_since`)."""
     enough = connection.execute(sql.COMPLETE_SINCE, {"source_id": source_id, "skip": PATIENCE_POLLS_LIMIT - 1}).scalar()
     unseen = (one.open.unseen_since for one in endpoints.values() if one.open is not None)
-    since = min([0 if enough is None else int(enough), *(to_micros(at) for at in unseen if at is not None)])
+    since = min([0 if enough is None else int(enough), *(to_millis(at) for at in unseen if at is not None)])
     return tuple(
         tl.PollMark(
-            at=from_micros(row.at),
+            at=from_millis(row.at),
             complete=bool(row.complete),
             failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
         )

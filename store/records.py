@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from store.units import METERS
 
@@ -17,6 +17,8 @@ State = Literal["varies", "unknown"]
 """Why a meter has no amount: its price is decided at run time, or it is charged and we cannot say how much."""
 
 EndReason = Literal["changed", "withdrawn", "superseded"]
+END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
+"""In the order of their codes in the store."""
 
 
 def require_utc(at: datetime) -> None:

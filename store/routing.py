@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain, groupby
 from typing import NamedTuple
 
-from store.instants import to_micros
+from store.instants import to_millis
 from store.intervals import IntervalRow
 from store.records import Override, RateCard
 
@@ -226,7 +226,7 @@ def _doubt(rows: Sequence[IntervalRow]) -> tuple[bool, bool, int, int, str]:
     priced = [row for row in rows if row.card.amounts]
     fresh = any(row.basis == "observed" and not row.stale for row in priced)
     newest = max(row.last_seen for row in priced or rows)
-    return not priced, not fresh, rows[0].trust, -to_micros(newest), rows[0].source
+    return not priced, not fresh, rows[0].trust, -to_millis(newest), rows[0].source
 
 
 def rank(rows: Iterable[IntervalRow], workload: Workload, at: datetime, constraints: Constraints) -> Ranking:

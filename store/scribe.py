@@ -10,15 +10,15 @@ from sqlalchemy import Connection
 
 from store import statements as sql
 from store import timeline as tl
-from store.instants import to_micros
+from store.instants import to_millis
 from store.load import Loaded
-from store.records import EndpointKey, Facts, RateCard, Stated
+from store.records import END_REASONS, EndpointKey, Facts, RateCard, Stated
 from store.units import CORE_METERS
 
 
-def micros(at: datetime | None) -> int | None:
+def millis(at: datetime | None) -> int | None:
     """The integer of an instant, if there is one."""
-    return None if at is None else to_micros(at)
+    return None if at is None else to_millis(at)
 
 
 def inserted(result: Any) -> int:
@@ -41,7 +41,8 @@ class Scribe:
 
     def write(self, poll_id: int, at: datetime, events: Sequence[tl.Event]) -> None:
         """Write the events of the newest step."""
-        self.keep(_cards(events), (one.interval.facts for one in events if isinstance(one, tl.Opened)))
+        opened = [one.interval for one in events if isinstance(one, tl.Opened)]
+        self.keep(_cards(events), (one.facts for one in opened), (one.evidence.locator for one in opened))
         fared: list[dict[str, Any]] = []
         for event in events:
             match event:
@@ -98,34 +99,36 @@ class Scribe:
 
     def open(self, key: EndpointKey, one: tl.Interval, poll_id: int) -> None:
         """Begin to believe an interval, with its end where that is known."""
+        first_seen = to_millis(one.first_seen)
         values = {
             "endpoint_id": self.loaded.endpoint_ids[key],
-            "first_seen": to_micros(one.first_seen),
-            "known_from": to_micros(self.known),
+            "first_seen": first_seen,
+            "known_lag": to_millis(self.known) - first_seen,
             "card_id": self.ids["rate_card", one.card.text],
             "facts_id": self.ids["facts", one.facts.text],
             "document_id": self.document(one.evidence, poll_id),
-            "locator": one.evidence.locator,
-            "not_before": micros(one.not_before),
+            "locator_id": self.ids["locator", one.evidence.locator],
+            "unseen": None if one.not_before is None else first_seen - to_millis(one.not_before),
             **self._end_of(one),
         }
-        self.connection.execute(sql.INSERT["interval"], values)
+        self.connection.execute(sql.INSERT["span"], values)
 
     def _end_of(self, one: tl.Interval) -> dict[str, Any]:
-        if one.ended is None:
-            return {"last_seen": None, "ended": None, "end_reason": None, "end_known": None}
+        if one.ended is None or one.last_seen is None or one.end_reason is None:
+            return {"lasted": None, "missed": None, "reason": None, "end_lag": None}
+        ended = to_millis(one.ended)
         return {
-            "last_seen": micros(one.last_seen),
-            "ended": micros(one.ended),
-            "end_reason": one.end_reason,
-            "end_known": to_micros(self.known),
+            "lasted": ended - to_millis(one.first_seen),
+            "missed": ended - to_millis(one.last_seen),
+            "reason": END_REASONS.index(one.end_reason),
+            "end_lag": to_millis(self.known) - ended,
         }
 
     def end_interval(self, key: EndpointKey, one: tl.Interval) -> None:
         """Fill in the end of an interval that was open."""
         values = {
             "endpoint": self.loaded.endpoint_ids[key],
-            "began": to_micros(one.first_seen),
+            "began": to_millis(one.first_seen),
             **self._end_of(one),
         }
         self.connection.execute(sql.END_INTERVAL, values)
@@ -144,11 +147,11 @@ class Scribe:
         """Begin to believe a gap, with its end where that is known."""
         values = {
             "endpoint_id": self.loaded.endpoint_ids[key],
-            "since": to_micros(since),
-            "known_from": to_micros(self.known),
-            "last_seen": to_micros(last_seen),
-            "until": micros(until),
-            "until_known": None if until is None else to_micros(self.known),
+            "since": to_millis(since),
+            "known_from": to_millis(self.known),
+            "last_seen": to_millis(last_seen),
+            "until": millis(until),
+            "until_known": None if until is None else to_millis(self.known),
         }
         self.connection.execute(sql.INSERT["gap"], values)
 
@@ -156,8 +159,8 @@ class Scribe:
         """End the gap of an endpoint that is open, if there is one."""
         values = {
             "endpoint": self.loaded.endpoint_ids[key],
-            "at": to_micros(at),
-            "known": to_micros(self.known),
+            "at": to_millis(at),
+            "known": to_millis(self.known),
         }
         self.connection.execute(sql.END_GAP, values)
 
@@ -165,7 +168,7 @@ class Scribe:
         """The row of an endpoint's telemetry."""
         return {
             "endpoint_id": self.loaded.endpoint_ids[event.key],
-            "at": to_micros(at),
+            "at": to_millis(at),
             "status": event.telemetry.status,
             "uptime_percent": event.telemetry.uptime_percent,
         }
@@ -174,13 +177,13 @@ class Scribe:
         """Begin to believe that a source states a dated price."""
         values = {
             "endpoint_id": self.loaded.endpoint_ids[key],
-            "since": micros(stated.since),
-            "until": micros(stated.until),
+            "since": millis(stated.since),
+            "until": millis(stated.until),
             "card_id": self.ids["rate_card", stated.card.text],
             "document_id": self.document(evidence, poll_id),
             "locator": evidence.locator,
-            "known_from": to_micros(self.known),
-            "first_seen": to_micros(at),
+            "known_from": to_millis(self.known),
+            "first_seen": to_millis(at),
         }
         return inserted(self.connection.execute(sql.INSERT["stated"], values))
 
@@ -196,14 +199,14 @@ class Scribe:
             "card_id": self.ids["rate_card", one.card.text] if one.card else None,
             "document_id": self.document(evidence, poll_id) if evidence.document else None,
             "locator": evidence.locator,
-            "known_from": to_micros(self.known),
-            "first_seen": to_micros(at),
+            "known_from": to_millis(self.known),
+            "first_seen": to_millis(at),
         }
         return inserted(self.connection.execute(sql.INSERT["finding"], values))
 
     def end(self, table: Literal["stated", "finding"], row: int, at: datetime) -> None:
         """Fill in the end of what was open."""
-        self.connection.execute(sql.END[table], {"row": row, "at": to_micros(at), "known": to_micros(self.known)})
+        self.connection.execute(sql.END[table], {"row": row, "at": to_millis(at), "known": to_millis(self.known)})
 
     def document(self, evidence: tl.Evidence, poll_id: int) -> int:
         """The row of a document that is evidence."""
@@ -213,20 +216,21 @@ class Scribe:
             self.documents[key] = inserted(self.connection.execute(sql.INSERT["document"], values))
         return self.documents[key]
 
-    def keep(self, cards: Iterable[RateCard], facts: Iterable[Facts]) -> None:
-        """Make sure that cards and facts are stored, and know their ids."""
-        self._keep("rate_card", {card.text: _card_row(card) for card in cards})
-        self._keep("facts", {one.text: _facts_row(one) for one in facts})
+    def keep(self, cards: Iterable[RateCard], facts: Iterable[Facts], locators: Iterable[str]) -> None:
+        """Make sure that cards, facts and locators are stored, and know their ids."""
+        self._keep("rate_card", "digest", {card.text: _card_row(card) for card in cards})
+        self._keep("facts", "digest", {one.text: _facts_row(one) for one in facts})
+        self._keep("locator", "text", {text: {"text": text} for text in locators})
 
-    def _keep(self, table: str, rows: Mapping[str, dict[str, Any]]) -> None:
-        digests = {sha256(text.encode()).hexdigest(): text for text in rows if (table, text) not in self.ids}
+    def _keep(self, table: str, key: str, rows: Mapping[str, dict[str, Any]]) -> None:
+        """Rows by their canonical text, each stored once under its key."""
+        texts = {row[key]: text for text, row in rows.items() if (table, text) not in self.ids}
         for _ in range(2):
-            missing = [digest for digest, text in digests.items() if (table, text) not in self.ids]
+            missing = [one for one, text in texts.items() if (table, text) not in self.ids]
             for start in range(0, len(missing), sql.CHUNK):
-                chunk = missing[start : start + sql.CHUNK]
-                for row in self.connection.execute(sql.BY_DIGEST[table], {"digests": chunk}):
-                    self.ids[table, digests[row.digest]] = row.id
-            new = [{"digest": one, **rows[text]} for one, text in digests.items() if (table, text) not in self.ids]
+                for row in self.connection.execute(sql.BY_KEY[table], {"keys": missing[start : start + sql.CHUNK]}):
+                    self.ids[table, texts[row.key]] = row.id
+            new = [rows[text] for text in texts.values() if (table, text) not in self.ids]
             if not new:
                 break
             self.connection.execute(sql.INSERT[table], new)
@@ -244,13 +248,23 @@ def _cards(events: Sequence[tl.Event]) -> Iterator[RateCard]:
 
 
 def _card_row(card: RateCard) -> dict[str, Any]:
-    return {"currency": card.currency, "body": card.text, **{meter: card.amount(meter) for meter in CORE_METERS}}
+    return {
+        "digest": _digest(card.text),
+        "currency": card.currency,
+        "body": card.text,
+        **{meter: card.amount(meter) for meter in CORE_METERS},
+    }
 
 
 def _facts_row(facts: Facts) -> dict[str, Any]:
     return {
+        "digest": _digest(facts.text),
         "context_length": facts.context_length,
         "max_output_tokens": facts.max_output_tokens,
         "quantization": facts.quantization,
         "body": facts.text,
     }
+
+
+def _digest(text: str) -> str:
+    return sha256(text.encode()).hexdigest()

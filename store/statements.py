@@ -65,12 +65,15 @@ def _by_name(table: Table) -> Executable:
     return select(table.c.id).where(table.c.name == bindparam("name"))
 
 
-def _by_digest(table: Table) -> Executable:
-    return select(table.c.digest, table.c.id).where(table.c.digest.in_(bindparam("digests", expanding=True)))
+def _by_key(table: Table, key: str) -> Executable:
+    return select(table.c[key].label("key"), table.c.id).where(table.c[key].in_(bindparam("keys", expanding=True)))
 
 
 BY_NAME = {name: _by_name(_TABLES[name]) for name in ("provider", "model")}
-BY_DIGEST = {name: _by_digest(_TABLES[name]) for name in ("rate_card", "facts")}
+BY_KEY = {
+    name: _by_key(_TABLES[name], key)
+    for name, key in (("rate_card", "digest"), ("facts", "digest"), ("locator", "text"))
+}
 
 _endpoint = _TABLES["endpoint"]
 RENAME = (
@@ -87,9 +90,9 @@ def _believed(table: Table, start: str) -> Update:
     )
 
 
-_interval, _gap = _TABLES["interval"], _TABLES["gap"]
-END_INTERVAL = _believed(_interval, "first_seen").values(
-    {name: bindparam(name) for name in ("last_seen", "ended", "end_reason", "end_known")}
+_span, _gap = _TABLES["span"], _TABLES["gap"]
+END_INTERVAL = _believed(_span, "first_seen").values(
+    {name: bindparam(name) for name in ("lasted", "missed", "reason", "end_lag")}
 )
 END_GAP = (
     update(_gap)
@@ -103,7 +106,7 @@ END = {
     for name in ("stated", "finding")
 }
 SUPERSEDE = {
-    "interval": _believed(_interval, "first_seen").values(known_to=bindparam("known")),
+    "span": _believed(_span, "first_seen").values(known_to=bindparam("known")),
     "gap": _believed(_gap, "since").values(known_to=bindparam("known")),
     **{
         name: update(_TABLES[name]).where(_TABLES[name].c.id == bindparam("row")).values(known_to=bindparam("known"))
@@ -118,7 +121,7 @@ FORGET_TELEMETRY = delete(_TABLES["telemetry"]).where(
 )
 FORGET_UNUSED = delete(_endpoint).where(
     _endpoint.c.source_id == bindparam("source_id"),
-    *(_endpoint.c.id.not_in(select(_TABLES[name].c.endpoint_id)) for name in ("interval", "stated")),
+    *(_endpoint.c.id.not_in(select(_TABLES[name].c.endpoint_id)) for name in ("span", "stated")),
 )
 """Endpoints about which nothing was ever believed."""
 

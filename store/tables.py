@@ -1,17 +1,18 @@
 """The tables, declared here and nowhere else; rows never leave `store`.
 
-Instants are integers of microseconds since 1970 UTC, amounts integers of 1e-9 currency units per 1M tokens or single
+Instants are integers of milliseconds since 1970 UTC, amounts integers of 1e-9 currency units per 1M tokens or single
 thing. History is clustered by (endpoint, time). Only writing commands import this module: reading needs no
 SQLAlchemy (see `store.read`).
 """
 
-from sqlalchemy import BigInteger, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, Connection, Index, LargeBinary, MetaData, UniqueConstraint, event, text
 from sqlmodel import Field, SQLModel
 
-from store.corrections import LATE_MICROS
+from store.corrections import LATE_MILLIS
+from store.records import END_REASONS
 
 _SUPERSEDED = text("known_to IS NOT NULL")
-_LATE = text(f"known_from - first_seen > {LATE_MICROS}")
+_LATE = text(f"known_lag > {LATE_MILLIS}")
 
 
 class Source(SQLModel, table=True):
@@ -40,6 +41,8 @@ class Poll(SQLModel, table=True):
     """Absence counts."""
     pack: str | None = None
     """Archive key of the documents received; None for a failed poll that got nothing whole."""
+    pruned: int | None = Field(default=None, sa_type=BigInteger)
+    """When its documents were dropped by policy."""
     code: str | None = None
     message: str | None = None
     quotes: int = 0
@@ -85,6 +88,8 @@ class Endpoint(SQLModel, table=True):
     sibling: str
     part: str
     """Of a fan-out, the request it stands in."""
+    mark: bytes | None = Field(default=None, sa_type=LargeBinary)
+    """Digest of the observation that, seen again, changes nothing; None: whatever is seen has to be looked at."""
 
 
 class RateCardRow(SQLModel, table=True):
@@ -131,37 +136,67 @@ class DocumentRow(SQLModel, table=True):
     url: str
 
 
-class Interval(SQLModel, table=True):
+class Locator(SQLModel, table=True):
+    """A distinct place in a document; the same few serve an endpoint for years."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    text: str = Field(unique=True)
+
+
+class Span(SQLModel, table=True):
     """A belief: that a source stated the same card and facts for an endpoint over [first_seen, ended).
 
     Believed over [known_from, known_to); a correction ends one belief and begins another, and edits none. Only what was
     still open is ever filled in: the end, with the instant at which it became known.
+
+    This is most of what a store holds, so instants stand as their distance from one another: small integers are small
+    in SQLite, and a row takes some fifty bytes. It is read as the view `interval`, in instants.
     """
 
     __table_args__ = (
         # Of what is superseded or became known late: a tape that is only polled has nothing in them.
-        Index("interval_superseded", "known_to", sqlite_where=_SUPERSEDED, postgresql_where=_SUPERSEDED),
-        Index("interval_late", "known_from", sqlite_where=_LATE, postgresql_where=_LATE),
+        Index("span_superseded", "known_to", sqlite_where=_SUPERSEDED, postgresql_where=_SUPERSEDED),
+        Index("span_late", text("(first_seen + known_lag)"), sqlite_where=_LATE, postgresql_where=_LATE),
         {"sqlite_with_rowid": False},
     )
 
     endpoint_id: int = Field(foreign_key="endpoint.id", primary_key=True)
     first_seen: int = Field(primary_key=True, sa_type=BigInteger)
-    known_from: int = Field(primary_key=True, sa_type=BigInteger)
+    known_lag: int = Field(primary_key=True, sa_type=BigInteger)
+    """From `first_seen` to `known_from`."""
     known_to: int | None = Field(default=None, sa_type=BigInteger)
     """None: believed still."""
     card_id: int = Field(foreign_key="rate_card.id")
     facts_id: int = Field(foreign_key="facts.id")
     document_id: int = Field(foreign_key="document.id")
-    locator: str
-    not_before: int | None = Field(default=None, sa_type=BigInteger)
-    """Last successful poll that did not yet show it; None: there was none."""
-    last_seen: int | None = Field(default=None, sa_type=BigInteger)
-    """Written with the end; until then it is the source's last poll that covered it, short of an open gap."""
-    ended: int | None = Field(default=None, sa_type=BigInteger)
-    end_reason: str | None = None
-    end_known: int | None = Field(default=None, sa_type=BigInteger)
-    """Before this instant the end was not known: the interval was believed to be open."""
+    locator_id: int = Field(foreign_key="locator.id")
+    unseen: int | None = Field(default=None, sa_type=BigInteger)
+    """From `not_before`, the last successful poll that did not yet show it, to `first_seen`; None: there was none."""
+    lasted: int | None = Field(default=None, sa_type=BigInteger)
+    """From `first_seen` to `ended`."""
+    missed: int | None = Field(default=None, sa_type=BigInteger)
+    """From `last_seen` to `ended`; until there is an end, it is seen by each poll that covers it, short of a gap."""
+    reason: int | None = None
+    """Why it ended, by its place in `store.records.END_REASONS`."""
+    end_lag: int | None = Field(default=None, sa_type=BigInteger)
+    """From `ended` to `end_known`, before which it was believed to be open."""
+
+
+INTERVAL = f"""
+CREATE VIEW "interval" AS
+SELECT endpoint_id, first_seen, first_seen + known_lag AS known_from, known_to, card_id, facts_id, document_id,
+    (SELECT locator.text FROM locator WHERE locator.id = span.locator_id) AS locator,
+    first_seen - unseen AS not_before, first_seen + lasted - missed AS last_seen, first_seen + lasted AS ended,
+    CASE reason {" ".join(f"WHEN {code} THEN '{reason}'" for code, reason in enumerate(END_REASONS))} END AS end_reason,
+    first_seen + lasted + end_lag AS end_known, known_lag
+FROM span
+"""  # noqa: S608 - put together from constants only
+"""Beliefs in instants, as every statement that reads takes them."""
+
+
+@event.listens_for(SQLModel.metadata, "after_create")
+def _make_view(_metadata: MetaData, connection: Connection, **_: object) -> None:
+    connection.exec_driver_sql(INTERVAL)
 
 
 class Gap(SQLModel, table=True):

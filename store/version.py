@@ -1,6 +1,6 @@
 """What marks a file as a store of ours; apart from `store.tables`, so that reading needs no SQLAlchemy."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """`PRAGMA user_version` of a SQLite store."""
 
 APPLICATION_ID = 0x746F6B74

@@ -18,7 +18,7 @@ from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive, archive_root
 from store.db import BUSY_S, open_engine, plain_errors
-from store.instants import from_micros, to_micros
+from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, mend
 from store.load import load
 from store.location import expanded
@@ -131,8 +131,8 @@ class Tape:
             connection = reading.execution_options(isolation_level="AUTOCOMMIT")  # no lock for a question
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
-            newest=None if row.newest is None else from_micros(row.newest),
-            newest_ok=None if row.newest_ok is None else from_micros(row.newest_ok),
+            newest=None if row.newest is None else from_millis(row.newest),
+            newest_ok=None if row.newest_ok is None else from_millis(row.newest_ok),
             pack=row.pack,
         )
 
@@ -151,7 +151,7 @@ class Tape:
         """
         with self._writing() as connection:
             newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
-            if newest_ok is not None and to_micros(poll.at) <= newest_ok:
+            if newest_ok is not None and to_millis(poll.at) <= newest_ok:
                 return None
             source_id = _source_id(connection, source)
             loaded = load(connection, source_id)
@@ -187,7 +187,7 @@ class Tape:
             source_id = _source_id(connection, source)
             # Knowledge only grows: whatever the clock says, this is known after all that was known before.
             newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
-            known = known if newest is None else max(known, from_micros(newest + 1))
+            known = known if newest is None else max(known, from_millis(newest + 1))
             have = {(poll.at, poll.pack) for poll in _kept_polls(connection, source_id)}
             new = {
                 _insert_poll(connection, source_id, poll, known=known)
@@ -215,7 +215,7 @@ def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
         if known is None or (known.failed and row.outcome != "failed"):
             kept[row.at, row.pack] = KeptPoll(
                 id=row.id,
-                at=from_micros(row.at),
+                at=from_millis(row.at),
                 failed=row.outcome == "failed",
                 pack=row.pack,
                 failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
@@ -285,8 +285,8 @@ def _insert_poll(
 ) -> int:
     values = {
         "source_id": source_id,
-        "at": to_micros(poll.at),
-        "known": to_micros(known),
+        "at": to_millis(poll.at),
+        "known": to_millis(known),
         "outcome": poll.outcome,
         "complete": complete,
         "pack": poll.pack,

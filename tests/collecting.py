@@ -183,7 +183,7 @@ def rows(store: Path, sql: str) -> list[tuple[Any, ...]]:
 
 
 def polls(store: Path, source: str) -> list[tuple[Any, ...]]:
-    """Start and duration in microseconds, outcome and changes of a source's polls; none without a store."""
+    """Start and duration in milliseconds, outcome and changes of a source's polls; none without a store."""
     if not store.exists() or not rows(store, "SELECT 1 FROM sqlite_master WHERE name = 'poll'"):
         return []
     return rows(

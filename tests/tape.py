@@ -13,8 +13,8 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from store import tables as _tables  # noqa: F401 - declares the tables on the metadata
-from store.instants import to_micros
-from store.records import EndReason, Facts, RateCard
+from store.instants import to_millis
+from store.records import END_REASONS, EndReason, Facts, RateCard
 from store.version import APPLICATION_ID, SCHEMA_VERSION
 
 T0 = datetime(2026, 8, 1, tzinfo=UTC)
@@ -64,8 +64,8 @@ class Tape:
         return self._insert(
             "poll",
             source_id=source,
-            at=to_micros(at),
-            known=to_micros(known or at),
+            at=to_millis(at),
+            known=to_millis(known or at),
             outcome=outcome,
             complete=outcome == "ok",
             pack=pack,
@@ -122,21 +122,23 @@ class Tape:
         end_known: datetime | None = None,
     ) -> None:
         """Known at once, where a test does not say when."""
+        first, end = to_millis(first_seen), _millis(ended)
         self._insert(
-            "interval",
+            "span",
             endpoint_id=endpoint,
-            first_seen=to_micros(first_seen),
-            known_from=to_micros(known or first_seen),
-            known_to=_micros(known_to),
+            first_seen=first,
+            known_lag=to_millis(known or first_seen) - first,
+            known_to=_millis(known_to),
             card_id=self.card(card),
             facts_id=self._facts(facts or Facts()),
             document_id=document or self.document(endpoint),
-            locator=locator,
-            not_before=_micros(not_before),
-            last_seen=_micros(last_seen),
-            ended=_micros(ended),
-            end_reason=end_reason,
-            end_known=_micros(end_known or ended),
+            locator_id=self._one("SELECT id FROM locator WHERE text = ?", locator)
+            or self._insert("locator", text=locator),
+            unseen=None if not_before is None else first - to_millis(not_before),
+            lasted=None if end is None else end - first,
+            missed=None if end is None or last_seen is None else end - to_millis(last_seen),
+            reason=None if end_reason is None else END_REASONS.index(end_reason),
+            end_lag=None if ended is None else to_millis(end_known or ended) - to_millis(ended),
         )
 
     def gap(
@@ -153,12 +155,12 @@ class Tape:
         self._insert(
             "gap",
             endpoint_id=endpoint,
-            since=to_micros(since),
-            known_from=to_micros(known or since),
-            known_to=_micros(known_to),
-            last_seen=to_micros(last_seen),
-            until=_micros(until),
-            until_known=_micros(until_known or until),
+            since=to_millis(since),
+            known_from=to_millis(known or since),
+            known_to=_millis(known_to),
+            last_seen=to_millis(last_seen),
+            until=_millis(until),
+            until_known=_millis(until_known or until),
         )
 
     def stated(
@@ -177,16 +179,16 @@ class Tape:
         return self._insert(
             "stated",
             endpoint_id=endpoint,
-            since=_micros(since),
-            until=_micros(until),
+            since=_millis(since),
+            until=_millis(until),
             card_id=self.card(card),
             document_id=self.document(endpoint),
             locator="",
-            known_from=to_micros(known or first_seen),
-            known_to=_micros(known_to),
-            first_seen=to_micros(first_seen),
-            ended=_micros(ended),
-            end_known=_micros(end_known or ended),
+            known_from=to_millis(known or first_seen),
+            known_to=_millis(known_to),
+            first_seen=to_millis(first_seen),
+            ended=_millis(ended),
+            end_known=_millis(end_known or ended),
         )
 
     def finding(
@@ -216,11 +218,11 @@ class Tape:
             card_id=None if card is None else self.card(card),
             document_id=None if whole else self.document(0),
             locator="data[7]",
-            known_from=to_micros(known or first_seen),
-            known_to=_micros(known_to),
-            first_seen=to_micros(first_seen),
-            ended=_micros(ended),
-            end_known=_micros(end_known or ended),
+            known_from=to_millis(known or first_seen),
+            known_to=_millis(known_to),
+            first_seen=to_millis(first_seen),
+            ended=_millis(ended),
+            end_known=_millis(end_known or ended),
         )
 
     def card(self, card: RateCard) -> int:
@@ -268,5 +270,5 @@ class Tape:
             return cursor.lastrowid or 0
 
 
-def _micros(at: datetime | None) -> int | None:
-    return None if at is None else to_micros(at)
+def _millis(at: datetime | None) -> int | None:
+    return None if at is None else to_millis(at)

@@ -436,11 +436,11 @@ def export(store: Path, folder: Path, *sources: str) -> list[str]:
 
 @pytest.fixture
 def filled(root: Path, bundles: Path, tmp_path: Path) -> Path:
-    """A store of two sources, with a refused document, facts of the transfer and an instant to the microsecond."""
+    """A store of two sources, with a refused document, facts of the transfer and an instant to the millisecond."""
     store = tmp_path / "filled.db"
     take(store, root)
     take(store, bundles)
-    at = datetime(2026, 8, 9, 1, 2, 3, 4, tzinfo=UTC)
+    at = datetime(2026, 8, 9, 1, 2, 3, 4000, tzinfo=UTC)
     document = Document(source="deepinfra", url=LIST, fetched_at=at, status=200, body=prices(one=1), etag='"e"')
     refused = replace(document, fetched_at=at, body=b"[]", sha256="", last_modified="Sun, 09 Aug 2026 00:00:00 GMT")
     polled(
@@ -468,7 +468,7 @@ def test_exported_lines_say_what_each_document_was(filled: Path, tmp_path: Path)
     assert {**newest, "sha256": "", "file": ""} == {
         "upstream": "deepinfra",
         "source": "deepinfra",
-        "observed_at": "2026-08-11T01:02:03.000004Z",
+        "observed_at": "2026-08-11T01:02:03.004Z",
         "url": LIST,
         "sha256": "",
         "bytes": len(prices(one=1)),

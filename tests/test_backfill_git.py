@@ -158,12 +158,12 @@ def test_links_and_submodules_under_the_files_name_are_no_versions(tmp_path: Pat
     assert versions(read(repo)) == [(hour(0), b"1"), (hour(3), b"2")]
 
 
-def test_a_version_not_dated_after_the_one_before_it_follows_by_a_microsecond(tmp_path: Path) -> None:
+def test_a_version_not_dated_after_the_one_before_it_follows_by_a_millisecond(tmp_path: Path) -> None:
     repo = repository(
         tmp_path / "r.git",
         [Commit(hour=at, body=body) for at, body in ((2, b"1"), (2, b"2"), (1, b"3"), (3, b"4"))],
     )
-    tick = timedelta(microseconds=1)
+    tick = timedelta(milliseconds=1)
     found = [(hour(2), b"1"), (hour(2) + tick, b"2"), (hour(2) + 2 * tick, b"3"), (hour(3), b"4")]
     assert versions(read(repo)) == found
     assert versions(read(repo, since=hour(2) + tick)) == found[1:]

@@ -76,7 +76,7 @@ ROW = offer(
             Override(start_minute=60, end_minute=240, days=(1, 2), tz="Asia/Shanghai", amounts=(("output", 1),)),
         ),
     ),
-    last_seen=hour(1) + timedelta(microseconds=250_000),
+    last_seen=hour(1) + timedelta(milliseconds=250),
     max_output_tokens=None,
 )
 

@@ -22,7 +22,7 @@ from tests.catalogues import document, rules, texts
 
 SPEC = catalogues.spec("genai_prices")
 AT = datetime(2026, 11, 21, 3, 30, tzinfo=UTC)
-TICK = timedelta(microseconds=1)
+TICK = timedelta(milliseconds=1)
 
 
 def quotes(models: list[dict[str, Any]]) -> list[Quote]:

@@ -86,7 +86,7 @@ def test_documents_of_the_past_become_intervals_known_from_now_on(tape: Tape) ->
         ("acme/one", 15 * 10**8),
         ("acme/two", 3 * 10**9),
     ]
-    assert {known for (known,) in rows(tape, "SELECT known_from FROM interval")} == {round(KNOWN.timestamp()) * 10**6}
+    assert {known for (known,) in rows(tape, "SELECT known_from FROM interval")} == {round(KNOWN.timestamp()) * 10**3}
 
 
 def test_reparse_with_nothing_changed_corrects_nothing_and_writes_no_belief(tape: Tape) -> None:
@@ -169,12 +169,12 @@ def test_untouched_store_has_no_fault(tape: Tape) -> None:
         "UPDATE rate_card SET input = input + 1 WHERE id = 1",
         "UPDATE rate_card SET body = replace(body, '1000000000', '1000000001') WHERE id = 1",
         "UPDATE facts SET context_length = 1001",
-        "UPDATE interval SET card_id = 2 WHERE card_id = 1",
-        "UPDATE interval SET first_seen = first_seen + 1 WHERE ended IS NOT NULL",
-        "UPDATE interval SET ended = ended - 1 WHERE ended IS NOT NULL",
-        "UPDATE interval SET not_before = not_before - 1 WHERE not_before IS NOT NULL",
-        "UPDATE interval SET locator = 'data[9]'",
-        "DELETE FROM interval WHERE ended IS NOT NULL",
+        "UPDATE span SET card_id = 2 WHERE card_id = 1",
+        "UPDATE span SET first_seen = first_seen + 1 WHERE lasted IS NOT NULL",
+        "UPDATE span SET lasted = lasted - 1 WHERE lasted IS NOT NULL",
+        "UPDATE span SET unseen = unseen + 1 WHERE unseen IS NOT NULL",
+        "UPDATE locator SET text = text || '9'",
+        "DELETE FROM span WHERE lasted IS NOT NULL",
         "UPDATE document SET sha256 = replace(sha256, substr(sha256, 1, 1), 'z')",
         "UPDATE poll SET at = at + 1",
         "UPDATE endpoint SET published_model = 'acme/three' WHERE published_model = 'acme/two'",

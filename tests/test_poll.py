@@ -304,7 +304,7 @@ def test_kill_at_any_durable_step_then_collect_again_leaves_the_same_store(
             status = killed_poll(store, config.http.mirror, step)
             if store.exists():
                 assert rows(store, "PRAGMA integrity_check") == [("ok",)]
-            collect(config, store, "xai", at=NOW + timedelta(microseconds=int(status == 0)))
+            collect(config, store, "xai", at=NOW + timedelta(milliseconds=int(status == 0)))
             if status != 0:
                 assert (store_digest(store), counts(store)) == wanted
                 assert not list(store.parent.rglob("*.tmp"))

@@ -35,11 +35,11 @@ def tape(tmp_path: Path) -> Tape:
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
-        (hour(1) - timedelta(microseconds=1), []),
+        (hour(1) - timedelta(milliseconds=1), []),
         (hour(1), [CARD]),
-        (hour(2) - timedelta(microseconds=1), [CARD]),
+        (hour(2) - timedelta(milliseconds=1), [CARD]),
         (hour(2), [DEARER]),
-        (hour(4) - timedelta(microseconds=1), [DEARER]),
+        (hour(4) - timedelta(milliseconds=1), [DEARER]),
         (hour(4), []),
         (hour(9), [CARD]),
     ],
@@ -754,7 +754,7 @@ def test_reading_changes_no_byte_of_the_store(tape: Tape) -> None:
     with open_store(str(tape.path)) as reader:
         assert endpoints(reader, MODEL, T0)
         with pytest.raises(StoreForeign, match="readonly"):
-            list(reader.rows("DELETE FROM interval"))
+            list(reader.rows("DELETE FROM span"))
     assert tape.path.read_bytes() == before
 
 

@@ -365,13 +365,13 @@ def test_fast_path_through_the_store_equals_the_fold_from_nothing(drawn: list[Po
         for key, found in intervals(run(poll.sighting for poll in ordered)).items()
         for one in found
     }
-    start = round(START.timestamp()) * 10**6
+    start = round(START.timestamp()) * 10**3
     assert expected == {
         (
             model,
             sibling,
-            (seen - start) // 10**6,
-            None if ended is None else (ended - start) // 10**6,
+            (seen - start) // 10**3,
+            None if ended is None else (ended - start) // 10**3,
             json.dumps(json.loads(body), sort_keys=True),
         )
         for model, sibling, seen, ended, body in rows

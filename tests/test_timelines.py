@@ -17,9 +17,9 @@ from collector.config import load
 from collector.contract import SourceSpec
 from collector.errors import FetchFailed
 from collector.fetch import Fetcher
-from collector.poll import Poller, utc_now
+from collector.poll import Poller
 from collector.sighting import Received
-from store.instants import from_micros
+from store.instants import from_millis, utc_now
 from store.records import Document
 from store.write import Tape
 from tests import timelines
@@ -97,7 +97,7 @@ def kept(store: Path) -> dict[Key, list[tuple[Any, ...]]]:
     for provider, model, tag, sibling, *bounds, reason, unseen, card, facts in (
         (*row[:4], *row[4:8], *row[8:]) for row in rows
     ):
-        first, not_before, last, ended = (None if one is None else from_micros(one) for one in bounds)
+        first, not_before, last, ended = (None if one is None else from_millis(one) for one in bounds)
         key = (provider, model, tag, " ".join(json.loads(facts).get("features", ())) if sibling else "")
         seen_until = last if ended is not None or unseen is not None else None
         found.setdefault(key, []).append(

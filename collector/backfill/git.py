@@ -7,7 +7,7 @@ What is read
 
 Instants
     The committer's date, in UTC: the author's may be years before the file was published. Seconds are all that git has,
-    and clocks of committers differ: a version that is not dated after the one before it counts as one microsecond after
+    and clocks of committers differ: a version that is not dated after the one before it counts as one millisecond after
     it, so that the order of history stands (git's own corrected commit date does the same, by a second). Where `since`
     cuts makes no difference to that.
 
@@ -145,7 +145,7 @@ def read_history(repository: Path, file: str, *, since: datetime | None, now: da
             history.refused.append((now if at is None else at, f"{commit[:12]}: its date is no past instant"))
             continue
         if last is not None:
-            at = max(at, last.at + timedelta(microseconds=1))
+            at = max(at, last.at + timedelta(milliseconds=1))
         if mode in _FILES and (last is None or blob != last.blob):
             last = Version(commit=commit, blob=blob, at=at)
             if since is None or at >= since:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from store.instants import whole
 from store.text import one_line
 
 
@@ -94,7 +95,7 @@ def _instant(text: str) -> datetime:
     try:
         at = datetime.fromisoformat(text)
         if at.tzinfo is not None:
-            return at.astimezone(UTC)
+            return whole(at.astimezone(UTC))
     except (ValueError, OverflowError):
         pass
     raise ValueError(f"observed_at: {one_line(text, 60)!r} is not an instant with its offset")

@@ -80,7 +80,7 @@ def commands(scratch: Path, store: Path, peer: Path, repetitions: int) -> None:
 def queries(store: Path, repetitions: int) -> None:
     """The same question inside one process, against bare statements on the same file."""
     from store import intervals
-    from store.instants import to_micros
+    from store.instants import to_millis
     from store.naming import find_model
     from store.read import open_store
     from store.routing import Constraints, Workload, rank
@@ -99,7 +99,7 @@ def queries(store: Path, repetitions: int) -> None:
             return len(intervals.endpoints(reader, model, now))
 
         def same_statement(model: str) -> int:
-            at = to_micros(now)
+            at = to_millis(now)
             values = {"model": model, "provider": None, "source": None, "at": at, "known": at, "seen": at}
             return len(connection.execute(intervals._OBSERVED_AT, values).fetchall())
 

@@ -19,9 +19,10 @@ from collector.config import load
 from collector.contract import SourceSpec
 from collector.errors import FetchFailed
 from collector.fetch import Fetcher
-from collector.poll import Poller, utc_now
+from collector.poll import Poller
 from collector.sighting import Received
 from store.archive import archive_root
+from store.instants import utc_now
 from store.records import Document
 from store.write import Tape
 from tests import timelines

@@ -18,15 +18,14 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
-from store.instants import to_micros
-from store.records import Facts, Override, RateCard
+from store.instants import to_millis
+from store.records import END_REASONS, Facts, Override, RateCard
 from store.write import Tape
 from tests.benchmarks.measure import note
 
-END = to_micros(datetime(2026, 11, 1, tzinfo=UTC))
-"""The last poll of every source."""
-SECOND = 1_000_000
-KNOWN_AFTER = 700_000
+END = to_millis(datetime(2026, 11, 1, tzinfo=UTC))
+"""The last poll of every source; instants are milliseconds, as stored."""
+KNOWN_AFTER = 700
 """From a poll to the instant at which it is written."""
 CACHE_KB = 1_000_000
 Row = tuple[int | str | None, ...]
@@ -54,7 +53,7 @@ class Shape:
     @property
     def step(self) -> int:
         """From one poll of a source to the next."""
-        return self.every_s * SECOND
+        return self.every_s * 1000
 
     def at(self, poll: int) -> int:
         """The instant of a source's poll, counted from 0."""
@@ -96,7 +95,8 @@ def build(path: Path, shape: Shape) -> None:
             ("document", _documents(shape)),
             ("rate_card", _cards(shape, random)),
             ("facts", _facts(shape, random)),
-            ("interval", _intervals(shape, random)),
+            ("locator", ((number + 1, f"data.endpoints[{number}]") for number in range(shape.providers))),
+            ("span", _spans(shape, random)),
             ("gap", _gaps(shape)),
             ("stated", _stated(shape)),
             ("finding", _findings(shape)),
@@ -133,7 +133,7 @@ def _endpoints(shape: Shape) -> Iterator[Row]:
         published, tag = model(of_model).title(), f"{provider(of_provider)}/fp8"
         yield (
             *(number + 1, of_provider % shape.sources + 1, of_provider + 1, of_model + 1, "fp8"),
-            *(provider(of_provider).title(), published, tag, "", ""),
+            *(provider(of_provider).title(), published, tag, "", "", None),
         )
 
 
@@ -146,7 +146,7 @@ def _polls(shape: Shape, random: Random) -> Iterator[Row]:
             code, message = ("timeout", f"source_{source}: no answer within 60 s") if failed else (None, None)
             yield (
                 *(shape.poll_id(source, poll), source + 1, at, at + KNOWN_AFTER, "failed" if failed else "ok"),
-                *(not failed, pack, code, message, 0 if failed else 4000, 0, 0, 1, 1_500_000, 900, None),
+                *(not failed, pack, None, code, message, 0 if failed else 4000, 0, 0, 1, 1_500_000, 900, None),
             )
 
 
@@ -203,31 +203,28 @@ def _distinct(make: Callable[[Random], T], count: int, random: Random) -> list[T
     return list(found)
 
 
-def _intervals(shape: Shape, random: Random) -> Iterator[Row]:
+def _spans(shape: Shape, random: Random) -> Iterator[Row]:
     """Endpoint by endpoint, each from poll to poll; the last one is open."""
     for endpoint in range(shape.models * shape.providers):
         if endpoint % 2000 == 0:
             note(f"intervals of endpoint {endpoint} of {shape.models * shape.providers}")
-        source = endpoint % shape.providers % shape.sources
-        locator = f"data.endpoints[{endpoint % shape.providers}]"
+        source, locator = endpoint % shape.providers % shape.sources, endpoint % shape.providers + 1
         first = sorted(random.sample(range(shape.polls - 1), shape.intervals))
         for number, (poll, later) in enumerate(pairwise([*first, shape.polls])):
-            at, known = shape.at(poll), shape.at(poll) + KNOWN_AFTER
-            not_before = None if number == 0 else at - shape.step
+            at = shape.at(poll)
             end: Row = (None, None, None, None)
             if later < shape.polls:
                 withdrawn = later - poll > 1 and random.random() < 0.01
                 ended = shape.at((poll + later) // 2 if withdrawn else later)
-                reason = "withdrawn" if withdrawn else "changed"
-                end = (ended - shape.step, ended, reason, ended + KNOWN_AFTER)
+                end = (ended - at, shape.step, END_REASONS.index("withdrawn" if withdrawn else "changed"), KNOWN_AFTER)
             card, facts = random.randrange(shape.cards) + 1, random.randrange(shape.facts) + 1
-            shown = (facts, shape.poll_id(source, poll), locator, not_before, *end)
+            shown = (facts, shape.poll_id(source, poll), locator, shape.step if number else None, *end)
             if later < shape.polls and random.random() < 0.001:
                 mended = shape.at(later) + 30 * shape.step
-                yield endpoint + 1, at, known, mended, card % shape.cards + 1, *shown
-                yield endpoint + 1, at, mended, None, card, *shown
+                yield endpoint + 1, at, KNOWN_AFTER, mended, card % shape.cards + 1, *shown
+                yield endpoint + 1, at, mended - at, None, card, *shown
             else:
-                yield endpoint + 1, at, known, None, card, *shown
+                yield endpoint + 1, at, KNOWN_AFTER, None, card, *shown
 
 
 def _gaps(shape: Shape) -> Iterator[Row]:
@@ -245,7 +242,7 @@ def _stated(shape: Shape) -> Iterator[Row]:
     for key, endpoint in enumerate(range(0, shape.models * shape.providers, 40), 1):
         source, at = endpoint % shape.providers % shape.sources, shape.at(0)
         card, document = endpoint % shape.cards + 1, shape.poll_id(source, 0)
-        dates = (at - 86_400 * SECOND, at, card, document)
+        dates = (at - 86_400_000, at, card, document)
         yield key, endpoint + 1, *dates, "data", at + KNOWN_AFTER, None, at, None, None
 
 
