@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, TextIO, TypeVar
 
@@ -23,6 +24,7 @@ Form = Literal["csv", "json", "jsonl"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would take for a formula."""
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
@@ -65,19 +67,26 @@ def _write_csv(out: TextIO, columns: Sequence[Column[R]], rows: Iterable[R], *, 
 
     writer = csv.writer(_LineFeeds(out), lineterminator="\r\n")
     writer.writerow([column.name for column in columns])
+    values = [column.of for column in columns]
     count = guarded = 0
     for row in rows:
         count += 1
-        cells = [cell_text(column.of(row)) for column in columns]
-        if not raw:
-            for place, cell in enumerate(cells):
-                if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
-                    cells[place] = f"'{printable(cell)}"
-                    guarded += 1
-                else:
-                    cells[place] = printable(cell)
+        cells = [value(row) for value in values]
+        for place, cell in enumerate(cells):
+            if isinstance(cell, str):
+                if not raw:
+                    cells[place] = safe = guard(cell)
+                    guarded += safe[:1] == "'" and cell[:1] != "'"
+            elif cell is not None and type(cell) is not int:  # a csv.writer knows these two itself
+                cells[place] = cell_text(cell)
         writer.writerow(cells)
     return Written(rows=count, guarded=guarded)
+
+
+def guard(text: str) -> str:
+    """Printable text; with an apostrophe before it if a spreadsheet would take it for a formula."""
+    safe = printable(text)
+    return f"'{safe}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else safe
 
 
 class _LineFeeds:
@@ -99,7 +108,9 @@ def cell_text(cell: Cell) -> str:
         return cell
     if isinstance(cell, datetime):
         return iso(cell)
-    return json.dumps(cell, separators=(",", ":"))
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return _COMPACT.encode(cell)
 
 
 def _value(cell: Cell) -> object:

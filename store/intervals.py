@@ -140,7 +140,7 @@ ORDER BY {_ORDER}, i.first_seen, i.known_from
 """
 _STATED_AT = f"""{_STATED}
     AND (t.since IS NULL OR t.since <= :at) AND (t.until IS NULL OR t.until > :at)
-    AND {newest("e.id", "<= :at")} IS NULL
+    AND {newest("t.endpoint_id", "<= :at")} IS NULL
 ORDER BY {_OLDEST_STATED}
 """
 _STATED_IN = f"""{_STATED}
