@@ -66,8 +66,9 @@ def _in_force(at: str, column: str) -> str:
 
 
 # CROSS JOIN keeps SQLite from going through the whole history instead of from endpoint to endpoint, where time is an
-# index. The first poll of a source shows what was there, not what moved: an interval before which nobody looked is no
-# arrival. Of what has ended, nothing that began before the newest interval before `since` can have ended after it.
+# index, and from making a table of all events before they are sorted. The first poll of a source shows what was there,
+# not what moved: an interval before which nobody looked is no arrival. Of what has ended, nothing that began before the
+# newest interval before `since` can have ended after it.
 _CHANGES = f"""
 WITH offered AS (
     SELECT e.id, e.source_id, m.name AS model, p.name AS provider, e.published_model, e.tag, e.sibling, e.variant,
@@ -120,8 +121,9 @@ FROM (
     SELECT k.endpoint_id, k.known, k.known, NULL, 'correction', NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM ({CORRECTED}) k
 ) n
-JOIN offered e ON e.id = n.endpoint_id
+CROSS JOIN offered e
 LEFT JOIN document d ON d.id = n.document_id
+WHERE e.id = n.endpoint_id
 ORDER BY n.seen, e.model, e.provider, e.published_model, e.tag, e.sibling, e.source, e.id, n.event, n.first, n.last,
     n.new_card, n.old_card
 """  # noqa: S608 - put together from constants only

@@ -2,13 +2,14 @@
 
 The product makes the schema; rows go in by bare sqlite3, in the order of their keys. Every endpoint has the same number
 of intervals, each from one poll of its source to a later one. Of a hundred one ends in a withdrawal, of a thousand one
-was corrected; some endpoints have gaps, statements and held prices. Equal shapes make equal stores.
+was corrected; facts change with every tenth price. Some endpoints have gaps, statements and held prices. Equal shapes
+make equal stores.
 """
 
 import argparse
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from typing import TypeVar
 
 from store.instants import to_millis
 from store.records import END_REASONS, Facts, Override, RateCard
+from store.units import CORE_METERS
 from store.write import Tape
 from tests.benchmarks.measure import note
 
@@ -28,6 +30,14 @@ END = to_millis(datetime(2026, 11, 1, tzinfo=UTC))
 KNOWN_AFTER = 700
 """From a poll to the instant at which it is written."""
 CACHE_KB = 1_000_000
+ENDPOINT = "variant, published_provider, published_model, tag, sibling, part"
+POLL = "outcome, complete, pack, code, message, quotes, changes, held, requests, body_bytes, duration_ms"
+FACTS = "context_length, max_output_tokens, quantization"
+SPAN = "card_id, facts_id, document_id, locator_id, unseen, lasted, missed, reason, end_lag"
+STATED = "card_id, document_id, locator, known_from, known_to, first_seen, ended, end_known"
+FINDING = (
+    "subject, rule, message, held, card_id, document_id, locator, known_from, known_to, first_seen, ended, end_known"
+)
 Row = tuple[int | str | None, ...]
 T = TypeVar("T")
 
@@ -83,32 +93,29 @@ def build(path: Path, shape: Shape) -> None:
     """A store at a path where there is none."""
     Tape(str(path)).close()
     random = Random(shape.seed)
+    shown: set[int] = set()
     with closing(sqlite3.connect(path)) as connection, connection:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
             connection.execute(f"PRAGMA {pragma}")
         for table, rows in (
-            ("source", _sources(shape)),
-            ("provider", ((number + 1, provider(number)) for number in range(shape.providers))),
-            ("model", ((number + 1, model(number)) for number in range(shape.models))),
-            ("endpoint", _endpoints(shape)),
-            ("poll", _polls(shape, random)),
-            ("document", _documents(shape)),
-            ("rate_card", _cards(shape, random)),
-            ("facts", _facts(shape, random)),
-            ("locator", ((number + 1, f"data.endpoints[{number}]") for number in range(shape.providers))),
-            ("span", _spans(shape, random)),
-            ("gap", _gaps(shape)),
-            ("stated", _stated(shape)),
-            ("finding", _findings(shape)),
+            ("source (id, name, trust, every_s)", _sources(shape)),
+            ("provider (id, name)", ((number + 1, provider(number)) for number in range(shape.providers))),
+            ("model (id, name)", ((number + 1, model(number)) for number in range(shape.models))),
+            (f"endpoint (id, source_id, provider_id, model_id, {ENDPOINT})", _endpoints(shape)),
+            (f"poll (id, source_id, at, known, {POLL})", _polls(shape, random)),
+            (f"rate_card (id, digest, currency, {', '.join(CORE_METERS)}, body)", _cards(shape, random)),
+            (f"facts (id, digest, {FACTS}, body)", _facts(shape, random)),
+            ("locator (id, text)", ((number + 1, f"data.endpoints[{number}]") for number in range(shape.providers))),
+            (f"span (endpoint_id, first_seen, known_lag, known_to, {SPAN})", _spans(shape, random, shown)),
+            ("gap (endpoint_id, since, known_from, known_to, last_seen, until, until_known)", _gaps(shape)),
+            (f"stated (id, endpoint_id, since, until, {STATED})", _stated(shape, shown)),
+            (f"finding (id, source_id, endpoint_id, {FINDING})", _findings(shape, shown)),
+            ("document (id, poll_id, part, sha256, url)", _documents(shape, shown)),
         ):
-            _insert(connection, table, rows)
+            marks = ", ".join("?" * (table.count(",") + 1))
+            connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _insert(connection: sqlite3.Connection, table: str, rows: Iterable[Row]) -> None:
-    columns = len(connection.execute(f'PRAGMA table_info("{table}")').fetchall())
-    connection.executemany(f'INSERT INTO "{table}" VALUES ({", ".join("?" * columns)})', rows)
 
 
 def provider(number: int) -> str:
@@ -133,7 +140,7 @@ def _endpoints(shape: Shape) -> Iterator[Row]:
         published, tag = model(of_model).title(), f"{provider(of_provider)}/fp8"
         yield (
             *(number + 1, of_provider % shape.sources + 1, of_provider + 1, of_model + 1, "fp8"),
-            *(provider(of_provider).title(), published, tag, "", "", None),
+            *(provider(of_provider).title(), published, tag, "", ""),
         )
 
 
@@ -146,21 +153,20 @@ def _polls(shape: Shape, random: Random) -> Iterator[Row]:
             code, message = ("timeout", f"source_{source}: no answer within 60 s") if failed else (None, None)
             yield (
                 *(shape.poll_id(source, poll), source + 1, at, at + KNOWN_AFTER, "failed" if failed else "ok"),
-                *(not failed, pack, None, code, message, 0 if failed else 4000, 0, 0, 1, 1_500_000, 900, None),
+                *(not failed, pack, code, message, 0 if failed else 4000, 0, 0, 1, 1_500_000, 900),
             )
 
 
-def _documents(shape: Shape) -> Iterator[Row]:
-    for poll in range(shape.polls):
-        for source in range(shape.sources):
-            key = shape.poll_id(source, poll)
-            body = sha256(f"document {key}".encode()).hexdigest()
-            yield key, key, "", body, f"https://source-{source}.example/api/v1/models"
+def _documents(shape: Shape, shown: set[int]) -> Iterator[Row]:
+    """Of the polls that showed anything, each under the key of its poll."""
+    for poll in sorted(shown):
+        body = sha256(f"document {poll}".encode()).hexdigest()
+        yield poll, poll, "", body, f"https://source-{(poll - 1) % shape.sources}.example/api/v1/models"
 
 
 def _cards(shape: Shape, random: Random) -> Iterator[Row]:
     for key, one in enumerate(_distinct(_card, shape.cards, random), 1):
-        core = (one.amount(meter) for meter in ("input", "output", "cache_read", "cache_write"))
+        core = (one.amount(meter) for meter in CORE_METERS)
         yield key, sha256(one.text.encode()).hexdigest(), one.currency, *core, one.text
 
 
@@ -203,7 +209,7 @@ def _distinct(make: Callable[[Random], T], count: int, random: Random) -> list[T
     return list(found)
 
 
-def _spans(shape: Shape, random: Random) -> Iterator[Row]:
+def _spans(shape: Shape, random: Random, shown: set[int]) -> Iterator[Row]:
     """Endpoint by endpoint, each from poll to poll; the last one is open."""
     for endpoint in range(shape.models * shape.providers):
         if endpoint % 2000 == 0:
@@ -217,14 +223,18 @@ def _spans(shape: Shape, random: Random) -> Iterator[Row]:
                 withdrawn = later - poll > 1 and random.random() < 0.01
                 ended = shape.at((poll + later) // 2 if withdrawn else later)
                 end = (ended - at, shape.step, END_REASONS.index("withdrawn" if withdrawn else "changed"), KNOWN_AFTER)
-            card, facts = random.randrange(shape.cards) + 1, random.randrange(shape.facts) + 1
-            shown = (facts, shape.poll_id(source, poll), locator, shape.step if number else None, *end)
+            card = random.randrange(shape.cards) + 1
+            if number == 0 or random.random() < 0.1:
+                facts = random.randrange(shape.facts) + 1
+            document = shape.poll_id(source, poll)
+            shown.add(document)
+            rest = (facts, document, locator, shape.step if number else None, *end)
             if later < shape.polls and random.random() < 0.001:
                 mended = shape.at(later) + 30 * shape.step
-                yield endpoint + 1, at, KNOWN_AFTER, mended, card % shape.cards + 1, *shown
-                yield endpoint + 1, at, mended - at, None, card, *shown
+                yield endpoint + 1, at, KNOWN_AFTER, mended, card % shape.cards + 1, *rest
+                yield endpoint + 1, at, mended - at, None, card, *rest
             else:
-                yield endpoint + 1, at, KNOWN_AFTER, None, card, *shown
+                yield endpoint + 1, at, KNOWN_AFTER, None, card, *rest
 
 
 def _gaps(shape: Shape) -> Iterator[Row]:
@@ -237,24 +247,26 @@ def _gaps(shape: Shape) -> Iterator[Row]:
         yield endpoint + 1, since, since + KNOWN_AFTER, None, seen, until, until and until + KNOWN_AFTER
 
 
-def _stated(shape: Shape) -> Iterator[Row]:
+def _stated(shape: Shape, shown: set[int]) -> Iterator[Row]:
     """Every fortieth endpoint has a price that was stated from the first poll on, for a day before it."""
     for key, endpoint in enumerate(range(0, shape.models * shape.providers, 40), 1):
         source, at = endpoint % shape.providers % shape.sources, shape.at(0)
         card, document = endpoint % shape.cards + 1, shape.poll_id(source, 0)
+        shown.add(document)
         dates = (at - 86_400_000, at, card, document)
         yield key, endpoint + 1, *dates, "data", at + KNOWN_AFTER, None, at, None, None
 
 
-def _findings(shape: Shape) -> Iterator[Row]:
+def _findings(shape: Shape, shown: set[int]) -> Iterator[Row]:
     """Every hundredth endpoint has a price that is held, every second of them for a while only."""
     for key, endpoint in enumerate(range(0, shape.models * shape.providers, 100), 1):
         source, poll = endpoint % shape.providers % shape.sources, shape.polls // 3
         at, ended = shape.at(poll), None if endpoint % 200 else shape.at(poll + 5)
-        what = (f"Provider model-{endpoint}", "ratio", "25 times the accepted amount", True)
-        shown = (endpoint % shape.cards + 1, shape.poll_id(source, poll), "data")
-        known = at + KNOWN_AFTER
-        yield key, source + 1, endpoint + 1, *what, *shown, known, None, at, ended, ended and ended + KNOWN_AFTER
+        document, known = shape.poll_id(source, poll), at + KNOWN_AFTER
+        shown.add(document)
+        about = (source + 1, endpoint + 1, f"Provider model-{endpoint}", "ratio", "25 times the accepted amount", True)
+        stretch = (known, None, at, ended, ended and ended + KNOWN_AFTER)
+        yield key, *about, endpoint % shape.cards + 1, document, "data", *stretch
 
 
 if __name__ == "__main__":
