@@ -101,9 +101,14 @@ class RateCard:
         if list(self.states) != sorted(self.states):
             raise ValueError("states are not sorted by meter")
 
+    @cached_property
+    def by_meter(self) -> dict[str, int]:
+        """`amounts`, to look up in; never changed."""
+        return dict(self.amounts)
+
     def amount(self, meter: str) -> int | None:
         """The amount outside all conditions, or None where there is none (see `state`)."""
-        return dict(self.amounts).get(meter)
+        return self.by_meter.get(meter)
 
     def state(self, meter: str) -> str:
         """`priced`, `free`, `varies`, `unknown` or `not_offered`."""

@@ -48,14 +48,16 @@ SETTLE_POLL = (
         }
     )
 )
+_NEWEST = """(
+        SELECT poll.{column} FROM poll
+         WHERE poll.source_id = (SELECT source.id FROM source WHERE source.name = :name) {where}
+         ORDER BY poll.at DESC LIMIT 1
+    )"""
 LAST_POLLS = text(
-    """
-    SELECT max(poll.at) AS newest,
-           max(CASE WHEN poll.outcome <> 'failed' THEN poll.at END) AS newest_ok,
-           (SELECT kept.pack FROM poll AS kept JOIN source AS s ON s.id = kept.source_id
-             WHERE s.name = :name AND kept.pack IS NOT NULL ORDER BY kept.at DESC LIMIT 1) AS pack
-      FROM poll JOIN source ON source.id = poll.source_id
-     WHERE source.name = :name
+    f"""
+    SELECT {_NEWEST.format(column="at", where="")} AS newest,
+           {_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")} AS newest_ok,
+           {_NEWEST.format(column="pack", where="AND poll.pack IS NOT NULL")} AS pack
     """
 )
 LAST_KNOWN = text(

@@ -142,7 +142,7 @@ def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(stor
 
 def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
     """Rows without what differs with the order in which documents came."""
-    return [replace(row, known_from=T0, endpoint_id=0, document_id=0, facts_id=0) for row in rows]
+    return [row._replace(known_from=T0, endpoint_id=0, document_id=0, facts_id=0) for row in rows]
 
 
 @settings(max_examples=25)
