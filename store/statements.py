@@ -51,6 +51,8 @@ SETTLE_POLL = (
 LAST_POLLS = text(
     """
     SELECT max(poll.at) AS newest,
+           (SELECT kept.known FROM poll AS kept JOIN source AS s ON s.id = kept.source_id
+             WHERE s.name = :name ORDER BY kept.at DESC LIMIT 1) AS known,
            max(CASE WHEN poll.outcome <> 'failed' THEN poll.at END) AS newest_ok,
            (SELECT kept.pack FROM poll AS kept JOIN source AS s ON s.id = kept.source_id
              WHERE s.name = :name AND kept.pack IS NOT NULL ORDER BY kept.at DESC LIMIT 1) AS pack
