@@ -144,6 +144,13 @@ def test_a_user_who_may_not_is_told_what(server: Server, url: str) -> None:
     assert rows(url, "SELECT count(*) FROM poll") == [(0,)]
 
 
+def test_a_database_that_cannot_hold_every_name_is_refused(server: Server) -> None:
+    server.run("CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(StoreError, match="is encoded in LATIN1: a store needs a database in UTF8"):
+        Tape(server.url("narrow"))
+    assert content(server.url("narrow")) == {}
+
+
 def test_a_schema_of_its_own_is_where_the_search_path_leads(url: str) -> None:
     run(url, "CREATE SCHEMA mine")
     mine = f"{url}&options=-csearch_path%3Dmine"
