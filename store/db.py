@@ -49,6 +49,11 @@ def open_engine(url: str, busy_s: float = BUSY_S) -> Database:
     is locked; StoreError if it cannot be made or reached.
     """
     database = reach(url, busy_s)
+    if database.path is not None:
+        try:
+            database.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(f"{database.path.parent} cannot be made: {error.strerror}") from None
     with plain_errors(database.name):
         with database.engine.begin() as connection:
             version = stored_version(connection, database)
@@ -56,7 +61,7 @@ def open_engine(url: str, busy_s: float = BUSY_S) -> Database:
                 lock_schema(connection)
                 version = stored_version(connection, database)  # others may make the same store
             if version is None:
-                _create(connection)
+                _create(connection, database)
             else:
                 check_version(database.name, version)
         if database.path is not None:
@@ -78,10 +83,6 @@ def reach(url: str, busy_s: float = BUSY_S, *, foreign_keys: bool = True) -> Dat
         event.listen(engine, "do_executemany", _copy)
         return Database(engine, postgres.name_of(url), None)
     path = sqlite_path(url)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(f"{path.parent} cannot be made: {error.strerror}") from None
     if path.exists() and not path.is_file():
         raise StoreForeign(f"{path} is not a file, so not a store")
     engine = create_engine(
@@ -150,7 +151,11 @@ def stored_version(connection: Connection, database: Database) -> int | None:
     return version
 
 
-def _create(connection: Connection) -> None:
+def _create(connection: Connection, database: Database) -> None:
+    if not on_sqlite(connection):
+        encoding = connection.exec_driver_sql("SHOW server_encoding").scalar_one()
+        if encoding != "UTF8":
+            raise StoreError(f"{database.name} is encoded in {encoding}: a store needs a database in UTF8")
     SQLModel.metadata.create_all(connection, checkfirst=False)
     connection.execute(tables.VERSION.insert(), {"version_num": f"{SCHEMA_VERSION:04}"})
     if on_sqlite(connection):

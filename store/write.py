@@ -192,9 +192,11 @@ class Tape:
         Returns: None, with nothing written, if a newer one is in the timeline already: that takes `rebuild`.
         """
         with self._writing(source.name) as connection:
-            newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
-            if newest_ok is not None and to_millis(poll.at) <= newest_ok:
+            last = connection.execute(sql.LAST_POLLS, {"name": source.name}).one()
+            if last.newest_ok is not None and to_millis(poll.at) <= last.newest_ok:
                 return None
+            if last.known is not None:  # of several who collect, the clock of one may be behind
+                known = max(known, from_millis(last.known + 1))
             source_id = _source_id(connection, source)
             loaded = load(connection, source_id)
             step = decide(loaded.state)

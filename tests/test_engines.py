@@ -1,5 +1,6 @@
 """SQLite and PostgreSQL say the same: every row and every answer, byte for byte, for the same sequence of polls."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from store.read import Reader, open_store
 from store.routing import Constraints, rank
 from store.write import Tape
 from tests import tape as written
+from tests.collecting import Upstreams, ask, own_sources
 from tests.stores import Server, Stores, content
 from tests.test_known_at import WORKLOAD, answers, arrive, csv, hour
 from tests.test_timelines import CONFIG, SOURCES
@@ -103,6 +105,34 @@ def test_recorded_polls_leave_the_same_rows_and_the_same_answers(
             for said, also in zip(everything(file, archives[0]), everything(database, archives[1]), strict=True):
                 assert said == also
         assert len(one["span"]) > 300
+
+
+def test_every_command_does_its_work_on_either_engine(store_url: str, tmp_path: Path) -> None:
+    def told(*words: str, code: int = 0) -> str:
+        done = ask(tmp_path, "--config", str(config), "--store", store_url, *words)
+        assert (done.exit_code, "Traceback" in done.output) == (code, False), done.output
+        return done.stdout
+
+    with Upstreams() as upstreams:
+        config = own_sources(tmp_path, mirror=upstreams.mirror, every={"one": "1h", "other": "1h"})
+        assert told("collect").count(": ok, 3 endpoints, 3 changed") == 2
+        assert told("collect", "one").startswith("one: ok, 3 endpoints, 0 changed")
+        upstreams.status["one"] = 404
+        assert "failed" in told("collect", "one", code=1)
+    assert told("endpoints", "model-1", "--format", "csv").count("\n") == 3
+    assert told("history", "acme/model-1", "--format", "jsonl").count("\n") == 2
+    assert [line.split(",")[0] for line in told("models", "--format", "csv").splitlines()[1:]] == [
+        f"acme/model-{number}" for number in range(3)
+    ]
+    assert "one.example" in told("explain", "one:one:acme/model-1")
+    assert json.loads(told("sources", "--format", "json"))[0]["failures"] == 1
+    assert told("export", "history").count("\n") == 7
+    assert told("changes", code=3) == ""
+    assert told("verify") == ""
+    assert told("reparse", "one", "other").count("0 intervals corrected") == 2
+    assert told("archive", "export", str(tmp_path / "out")).startswith("3 documents in")
+    assert told("backfill", "archive", str(tmp_path / "out")).count("0 intervals new or corrected") == 2
+    assert "interval   6\n" in told("db", "status")
 
 
 def test_names_are_in_the_order_of_their_bytes_and_found_whatever_their_case(store_url: str) -> None:

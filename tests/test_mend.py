@@ -188,6 +188,15 @@ def test_damage_to_any_belief_is_found(tape: Tape, damage: str) -> None:
     assert faults(tape)
 
 
+def test_beliefs_that_overlap_are_named(tape: Tape) -> None:
+    with tape._engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # which would not let it happen
+            connection.exec_driver_sql("ALTER TABLE span DROP CONSTRAINT span_no_overlap")
+        connection.exec_driver_sql("UPDATE span SET lasted = lasted + 1 WHERE lasted IS NOT NULL")
+    named = "deepinfra: deepinfra acme/one : the interval from 2026-08-01T00:00:00Z overlaps the next one"
+    assert [fault for fault in faults(tape) if "overlaps" in fault] == [named]
+
+
 def test_damaged_and_missing_documents_are_found(tape: Tape, tmp_path: Path) -> None:
     first, second = sorted((tmp_path / "archive").rglob("*.zst"))
     kept = first.read_bytes()

@@ -144,6 +144,13 @@ def test_a_user_who_may_not_is_told_what(server: Server, url: str) -> None:
     assert rows(url, "SELECT count(*) FROM poll") == [(0,)]
 
 
+def test_a_database_that_cannot_hold_every_name_is_refused(server: Server) -> None:
+    server.run("CREATE DATABASE narrow ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0")
+    with pytest.raises(StoreError, match="is encoded in LATIN1: a store needs a database in UTF8"):
+        Tape(server.url("narrow"))
+    assert content(server.url("narrow")) == {}
+
+
 def test_a_schema_of_its_own_is_where_the_search_path_leads(url: str) -> None:
     run(url, "CREATE SCHEMA mine")
     mine = f"{url}&options=-csearch_path%3Dmine"
@@ -200,6 +207,19 @@ def test_writers_of_one_source_wait_for_each_other_and_lose_nothing(url: str) ->
         list(pool.map(poll, range(20)))
     assert rows(url, "SELECT count(*) FROM poll") == [(20,)]
     assert rows(url, "SELECT count(*) FROM source") == [(1,)]
+
+
+def test_knowledge_only_grows_whatever_the_clock_of_another_collector_says(url: str) -> None:
+    for number, known in enumerate((NOW + timedelta(hours=2), NOW, NOW)):
+        facts, decide = saw(observation(price=card(number + 5)), number=number)
+        assert Tape(url).record(SOURCE, facts, decide, known=known)
+    first = round(NOW.timestamp()) * 1000 + 7_200_000
+    assert rows(url, "SELECT known FROM poll ORDER BY at") == [(first,), (first + 1,), (first + 2,)]
+    assert rows(url, 'SELECT known_from, end_known FROM "interval" ORDER BY first_seen') == [
+        (first, first + 1),
+        (first + 1, first + 2),
+        (first + 2, None),
+    ]
 
 
 def test_a_writer_of_another_source_is_not_waited_for_and_one_of_the_same_is(url: str) -> None:
@@ -283,7 +303,7 @@ def test_a_poll_whose_commit_nobody_confirmed_is_not_written_twice(url: str) -> 
     [
         ("UPDATE span SET lasted = NULL WHERE lasted IS NOT NULL", "span_no_overlap"),
         ("UPDATE span SET lasted = lasted + 1 WHERE lasted IS NOT NULL", "span_no_overlap"),
-        ("UPDATE span SET lasted = -1 WHERE lasted IS NOT NULL", "range lower bound"),
+        ("UPDATE span SET first_seen = first_seen - 1 WHERE lasted IS NULL", "span_no_overlap"),
         (
             OVERLAPPING,
             "span_no_overlap",
@@ -303,6 +323,18 @@ def test_beliefs_that_overlap_and_rows_that_point_to_nothing_are_refused(url: st
     assert content(url) == before
     run(url, "UPDATE span SET known_to = 1; UPDATE span SET lasted = NULL")
     assert rows(url, "SELECT count(*) FROM span WHERE lasted IS NULL") == [(2,)], "what is superseded may be anything"
+
+
+def test_beliefs_that_touch_or_are_of_neighbours_do_not_overlap(url: str) -> None:
+    tape = Tape(url)
+    for number in range(6):
+        offers = [observation(name, price=card(number + 5)) for name in ("one", "two", "three")]
+        facts, decide = saw(*offers, number=number)
+        assert tape.record(SOURCE, facts, decide, known=facts.at)
+    run(url, "UPDATE span SET lasted = 1, first_seen = 4102444800000 + first_seen / 60000 % 6")
+    assert rows(url, "SELECT count(*), count(DISTINCT first_seen) FROM span WHERE known_to IS NULL") == [(18, 6)]
+    with pytest.raises(psycopg.Error, match="span_no_overlap"):
+        run(url, "UPDATE span SET lasted = 2 WHERE endpoint_id = 2 AND first_seen = 4102444800003")
 
 
 def test_many_rows_are_copied_and_one_that_is_refused_takes_all_along(url: str) -> None:

@@ -240,6 +240,12 @@ def test_what_belongs_to_others_is_refused_untouched(empty_url: str) -> None:
     assert content(empty_url) == before
 
 
+def test_no_folder_is_made_for_a_store_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreMissing):
+        upgrade(str(tmp_path / "folder" / "tape.db"))
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_not_there_is_not_upgraded(empty_url: str) -> None:
     with pytest.raises(StoreMissing, match="run `tokentape collect`"):
         upgrade(empty_url)

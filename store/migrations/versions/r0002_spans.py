@@ -30,8 +30,8 @@ FROM span
 """
 NO_OVERLAP = """
 ALTER TABLE span ADD CONSTRAINT span_no_overlap EXCLUDE USING gist (
-    int8range(endpoint_id, endpoint_id, '[]') WITH &&, int8range(first_seen, first_seen + lasted) WITH &&
-) WHERE (known_to IS NULL) DEFERRABLE INITIALLY DEFERRED
+    box(point(endpoint_id, first_seen), point(endpoint_id + 0.5, coalesce(first_seen + lasted - 0.5, 9e15))) WITH &&
+) WHERE (known_to IS NULL AND lasted IS DISTINCT FROM 0) DEFERRABLE INITIALLY DEFERRED
 """
 
 
