@@ -13,16 +13,18 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from store.archive_bulk import Place, Reader, Table, Thread, read_table
 from store.archive_pack import (
+    HEAD_SIZE,
     PERIOD,
     PLAINLY_SMALL,
     SHARE,
     Pack,
+    base_in,
     compress,
     decompress,
     depth,
@@ -70,7 +72,7 @@ class Archive:
         Raises: OSError if it cannot be written; StoreError if it is too large.
         """
         key = key_of(documents)
-        path = self._path(key)
+        path = self.path(key)
         if self.has(key):
             return key
         whole = fold(documents)
@@ -98,7 +100,7 @@ class Archive:
 
     def has(self, key: str) -> bool:
         """Whether documents are kept under a key."""
-        return self._path(key).exists() or self._find(key) is not None
+        return self.path(key).exists() or self._find(key) is not None
 
     def documents(self, key: str, *, source: str, fetched_at: datetime) -> list[Document]:
         """The documents of a pack, each verified against its hash, as fetched at an instant.
@@ -136,6 +138,24 @@ class Archive:
         """
         return self._read(key).base
 
+    def bases(self) -> dict[str, str | None]:
+        """Of each pack that is a file of its own: the key of the one that it is a difference from.
+
+        One that is damaged seems to stand alone; `check` names it.
+        """
+        found: dict[str, str | None] = {}
+        for key in self.alone():
+            with suppress(FileNotFoundError), self.path(key).open("rb") as file:
+                found[key] = base_in(file.read(HEAD_SIZE))
+        return found
+
+    def content(self, key: str) -> bytes:
+        """The string that a pack is (`archive_pack.fold`), verified.
+
+        Raises: ArchiveDamaged.
+        """
+        return self._content(key, "", _NEVER)[0]
+
     def check(self) -> Iterator[str]:
         """A line for each pack that is damaged, or missing though others rest on it, in the memory of reading one."""
         resting: dict[str | None, list[tuple[int, str]]] = {}
@@ -151,7 +171,7 @@ class Archive:
         faults |= {key: str(self._missing(key)) for key in resting if key and not self.has(key)}
         fresh = Archive(self.root, largest=self._largest)
         # Depth first, and the nearest difference first: what it is from was read just before.
-        elsewhere = {key for key in resting if key and not self._path(key).exists()}
+        elsewhere = {key for key in resting if key and not self.path(key).exists()}
         below = (None, *sorted(elsewhere - faults.keys()))
         ahead = sorted((one for key in below for one in resting.get(key, ())), reverse=True)
         while ahead:
@@ -236,6 +256,16 @@ class Archive:
 
         Raises: ArchiveDamaged, naming the file that is missing or damaged.
         """
+        try:
+            return self._followed(key, source, fetched_at)
+        except ArchiveDamaged:
+            if self._find(key) is None:
+                raise
+            # Packs that are thinned lie in two places for a while, the old one no longer whole.
+            return self._rebuilt([(key, self._read_bulk(key))], None, source, fetched_at)
+
+    def _followed(self, key: str, source: str, fetched_at: datetime) -> tuple[bytes, list[Document]]:
+        """A pack as one string and as documents, by way of all that it rests on."""
         way: list[tuple[str, Pack]] = []
         below: str | None = key
         last = self._last
@@ -281,7 +311,7 @@ class Archive:
 
     def _read(self, key: str) -> Pack:
         try:
-            return unseal(self._path(key).read_bytes())
+            return unseal(self.path(key).read_bytes())
         except FileNotFoundError:
             return self._read_bulk(key)
         except ValueError:
@@ -304,13 +334,14 @@ class Archive:
         self._last = (key, whole) if len(whole) <= REMEMBERED else None
 
     def _missing(self, key: str) -> ArchiveDamaged:
-        return ArchiveDamaged(f"archived documents {key[:12]} are missing: {self._path(key)} is not there")
+        return ArchiveDamaged(f"archived documents {key[:12]} are missing: {self.path(key)} is not there")
 
     def _damaged(self, key: str) -> ArchiveDamaged:
-        found = None if self._path(key).exists() else self._find(key)
-        return _damaged(key, found[0].path if found else self._path(key))
+        found = None if self.path(key).exists() else self._find(key)
+        return _damaged(key, found[0].path if found else self.path(key))
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """The file of a pack that has one of its own."""
         return self.root / key[:2] / f"{key[2:]}.zst"
 
 

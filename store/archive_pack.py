@@ -31,6 +31,7 @@ PERIOD = RUN**3
 SKIPPABLE = 0x184D2A5E
 _HEAD = struct.Struct("<IIIH32s")
 """Mark and length as zstd has them, CRC-32 of all after it, ordinal, key of the base (zeros: none)."""
+HEAD_SIZE = _HEAD.size
 _CHECKED = struct.calcsize("<III")
 _NO_BASE = bytes(32)
 
@@ -70,6 +71,14 @@ def unseal(data: bytes) -> Pack:
     if (mark, length, check) != (SKIPPABLE, _HEAD.size - 8, zlib.crc32(memoryview(data)[_CHECKED:])):
         raise ValueError("not a pack as it was sealed")
     return Pack(ordinal=ordinal, base=None if base == _NO_BASE else base.hex(), frame=data[_HEAD.size :])
+
+
+def base_in(head: bytes) -> str | None:
+    """The key of the base that the first bytes of a file name, if they do; nothing is verified."""
+    if len(head) < HEAD_SIZE or head.startswith(zstandard.FRAME_HEADER):
+        return None
+    base = _HEAD.unpack(head)[-1]
+    return None if base == _NO_BASE else base.hex()
 
 
 def parent(ordinal: int) -> int:
