@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -14,10 +15,12 @@ from collector import mend, schedule, verify
 from collector.config import Config, ready
 from collector.contract import SourceSpec
 from collector.fetch import Fetcher
+from collector.mend import source_facts
 from collector.poll import Poller, Progress, Report, no_progress, receive
 from collector.sighting import see
 from store.errors import StoreMissing
 from store.instants import age_text, utc_now
+from store.leases import Claim, Held
 from store.lock import only_daemon
 from store.read import open_store
 from store.records import Observation, RateCard
@@ -28,6 +31,9 @@ from store.write import Tape
 if TYPE_CHECKING:
     from store.catalogue import SourceRow
     from store.columns import Cell
+
+WRITE_WITHIN = timedelta(seconds=60)
+"""Beyond its deadline, the time a poll is given to be written before another daemon takes it over."""
 
 Show = Callable[[Report], None]
 
@@ -69,6 +75,7 @@ def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
     tape = Tape(config.store, config.archive)
     try:
         with only_daemon(tape.path):
+            tape.expire_claims()
             asyncio.run(_daemon(config, tape, specs, show))
     finally:
         tape.close()
@@ -76,14 +83,31 @@ def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
 
 async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show: Show) -> None:
     _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.path}; stop with SIGTERM or Ctrl-C")
+    holder = f"{socket.gethostname()}:{os.getpid()}"
     async with _poller(config, tape) as poller:
 
-        async def poll(spec: SourceSpec) -> None:
-            report = await poller.poll(spec)
+        async def claim(spec: SourceSpec) -> Claim | Held | None:
+            return await asyncio.to_thread(_claim, tape, spec, holder)
+
+        async def poll(spec: SourceSpec, claimed: Claim) -> None:
+            report = await poller.poll(spec, claimed)
             _clear()
             show(report)
 
-        await schedule.run(specs, poll, lambda source: tape.last_polls(source).newest, utc_now)
+        await schedule.run(specs, claim, poll, utc_now)
+
+
+def _claim(tape: Tape, spec: SourceSpec, holder: str) -> Claim | Held | None:
+    now = utc_now()
+    slot = schedule.slot_at(spec.id, spec.every_s, now)
+    return tape.claim(
+        source_facts(spec),
+        slot=slot,
+        polled_since=schedule.served_since(slot, spec.every_s),
+        until=now + timedelta(seconds=spec.deadline_s) + WRITE_WITHIN,
+        now=now,
+        holder=holder,
+    )
 
 
 def try_source(config: Config, spec: SourceSpec, limit: int) -> Iterator[str]:
@@ -148,7 +172,7 @@ def _to_the_minute(row: "Mapping[str, Cell]") -> "dict[str, Cell]":
 
 def _source_row(spec: SourceSpec, row: "SourceRow | None", now: datetime) -> dict[str, "Cell"]:
     on = ready(spec, os.environ)
-    due = schedule.next_due(row.last_poll if row else None, spec.every_s, now) if on else None
+    due = schedule.next_due(spec.id, row.last_poll if row else None, spec.every_s, now) if on else None
     return {
         "source": spec.id,
         "state": _state(spec),

@@ -19,6 +19,7 @@ from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from store.errors import StoreError
 from store.instants import utc_now
+from store.leases import Claim
 from store.records import Document, Sighting
 from store.text import one_line
 from store.timeline import step
@@ -85,29 +86,31 @@ class Poller:
         self._environ = environ
         self._writing = threading.Lock()
 
-    async def poll(self, spec: SourceSpec) -> Report:
-        """One attempt at one source, recorded whatever comes of it."""
+    async def poll(self, spec: SourceSpec, claim: Claim | None = None) -> Report:
+        """One attempt at one source, recorded whatever comes of it; of a daemon, for a slot that it claimed."""
         started = asyncio.get_running_loop().time()
-        at = self._clock()
+        facts = PollFacts(at=self._clock(), outcome="failed", claim=claim)
         try:
-            report = await self._poll(spec, at)
+            report = await self._poll(spec, facts)
         except (CollectorError, StoreError) as error:
-            report = await asyncio.to_thread(self._failed, spec, at, error, None)
+            report = await asyncio.to_thread(self._failed, spec, facts, error)
         except OSError as error:  # of the archive: everything else that is read or written has its own errors
             unkept = StoreError(f"{error.filename or self._tape.archive.root}: {error.strerror}")
-            report = await asyncio.to_thread(self._failed, spec, at, unkept, None)
+            report = await asyncio.to_thread(self._failed, spec, facts, unkept)
         except Exception as error:  # noqa: BLE001 - a fault in one source must not stop the others
-            report = await asyncio.to_thread(self._failed, spec, at, error, None)
+            report = await asyncio.to_thread(self._failed, spec, facts, error)
         return replace(report, duration_s=asyncio.get_running_loop().time() - started)
 
-    async def _poll(self, spec: SourceSpec, at: datetime) -> Report:
-        started = asyncio.get_running_loop().time()
+    async def _poll(self, spec: SourceSpec, facts: PollFacts) -> Report:
+        started, at = asyncio.get_running_loop().time(), facts.at
         last, held = await asyncio.to_thread(self._before, spec, at)
         if at == last.newest:
             at += timedelta(milliseconds=1)  # a clock too coarse to tell two polls apart
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
         duration_ms = int((asyncio.get_running_loop().time() - started) * 1000)
-        return await asyncio.to_thread(self.take, spec, at, received, base=last.pack, duration_ms=duration_ms)
+        return await asyncio.to_thread(
+            self.take, spec, at, received, base=last.pack, duration_ms=duration_ms, claim=facts.claim
+        )
 
     def _before(self, spec: SourceSpec, at: datetime) -> tuple[LastPolls, dict[str, Document]]:
         """The polls before this one, and the documents that they left, by URL."""
@@ -128,7 +131,14 @@ class Poller:
         return last, {document.url: document for document in documents}
 
     def take(
-        self, spec: SourceSpec, at: datetime, received: Received, *, base: str | None = None, duration_ms: int = 0
+        self,
+        spec: SourceSpec,
+        at: datetime,
+        received: Received,
+        *,
+        base: str | None = None,
+        duration_ms: int = 0,
+        claim: Claim | None = None,
     ) -> Report:
         """Archive what was received, then everything after it, in one transaction.
 
@@ -145,13 +155,14 @@ class Poller:
             requests=len(received.documents) + len(received.failures),
             body_bytes=body_bytes,
             duration_ms=duration_ms,
+            claim=claim,
         )
         try:
             sighting, failed = see(received, spec, at)
             if sighting.complete:
                 checks.expected(sighting.observations, spec)
         except SourceChanged as error:
-            return self._failed(spec, at, error, facts)
+            return self._failed(spec, facts, error)
         facts = replace(facts, quotes=len(sighting.observations))
         if failed:
             facts = replace(
@@ -190,18 +201,18 @@ class Poller:
             )
             return len(corrections), 0
 
-    def _failed(self, spec: SourceSpec, at: datetime, error: Exception, facts: PollFacts | None) -> Report:
+    def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""
         known = isinstance(error, CollectorError)
         code = error.code if isinstance(error, CollectorError) else "store" if isinstance(error, StoreError) else "bug"
         message = str(error) if known or isinstance(error, StoreError) else one_line(f"{type(error).__name__}: {error}")
-        failed = replace(facts or PollFacts(at=at, outcome="failed"), outcome="failed", code=code, message=message)
+        failed = replace(facts, outcome="failed", code=code, message=message)
         try:
             with self._writing:
                 self._tape.record_failure(source_facts(spec), failed, known=self._clock())
         except StoreError as unwritable:
             code, message = "store", str(unwritable)
-        return Report(source=spec.id, outcome="failed", at=at, code=code, message=message)
+        return Report(source=spec.id, outcome="failed", at=facts.at, code=code, message=message)
 
 
 async def receive(

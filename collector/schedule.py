@@ -1,7 +1,8 @@
 """When sources are polled: APScheduler as a ticker inside one process, in UTC, and nothing else.
 
-What is due is derived from the polls in the store, not from a job store: a restarted daemon goes on where the last one
-stopped, and one missed stretch means one catch-up poll.
+Time is cut into slots, for each source its own, one after the other; each slot is polled for once, by whichever daemon
+claims it (`store.leases`). What is done is in the store, not in a job store: a restarted daemon goes on where the last
+one stopped, and one missed stretch means one catch-up poll.
 """
 
 import asyncio
@@ -10,37 +11,58 @@ import signal
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
 from collector.contract import SourceSpec
+from store.instants import EPOCH
+from store.leases import Claim, Held
 
-JITTER_SHARE = 0.05
-"""Of the interval, by which a poll may come late, so that not all sources are due at once."""
-JITTER_MOST_S = 60
+TURN_S = 0.2
+"""Between two looks at a claim that has just run out."""
 STOP_WITHIN_S = 8.0
 """A poll under way at a stop may finish within this; then it is cancelled, which leaves the store as it was. Below the
 ten seconds after which container engines kill."""
 
 
-def next_due(last: datetime | None, every_s: int, now: datetime) -> datetime:
-    """When a source is due: an interval after its last poll, at once if that is past, and never later than an interval
-    from now, whatever the clock said at that poll."""
-    every = timedelta(seconds=every_s)
-    return now if last is None else min(max(now, last + every), now + every)
+def slot_at(source: str, every_s: int, now: datetime) -> datetime:
+    """The start of the slot that an instant lies in.
+
+    A source's slots begin at an offset of its own, the same for every daemon, so that not all sources are due at once.
+    """
+    offset = int.from_bytes(sha256(source.encode()).digest()[:8]) % every_s
+    return now - (now - EPOCH - timedelta(seconds=offset)) % timedelta(seconds=every_s)
+
+
+def served_since(slot: datetime, every_s: int) -> datetime:
+    """A poll from then on does for a slot: one that was made up for just before it need not be followed at once."""
+    return slot - timedelta(seconds=every_s) / 2
+
+
+def next_due(source: str, last: datetime | None, every_s: int, now: datetime) -> datetime:
+    """When a source is due: now, unless a poll has served this slot; then at the next that it has not served.
+
+    A poll that a wrong clock put into the future serves none.
+    """
+    slot, every = slot_at(source, every_s, now), timedelta(seconds=every_s)
+    if last is None or not served_since(slot, every_s) <= last <= now:
+        return now
+    return slot + every if last < served_since(slot + every, every_s) else slot + 2 * every
 
 
 async def run(
     specs: Iterable[SourceSpec],
-    poll: Callable[[SourceSpec], Awaitable[None]],
-    last_poll: Callable[[str], datetime | None],
+    claim: Callable[[SourceSpec], Awaitable[Claim | Held | None]],
+    poll: Callable[[SourceSpec, Claim], Awaitable[None]],
     clock: Callable[[], datetime],
     stop_within_s: float = STOP_WITHIN_S,
 ) -> None:
-    """Poll each source on its interval, never two of one source at once, until SIGTERM or SIGINT.
+    """Poll each source once in each of its slots, never two of one source at once, until SIGTERM or SIGINT.
 
-    Polls under way then have some seconds to finish; a second signal does not wait for them.
+    Where another daemon is at it, this one waits until that must be over, and polls if it was killed. What is under way
+    at a stop has some seconds to finish; a second signal does not wait for it.
     """
     # That a poll outlasts its interval and the next one is skipped is how it should be, and worth no warning.
     logging.getLogger("apscheduler").setLevel(logging.ERROR)
@@ -48,23 +70,28 @@ async def run(
     running: set[asyncio.Task[None]] = set()
 
     async def job(spec: SourceSpec) -> None:
-        task = asyncio.ensure_future(poll(spec))
-        running.add(task)
-        task.add_done_callback(running.discard)
         with suppress(asyncio.CancelledError):  # at a stop
-            await asyncio.shield(task)
+            claimed = await claim(spec)
+            while isinstance(claimed, Held):
+                await asyncio.sleep(max(TURN_S, (claimed.until - clock()).total_seconds()))
+                claimed = await claim(spec)
+            if claimed is not None:
+                task = asyncio.ensure_future(poll(spec, claimed))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                await asyncio.shield(task)
 
     for spec in specs:
-        jitter = max(1, min(JITTER_MOST_S, int(spec.every_s * JITTER_SHARE)))
+        now = clock()
         scheduler.add_job(
             job,
-            IntervalTrigger(seconds=spec.every_s, jitter=jitter, timezone=UTC),
+            IntervalTrigger(seconds=spec.every_s, start_date=slot_at(spec.id, spec.every_s, now), timezone=UTC),
             args=[spec],
             id=spec.id,
             max_instances=1,
             coalesce=True,
             misfire_grace_time=None,
-            next_run_time=next_due(last_poll(spec.id), spec.every_s, clock()),
+            next_run_time=now,
         )
     stopped = asyncio.Event()
 

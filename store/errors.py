@@ -4,6 +4,7 @@ StoreError
 ├── StoreMissing     there is no store yet: nothing has been collected
 ├── StoreForeign     the file is not a tokentape store, is damaged, or is of another schema version
 ├── StoreBusy        another program holds the store locked
+├── LeaseLost        another daemon has taken over the poll that was to be written
 ├── ArchiveDamaged   an archived document is missing or is not what its hash says
 └── QueryError       a question that cannot be asked: unknown option value, instant without an offset, ...
     └── NothingMatched   a question about something that the store does not have
@@ -29,6 +30,10 @@ class StoreForeign(StoreError):
 
 class StoreBusy(StoreError):
     """Another program holds the store locked."""
+
+
+class LeaseLost(StoreError):
+    """Another daemon has taken over the poll that was to be written."""
 
 
 class ArchiveDamaged(StoreError):

@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 from store.corrections import LATE_MILLIS
 from store.records import END_REASONS
 
+_SLOT = text("slot IS NOT NULL")
 _SUPERSEDED = text("known_to IS NOT NULL")
 _LATE = text(f"known_lag > {LATE_MILLIS}")
 
@@ -28,7 +29,10 @@ class Source(SQLModel, table=True):
 class Poll(SQLModel, table=True):
     """One attempt at one source; for an unchanged source the only row that a poll writes."""
 
-    __table_args__ = (Index("poll_source_at", "source_id", "at"),)
+    __table_args__ = (
+        Index("poll_source_at", "source_id", "at"),
+        Index("poll_slot", "source_id", "slot", unique=True, sqlite_where=_SLOT, postgresql_where=_SLOT),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     source_id: int = Field(foreign_key="source.id")
@@ -53,6 +57,21 @@ class Poll(SQLModel, table=True):
     duration_ms: int = 0
     failed_parts: str | None = None
     """JSON list of parts that were asked for and did not answer."""
+    slot: int | None = Field(default=None, sa_type=BigInteger)
+    """Start of the slot that a daemon polled for: there is one poll for each."""
+
+
+class Lease(SQLModel, table=True):
+    """Which daemon polls a source, for which of its slots, and until when it may be believed to be alive."""
+
+    source_id: int = Field(foreign_key="source.id", primary_key=True)
+    slot: int = Field(sa_type=BigInteger)
+    fence: int = Field(sa_type=BigInteger)
+    """One more with each claim: what was claimed with an older one cannot be written any more."""
+    holder: str
+    until: int = Field(sa_type=BigInteger)
+    done: bool
+    """The poll of this slot is written."""
 
 
 class Provider(SQLModel, table=True):

@@ -13,7 +13,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from store import check
+from store import check, leases
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive, archive_root
@@ -51,6 +51,8 @@ class PollFacts:
     body_bytes: int = 0
     duration_ms: int = 0
     failed_parts: frozenset[str] = frozenset()
+    claim: leases.Claim | None = None
+    """Of a daemon: the poll is written only if the claim still stands."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +137,33 @@ class Tape:
             newest_ok=None if row.newest_ok is None else from_millis(row.newest_ok),
             pack=row.pack,
         )
+
+    def claim(
+        self,
+        source: SourceFacts,
+        *,
+        slot: datetime,
+        polled_since: datetime,
+        until: datetime,
+        now: datetime,
+        holder: str,
+    ) -> leases.Claim | leases.Held | None:
+        """The right to poll a source for a slot (see `store.leases.claim`)."""
+        with self._writing() as connection:
+            return leases.claim(
+                connection,
+                _source_id(connection, source),
+                slot=slot,
+                polled_since=polled_since,
+                until=until,
+                now=now,
+                holder=holder,
+            )
+
+    def expire_claims(self) -> None:
+        """Let every poll under way be taken over at once: no other daemon is alive."""
+        with self._writing() as connection:
+            leases.expire(connection)
 
     def record_failure(self, source: SourceFacts, poll: PollFacts, *, known: datetime) -> None:
         """Write the row of a poll that changes nothing."""
@@ -283,6 +312,8 @@ def _insert_poll(
     changes: int = 0,
     held: int = 0,
 ) -> int:
+    if poll.claim is not None:
+        leases.settle(connection, source_id, poll.claim)
     values = {
         "source_id": source_id,
         "at": to_millis(poll.at),
@@ -299,5 +330,6 @@ def _insert_poll(
         "body_bytes": poll.body_bytes,
         "duration_ms": poll.duration_ms,
         "failed_parts": json.dumps(sorted(poll.failed_parts)) if poll.failed_parts else None,
+        "slot": None if poll.claim is None else to_millis(poll.claim.slot),
     }
     return inserted(connection.execute(sql.INSERT["poll"], values))

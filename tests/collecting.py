@@ -188,7 +188,7 @@ def polls(store: Path, source: str) -> list[tuple[Any, ...]]:
         return []
     return rows(
         store,
-        "SELECT p.at, p.duration_ms * 1000, p.outcome, p.changes FROM poll p JOIN source s ON s.id = p.source_id"
+        "SELECT p.at, p.duration_ms, p.outcome, p.changes FROM poll p JOIN source s ON s.id = p.source_id"
         f" WHERE s.name = '{source}' ORDER BY p.at",
     )
 

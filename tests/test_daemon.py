@@ -15,13 +15,17 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.config import load, packaged
 from collector.contract import SourceSpec
-from collector.schedule import STOP_WITHIN_S, next_due, run
+from collector.schedule import STOP_WITHIN_S, next_due, run, slot_at
+from store.leases import Claim, Held
 from tests.collecting import TOKENTAPE, Upstreams, ask, environ, own_sources, polls, rows, settings, until
 
 NOW = datetime(2026, 8, 22, 12, tzinfo=UTC)
+CLAIM = Claim(slot=NOW, fence=1)
 LIST = next(iter(load(packaged(), {}).sources.values()))
 
 
@@ -35,15 +39,33 @@ def upstreams() -> Iterator[Upstreams]:
 # --- the schedule ---
 
 
-def test_a_source_is_due_an_interval_after_its_last_poll_and_at_once_if_that_is_past() -> None:
-    assert next_due(None, 3600, NOW) == NOW
-    assert next_due(NOW, 3600, NOW) == NOW + timedelta(hours=1)
-    assert next_due(NOW - timedelta(minutes=20), 3600, NOW) == NOW + timedelta(minutes=40)
-    assert next_due(NOW - timedelta(days=9), 3600, NOW) == NOW
+@given(source=st.text(), every_s=st.integers(1, 10**6), after_s=st.integers(0, 10**9))
+def test_the_slots_of_a_source_follow_each_other_without_a_gap(source: str, every_s: int, after_s: int) -> None:
+    every, now = timedelta(seconds=every_s), NOW + timedelta(seconds=after_s)
+    slot = slot_at(source, every_s, now)
+    assert slot <= now < slot + every
+    assert slot_at(source, every_s, slot) == slot
+    assert slot_at(source, every_s, slot + every) == slot + every
+    assert slot_at(source, every_s, slot - timedelta(milliseconds=1)) == slot - every
+
+
+def test_sources_are_not_all_due_at_once() -> None:
+    assert len({slot_at(str(number), 3600, NOW) for number in range(40)}) > 35
+
+
+def test_a_source_is_due_in_each_slot_that_no_poll_has_served() -> None:
+    slot = slot_at("acme", 3600, NOW)
+    hour, minute = timedelta(hours=1), timedelta(minutes=1)
+    now = slot + 20 * minute
+    assert next_due("acme", None, 3600, now) == now
+    assert next_due("acme", slot - hour, 3600, now) == now
+    assert next_due("acme", slot, 3600, now) == slot + hour
+    assert next_due("acme", slot + 20 * minute, 3600, now) == slot + hour
+    assert next_due("acme", slot + 50 * minute, 3600, slot + 50 * minute) == slot + 2 * hour, "just before it will do"
 
 
 def test_a_poll_that_a_wrong_clock_put_into_the_future_does_not_stop_a_source() -> None:
-    assert next_due(NOW + timedelta(days=3650), 3600, NOW) == NOW + timedelta(hours=1)
+    assert next_due("acme", NOW + timedelta(days=3650), 3600, NOW) == NOW
 
 
 class Polls:
@@ -57,7 +79,7 @@ class Polls:
         self.under_way: dict[str, int] = defaultdict(int)
         self.most_at_once: dict[str, int] = defaultdict(int)
 
-    async def __call__(self, spec: SourceSpec) -> None:
+    async def __call__(self, spec: SourceSpec, _: Claim) -> None:
         self.began[spec.id].append(time.monotonic())
         self.under_way[spec.id] += 1
         self.most_at_once[spec.id] = max(self.most_at_once[spec.id], self.under_way[spec.id])
@@ -77,19 +99,22 @@ def every(seconds: int, *names: str) -> list[SourceSpec]:
 
 def scheduled(
     specs: list[SourceSpec],
-    polls: Callable[[SourceSpec], Coroutine[object, object, None]],
+    polls: Callable[[SourceSpec, Claim], Coroutine[object, object, None]],
     *stops_s: float,
-    last: datetime | None = None,
+    claim: Callable[[SourceSpec], Claim | Held | None] = lambda _: CLAIM,
     stop_within_s: float = STOP_WITHIN_S,
 ) -> float:
     """Run the schedule and send a signal at each of these times; how long it took to end after the first."""
+
+    async def claims(spec: SourceSpec) -> Claim | Held | None:
+        return claim(spec)
 
     async def work() -> float:
         loop = asyncio.get_running_loop()
         for number, stop_s in enumerate(stops_s):
             loop.call_later(stop_s, os.kill, os.getpid(), (signal.SIGTERM, signal.SIGINT)[number % 2])
         began = loop.time()
-        await run(specs, polls, lambda _: last, lambda: datetime.now(UTC), stop_within_s)
+        await run(specs, claims, polls, lambda: datetime.now(UTC), stop_within_s)
         return loop.time() - began - stops_s[0]
 
     return asyncio.run(work())
@@ -110,8 +135,20 @@ def test_each_source_is_polled_at_once_then_again_and_again_and_never_early(
 
 def test_what_is_not_due_is_not_polled() -> None:
     polls = Polls()
-    scheduled(every(3600, "a", "b"), polls, 0.3, last=datetime.now(UTC))
+    scheduled(every(3600, "a", "b"), polls, 0.3, claim=lambda _: None)
     assert polls.began == {}
+
+
+def test_what_another_daemon_polls_is_waited_for_and_taken_over_when_its_time_is_up() -> None:
+    polls = Polls()
+    until = datetime.now(UTC) + timedelta(seconds=0.6)
+
+    def claim(_: SourceSpec) -> Claim | Held:
+        return CLAIM if datetime.now(UTC) >= until else Held(holder="elsewhere:1", until=until)
+
+    began = time.monotonic()
+    scheduled(every(3600, "a"), polls, 1.5, claim=claim)
+    assert [0.5 < at - began < 1.3 for at in polls.began["a"]] == [True]
 
 
 def test_a_poll_that_fails_unforeseen_stops_neither_its_source_nor_the_others(
@@ -119,8 +156,8 @@ def test_a_poll_that_fails_unforeseen_stops_neither_its_source_nor_the_others(
 ) -> None:
     polls = Polls()
 
-    async def poll(spec: SourceSpec) -> None:
-        await polls(spec)
+    async def poll(spec: SourceSpec, claim: Claim) -> None:
+        await polls(spec, claim)
         if spec.id == "faulty":
             raise RuntimeError("a fault of ours")
 
