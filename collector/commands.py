@@ -221,7 +221,7 @@ def verify_store(config: Config, now: datetime) -> Iterator[str]:
         pass  # a store that is not there is not made by looking at it
     tape = Tape(config.store, config.archive)
     try:
-        for fault in verify.faults(config.checks, tape, config.sources, now, _counted("verify")):
+        for fault in verify.faults(config.checks, tape, config.sources, now, _counted("verify"), _note):
             _clear()
             yield printable(fault)
     finally:

@@ -149,6 +149,14 @@ class Archive:
                 found[key] = base_in(file.read(HEAD_SIZE))
         return found
 
+    def places(self) -> Iterator[tuple[str, Path]]:
+        """Each pack with its file, which may be that of many."""
+        for key in self.alone():
+            yield key, self.path(key)
+        for table in self.tables():
+            for key, _ in table.packs():
+                yield key, table.path
+
     def content(self, key: str) -> bytes:
         """The string that a pack is (`archive_pack.fold`), verified.
 
@@ -193,15 +201,15 @@ class Archive:
 
     def start(self) -> Thread:
         """A thread that writes a file with many packs, aside."""
-        with _only_writer(self.root):
+        with only_writer(self.root):
             return Thread(self.root / BULK)
 
     def put_in_place(self, aside: Path, name: str) -> None:
         """Give a file with many packs, which is on disk, its name."""
-        with _only_writer(self.root):
+        with only_writer(self.root):
             aside.rename(self.root / BULK / f"{name}.zst")
-            _sync(self.root / BULK)
-            _sync(self.root)
+            sync(self.root / BULK)
+            sync(self.root)
 
     def _check_bulk(self) -> Iterator[str]:
         for path in sorted((self.root / BULK).glob("*.zst")):
@@ -422,7 +430,7 @@ def _write(root: Path, path: Path, data: bytes) -> bool:
     One process at a time: others rest on the very bytes of a pack, so it is never replaced, and whatever lies aside was
     left by a killed process.
     """
-    with _only_writer(root):
+    with only_writer(root):
         if path.exists():
             return False
         changed = [path.parent] if path.parent.is_dir() else [path.parent, root]
@@ -436,19 +444,21 @@ def _write(root: Path, path: Path, data: bytes) -> bool:
             os.fsync(file.fileno())
         aside.rename(path)
         for folder in changed:
-            _sync(folder)
+            sync(folder)
     return True
 
 
 @contextmanager
-def _only_writer(root: Path) -> Iterator[None]:
+def only_writer(root: Path) -> Iterator[None]:
+    """Wait until no other process changes an archive, and let none do so meanwhile."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
+    """Make sure that what a folder lists is on disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -265,25 +265,30 @@ class Thread:
 
         Raises: what went wrong with any of it, with nothing left.
         """
-        self._whole = True
-        self._stop()
         try:
-            if self._error is not None:
-                raise self._error
+            self.wait()
             put_in_place(self.path, self._name)
         finally:
-            self._discard()
+            self.abandon()
 
-    def abandon(self) -> None:
-        """Leave nothing."""
+    def wait(self) -> None:
+        """Wait until all of it is on disk, aside.
+
+        Raises: what went wrong with any of it.
+        """
+        self._whole = True
         self._stop()
-        self._discard()
+        if self._error is not None:
+            raise self._error
 
     def _stop(self) -> None:
-        self._waiting.put(None)
-        self._thread.join()
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
 
-    def _discard(self) -> None:
+    def abandon(self) -> None:
+        """Leave nothing, but for what is in place."""
+        self._stop()
         with suppress(FileNotFoundError):
             self.path.unlink()
         with suppress(OSError):  # it was told already that it cannot be written

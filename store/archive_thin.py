@@ -6,11 +6,12 @@ whoever stops half way leaves an archive that is larger than it need be, and no 
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from store.archive import Archive
-from store.archive_bulk import Table
+from store.archive import Archive, only_writer, sync
+from store.archive_bulk import Table, Thread
 
 Progress = Callable[[int, int], None]
 """Called with the packs written anew and those to be written."""
@@ -44,43 +45,74 @@ def thinning(archive: Archive, dropped: Collection[str]) -> Thinning:
     )
 
 
-def write_anew(
-    archive: Archive, files: Iterable[Sequence[str]], put_in_place: Callable[[Path, str], None], progress: Progress
-) -> int:
-    """Write packs into files, each in the order given, and put them in place one by one; their bytes.
+@contextmanager
+def written_anew(
+    archive: Archive, files: Iterable[Sequence[str]], progress: Progress
+) -> Iterator[tuple[int, Callable[[], None]]]:
+    """Packs in files aside, each in the order given: their bytes, and what puts them in place; else nothing is left.
 
     Raises: ArchiveDamaged if one of them cannot be read; OSError.
     """
     wanted = [keys for keys in files if keys]
-    size = done = 0
-    for keys in wanted:
-        thread = archive.start()
-        try:
+    count = sum(map(len, wanted))
+    threads: list[Thread] = []
+    done = 0
+
+    def put_in_place() -> None:
+        for thread in threads:
+            thread.finish(archive.put_in_place)
+
+    try:
+        for keys in wanted:
+            threads.append(archive.start())
             for key in keys:
-                thread.put(key, archive.content(key))
+                threads[-1].put(key, archive.content(key))
                 done += 1
-                progress(done, sum(map(len, wanted)))
-        except BaseException:
+                progress(done, count)
+            threads[-1].wait()
+        yield sum(on_disk(thread.path) for thread in threads), put_in_place
+    finally:
+        for thread in threads:
             thread.abandon()
-            raise
-
-        def measured(aside: Path, name: str) -> None:
-            nonlocal size
-            size += aside.stat().st_size
-            put_in_place(aside, name)
-
-        thread.finish(measured)
-    return size
 
 
-def superfluous(archive: Archive, thin: Thinning, kept: Collection[str]) -> Iterator[Path]:
-    """The files that can go now, those of packs written anew first.
+def freed_by(archive: Archive, thin: Thinning) -> int:
+    """Bytes of the files that can go once all that is moved lies elsewhere."""
+    return sum(
+        on_disk(path) for path in _superfluous(archive, thin, thin.dropped, _elsewhere(archive, thin) | thin.moved)
+    )
+
+
+def remove(archive: Archive, thin: Thinning, kept: Collection[str]) -> int:
+    """Remove the files that nobody needs any more; their bytes.
 
     `kept` are packs that something has come to need since: they stay, with all that they rest on.
     """
-    gone = thin.dropped.difference(kept)
+    freed = 0
+    with only_writer(archive.root):
+        paths = list(_superfluous(archive, thin, thin.dropped.difference(kept), _elsewhere(archive, thin)))
+        for path in paths:
+            freed += on_disk(path)
+            path.unlink()
+        for folder in {path.parent for path in paths}:
+            sync(folder)
+    return freed
+
+
+def on_disk(path: Path) -> int:
+    """Bytes that a file takes, in whole blocks."""
+    return path.stat().st_blocks * 512
+
+
+def _elsewhere(archive: Archive, thin: Thinning) -> frozenset[str]:
+    """Packs in files that stay."""
+    going = {table.path for table in thin.tables}
+    return frozenset(key for table in archive.tables() if table.path not in going for key, _ in table.packs())
+
+
+def _superfluous(archive: Archive, thin: Thinning, gone: frozenset[str], elsewhere: frozenset[str]) -> Iterator[Path]:
+    """The files that can go; those of packs that lie elsewhere first, for they rest on the others."""
     bases = archive.bases()
-    elsewhere = {key for table in archive.tables() if table not in thin.tables for key, _ in table.packs()}
     removable = (gone | (thin.alone & elsewhere)) & bases.keys()
     needed = {below for key in bases.keys() - removable for below in _below(bases, key)}
     yield from map(archive.path, sorted(removable - needed, key=lambda key: (key in gone, key)))
