@@ -69,6 +69,7 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
         "db.py",
         "ledger.py",
         "load.py",
+        "retention.py",
         "scribe.py",
         "statements.py",
         "tables.py",
