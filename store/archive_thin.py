@@ -111,11 +111,12 @@ def _elsewhere(archive: Archive, thin: Thinning) -> frozenset[str]:
 
 
 def _superfluous(archive: Archive, thin: Thinning, gone: frozenset[str], elsewhere: frozenset[str]) -> Iterator[Path]:
-    """The files that can go; those of packs that lie elsewhere first, for they rest on the others."""
+    """The files that can go; whatever rests on another before that."""
     bases = archive.bases()
     removable = (gone | (thin.alone & elsewhere)) & bases.keys()
     needed = {below for key in bases.keys() - removable for below in _below(bases, key)}
-    yield from map(archive.path, sorted(removable - needed, key=lambda key: (key in gone, key)))
+    depths = {key: sum(1 for _ in _below(bases, key)) for key in removable - needed}
+    yield from map(archive.path, sorted(depths, key=lambda key: (-depths[key], key)))
     for table in thin.tables:
         if all(key in gone or key in elsewhere or key in bases for key, _ in table.packs()):
             yield table.path

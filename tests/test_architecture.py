@@ -67,6 +67,7 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
     assert knowing == {
         "check.py",
         "db.py",
+        "leases.py",
         "ledger.py",
         "load.py",
         "retention.py",
