@@ -1,4 +1,4 @@
-"""A pruning that kills itself: `python -m tests.pruned_until_killed STORE STEP` dies before its STEP-th durable step."""
+"""A pruning that kills itself: `python -m tests.pruned_until_killed STORE STEP` dies before that durable step."""
 
 import sys
 
