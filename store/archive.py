@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from store.archive_bulk import Place, Reader, Table, Thread, read_table
+from store.archive_bulk import Reader, Table, Thread, read_table
 from store.archive_pack import (
     HEAD_SIZE,
     PERIOD,
@@ -215,18 +215,18 @@ class Archive:
         for path in sorted((self.root / BULK).glob("*.zst")):
             try:
                 table, reader = read_table(path), Reader()
-                for key, place in table.packs():
-                    if not _is(key, reader.read(table, place, self._largest)):
+                for key, _ in table.packs():
+                    if not _is(key, reader.read(table, key, self._largest)):
                         yield str(_damaged(key, path))
             except (OSError, ValueError) as error:
                 yield f"archive: {path} is not as it was written: {error}"
 
-    def _find(self, key: str) -> tuple[Table, Place] | None:
-        """Where a pack lies among many."""
+    def _find(self, key: str) -> Table | None:
+        """The table of a file in which a pack lies among many."""
         for fresh in (False, True):  # another process may have written a file since
             for table in self.tables() if fresh else self._tables.values():
-                if place := table.find(key):
-                    return table, place
+                if table.find(key) is not None:
+                    return table
         return None
 
     def _packed(self, whole: bytes, base: str | None) -> Pack:
@@ -327,11 +327,10 @@ class Archive:
 
     def _read_bulk(self, key: str) -> Pack:
         """A pack among many, which stands alone there."""
-        while found := self._find(key):
-            table, place = found
+        while table := self._find(key):
             try:
                 with self._reading:
-                    return Pack(content=self._reader.read(table, place, self._largest))
+                    return Pack(content=self._reader.read(table, key, self._largest))
             except FileNotFoundError:
                 del self._tables[table.path]  # what is still kept of it lies in another file by now
             except (OSError, ValueError):
@@ -346,7 +345,7 @@ class Archive:
 
     def _damaged(self, key: str) -> ArchiveDamaged:
         found = None if self.path(key).exists() else self._find(key)
-        return _damaged(key, found[0].path if found else self.path(key))
+        return _damaged(key, found.path if found else self.path(key))
 
     def path(self, key: str) -> Path:
         """The file of a pack that has one of its own."""

@@ -1,9 +1,8 @@
 """Many packs in one file: what a backfill writes, and what is left of packs that were thinned.
 
-A file is a row of *segments*, each a zstd frame over the strings of packs (`archive_pack.fold`) one after another, and
-a table of where each is, in a frame that zstd itself skips. What hardly differs from what stands before it in its
-segment takes next to nothing; a segment is bounded, so that the last pack in it is not slow to read. A file rests on
-nothing outside itself. Every byte of it is under a check.
+A file is one sealed pack after another (`archive_pack`), each a difference from one before it in the same file or
+standing alone, and a table of where each is, in a frame that zstd itself skips. What a pack rests on is bounded as for
+packs that are a file each; a file rests on nothing outside itself. Every byte of it is under a check.
 
 It is written aside, compressed by a thread of its own, and appears under its name whole or not at all. While it is
 written it is locked: one that is not was left by a killed process.
@@ -24,38 +23,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-import zstandard
-
-from store.archive_pack import SKIPPABLE, fold
+from store.archive_pack import (
+    PERIOD,
+    PLAINLY_SMALL,
+    SHARE,
+    SKIPPABLE,
+    Pack,
+    compress,
+    decompress,
+    depth,
+    difference,
+    fold,
+    parent,
+    seal,
+    unseal,
+)
 from store.records import Document
 
-SEGMENT = 64 * 2**20
-"""Bytes of packs in one segment, if it is more than one: 10 ms to read to its end, or 50 where little repeats."""
-LEVEL = 7
-LONG_MATCH = 2048
-"""Bytes worth pointing to far back: what the pack before has as well. Shorter ones are found near, or not at all."""
-SAMPLED = 6
-"""Of every 2**6 places one is remembered for matches far back."""
-LARGEST_WINDOW = 26
-"""log2 of the bytes that a match may lie back."""
+LONGEST_WAY = 64 * 2**20
+"""Bytes to decompress for one pack with all that it rests on, and at most as many are held to write the next."""
 WAITING = 4
 """Polls that wait to be compressed before whoever brings more has to wait."""
-CHUNK = 2**20
 _HEAD = struct.Struct("<II")
-_ENTRY = struct.Struct("<32sIQQ")
-"""Key; segment; bytes before it in there; bytes of its own."""
-_SEGMENT = struct.Struct("<QI")
-"""Bytes, CRC-32."""
-_FOOT = struct.Struct("<III")
-"""Entries, segments, CRC-32 of the table and of these two."""
+_ENTRY = struct.Struct("<32sQI")
+"""Key, offset, bytes."""
+_FOOT = struct.Struct("<II")
+"""Entries, CRC-32 of the table and of their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a pack lies in a file."""
 
-    segment: int
-    start: int
+    offset: int
     size: int
 
 
@@ -66,8 +66,6 @@ class Table:
     path: Path
     entries: bytes
     """Of `_ENTRY`, by key."""
-    segments: tuple[tuple[int, int, int], ...]
-    """Offset, bytes and CRC-32 of each."""
 
     def find(self, key: str) -> Place | None:
         """Where a pack lies, if it is here."""
@@ -78,14 +76,14 @@ class Table:
     def packs(self) -> list[tuple[str, Place]]:
         """Every pack, in the order in which they are written."""
         found = (self._place(number) for number in range(len(self.entries) // _ENTRY.size))
-        return sorted(found, key=lambda one: (one[1].segment, one[1].start))
+        return sorted(found, key=lambda one: one[1].offset)
 
     def _key(self, number: int) -> bytes:
         return self.entries[number * _ENTRY.size : number * _ENTRY.size + 32]
 
     def _place(self, number: int) -> tuple[str, Place]:
-        key, segment, start, size = _ENTRY.unpack_from(self.entries, number * _ENTRY.size)
-        return key.hex(), Place(segment, start, size)
+        key, offset, size = _ENTRY.unpack_from(self.entries, number * _ENTRY.size)
+        return key.hex(), Place(offset, size)
 
 
 def read_table(path: Path) -> Table:
@@ -99,72 +97,90 @@ def read_table(path: Path) -> Table:
             raise ValueError("too short for packs")
         file.seek(end - _FOOT.size)
         foot = file.read(_FOOT.size)
-        entries, segments, check = _FOOT.unpack(foot)
-        size = entries * _ENTRY.size + segments * _SEGMENT.size
+        count, check = _FOOT.unpack(foot)
+        size = count * _ENTRY.size
         begins = end - _FOOT.size - size - _HEAD.size
         if begins < 0:
             raise ValueError("too short for its table")
         file.seek(begins)
-        head, table = file.read(_HEAD.size), file.read(size)
-    sizes = [_SEGMENT.unpack_from(table, entries * _ENTRY.size + n * _SEGMENT.size) for n in range(segments)]
-    sound = zlib.crc32(foot[:-4], zlib.crc32(table)) == check and sum(one for one, _ in sizes) == begins
-    if not sound or head != _HEAD.pack(SKIPPABLE, size + _FOOT.size):
+        head, entries = file.read(_HEAD.size), file.read(size)
+    table = Table(path=path, entries=entries)
+    sound = zlib.crc32(foot[:4], zlib.crc32(entries)) == check and head == _HEAD.pack(SKIPPABLE, size + _FOOT.size)
+    if not sound or sum(place.size for _, place in table.packs()) != begins:
         raise ValueError("not a table as it was written")
-    offset, places = 0, []
-    for length, crc in sizes:
-        places.append((offset, length, crc))
-        offset += length
-    return Table(path=path, entries=table[: entries * _ENTRY.size], segments=tuple(places))
+    return table
+
+
+@dataclass(slots=True)
+class Chain:
+    """The strings that the next pack of a file may be a difference from: of the one before, and of what it rests on."""
+
+    _held: list[tuple[str, int, bytes]] = field(default_factory=list)
+    """Key, ordinal and string of each, that which stands alone first."""
+
+    def reach(self, key: str) -> bytes | None:
+        """The string of a pack, which is the last from now on; None if it is not held."""
+        place = next((number for number, one in enumerate(self._held) if one[0] == key), None)
+        if place is None:
+            return None
+        del self._held[place + 1 :]
+        return self._held[-1][2]
+
+    def add(self, key: str, pack: Pack, whole: bytes) -> None:
+        """One more, a difference from the last or standing alone."""
+        if pack.base is None:
+            self._held.clear()
+        self._held.append((key, pack.ordinal, whole))
+
+    def before(self, size: int) -> tuple[str, int, bytes] | None:
+        """For a next pack of some bytes: key, ordinal and string of what it is a difference from, if of any."""
+        if not self._held:
+            return None
+        ordinal = self._held[-1][1] + 1
+        if ordinal >= PERIOD or (depth(ordinal) + 1) * size > LONGEST_WAY:
+            return None
+        while self._held[-1][1] > parent(ordinal):
+            self._held.pop()
+        key, _, whole = self._held[-1]
+        return key, ordinal, whole
 
 
 class Reader:
-    """Reads packs out of a file; quickly, if in the order in which they were written."""
+    """Reads packs out of files; quickly, if in the order in which they were written."""
 
     def __init__(self) -> None:
-        self._at: tuple[Path, int] | None = None
-        self._stream: zstandard.ZstdDecompressionReader | None = None
-        self._position = 0
+        self._path: Path | None = None
+        self._chain = Chain()
 
-    def read(self, table: Table, place: Place, largest: int) -> bytes:
+    def read(self, table: Table, key: str, largest: int) -> bytes:
         """The string of a pack.
 
-        Raises: ValueError if the file is not as it was written, or holds more than `largest`; OSError.
+        Raises: ValueError if the file is not as it was written, or a pack holds more than `largest`; OSError.
         """
-        if place.size > largest or place.segment >= len(table.segments):
-            raise ValueError(f"a pack of {place.size} bytes")
-        try:
-            if self._at != (table.path, place.segment) or place.start < self._position:
-                self._open(table, place.segment)
-            while self._position < place.start:
-                self._some(min(CHUNK, place.start - self._position))
-            found = bytearray()
-            while len(found) < place.size:
-                found += self._some(min(CHUNK, place.size - len(found)))
-        except zstandard.ZstdError as error:
-            self._at = None
-            raise ValueError(str(error)) from None
-        except BaseException:
-            self._at = None
-            raise
-        return bytes(found)
-
-    def _open(self, table: Table, segment: int) -> None:
-        offset, size, check = table.segments[segment]
+        if self._path != table.path:
+            self._path, self._chain = table.path, Chain()
+        if (whole := self._chain.reach(key)) is not None:
+            return whole
+        way: list[tuple[str, Pack]] = []
+        below: str | None = key
+        content: bytes | None = None
         with table.path.open("rb") as file:
-            file.seek(offset)
-            frame = file.read(size)
-        if zlib.crc32(frame) != check:
-            raise ValueError("a segment is not as it was written")
-        self._stream = zstandard.ZstdDecompressor(max_window_size=1 << LARGEST_WINDOW).stream_reader(frame)
-        self._at, self._position = (table.path, segment), 0
-
-    def _some(self, size: int) -> bytes:
-        assert self._stream is not None
-        found = self._stream.read(size)
-        if not found:
-            raise ValueError("a segment is shorter than its table says")
-        self._position += len(found)
-        return found
+            while below is not None and (content := self._chain.reach(below)) is None:
+                place = table.find(below)
+                if place is None:
+                    raise ValueError(f"{below[:12]} is not there")
+                file.seek(place.offset)
+                pack = unseal(file.read(place.size))
+                if way and pack.ordinal >= way[-1][1].ordinal:
+                    raise ValueError("packs that rest on one another")
+                way.append((below, pack))
+                below = pack.base
+        whole = content or b""
+        for one, pack in reversed(way):
+            whole = decompress(pack.frame, content, largest)
+            self._chain.add(one, pack, whole)
+            content = whole
+        return whole
 
 
 @dataclass(slots=True)
@@ -172,62 +188,40 @@ class Writer:
     """Packs on their way into one file."""
 
     file: IO[bytes]
-    segment: int = SEGMENT
-    """Bytes of packs in a segment, if it is more than one."""
     _entries: list[bytes] = field(default_factory=list)
-    _segments: list[bytes] = field(default_factory=list)
-    _frame: "zstandard.ZstdCompressionObj | None" = None
-    _started: int = 0
-    """Bytes of strings in the segment."""
-    _size: int = 0
-    _check: int = 0
+    _offset: int = 0
+    _chain: Chain = field(default_factory=Chain)
 
     def add(self, key: str, whole: bytes) -> None:
         """One more pack, by the string that it is."""
-        if self._frame is not None and self._started + len(whole) > self.segment:
-            self._end_segment()
-        if self._frame is None:
-            self._frame = _compressor(len(whole)).compressobj()
-        self._entries.append(_ENTRY.pack(bytes.fromhex(key), len(self._segments), self._started, len(whole)))
-        self._started += len(whole)
-        self._put(self._frame.compress(whole))
+        pack = self._packed(whole)
+        sealed = seal(pack)
+        self._entries.append(_ENTRY.pack(bytes.fromhex(key), self._offset, len(sealed)))
+        self._offset += len(sealed)
+        self.file.write(sealed)
+        self._chain.add(key, pack, whole)
+
+    def _packed(self, whole: bytes) -> Pack:
+        found = self._chain.before(len(whole))
+        if found is None:
+            return Pack(frame=compress(whole, quick=True))
+        base, ordinal, content = found
+        frame = difference(whole, content, quick=True)
+        if len(frame) * PLAINLY_SMALL > len(whole):
+            alone = compress(whole, quick=True)
+            if len(frame) > SHARE * len(alone):
+                return Pack(frame=alone)
+        return Pack(ordinal=ordinal, base=base, frame=frame)
 
     def finish(self) -> str:
         """Write the table, and make sure that all is on disk; the name that the file is to have."""
-        if self._frame is not None:
-            self._end_segment()
-        table = b"".join((*sorted(self._entries), *self._segments))
-        counts = struct.pack("<II", len(self._entries), len(self._segments))
-        check = zlib.crc32(counts, zlib.crc32(table))
-        self.file.write(_HEAD.pack(SKIPPABLE, len(table) + _FOOT.size) + table + counts + struct.pack("<I", check))
+        table = b"".join(sorted(self._entries))
+        count = struct.pack("<I", len(self._entries))
+        check = zlib.crc32(count, zlib.crc32(table))
+        self.file.write(_HEAD.pack(SKIPPABLE, len(table) + _FOOT.size) + table + count + struct.pack("<I", check))
         self.file.flush()
         os.fsync(self.file.fileno())
         return hashlib.sha256(table).hexdigest()
-
-    def _end_segment(self) -> None:
-        assert self._frame is not None
-        self._put(self._frame.flush())
-        self._segments.append(_SEGMENT.pack(self._size, self._check))
-        self._frame = None
-        self._started = self._size = self._check = 0
-
-    def _put(self, data: bytes) -> None:
-        self._size += len(data)
-        self._check = zlib.crc32(data, self._check)
-        self.file.write(data)
-
-
-def _compressor(size: int) -> zstandard.ZstdCompressor:
-    """One for packs of about that many bytes: those before must be in reach."""
-    return zstandard.ZstdCompressor(
-        compression_params=zstandard.ZstdCompressionParameters.from_level(
-            LEVEL,
-            window_log=min(LARGEST_WINDOW, max(20, (4 * size).bit_length())),
-            enable_ldm=True,
-            ldm_min_match=LONG_MATCH,
-            ldm_hash_rate_log=SAMPLED,
-        )
-    )
 
 
 class Thread:
