@@ -77,8 +77,12 @@ class Archive:
             return key
         whole = fold(documents)
         self.refuse_large(len(whole))
-        if _write(self.root, path, seal(self._packed(whole, base))):
-            self._remember(key, whole)
+        pack = self._packed(whole, base)
+        with only_writer(self.root):
+            if pack.base is not None and not self.has(pack.base):
+                pack = Pack(frame=compress(whole))  # it was dropped just now
+            if _write(self.root, path, seal(pack)):
+                self._remember(key, whole)
         return key
 
     @contextmanager
@@ -426,24 +430,23 @@ def _damaged(key: str, path: Path) -> ArchiveDamaged:
 def _write(root: Path, path: Path, data: bytes) -> bool:
     """Put a file under its name, durably, in one step; False if there is one by now, which stays as it is.
 
-    One process at a time: others rest on the very bytes of a pack, so it is never replaced, and whatever lies aside was
+    By the only writer: others rest on the very bytes of a pack, so it is never replaced, and whatever lies aside was
     left by a killed process.
     """
-    with only_writer(root):
-        if path.exists():
-            return False
-        changed = [path.parent] if path.parent.is_dir() else [path.parent, root]
-        path.parent.mkdir(exist_ok=True)
-        for left in path.parent.glob("*.tmp"):
-            left.unlink()
-        aside = path.with_suffix(".tmp")
-        with aside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.rename(path)
-        for folder in changed:
-            sync(folder)
+    if path.exists():
+        return False
+    changed = [path.parent] if path.parent.is_dir() else [path.parent, root]
+    path.parent.mkdir(exist_ok=True)
+    for left in path.parent.glob("*.tmp"):
+        left.unlink()
+    aside = path.with_suffix(".tmp")
+    with aside.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    aside.rename(path)
+    for folder in changed:
+        sync(folder)
     return True
 
 
