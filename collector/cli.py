@@ -285,6 +285,7 @@ def archive() -> None:
     \b
     Examples:
       tokentape archive export ./timeline
+      tokentape archive prune --full 90d --dry-run
     """
 
 
@@ -306,6 +307,42 @@ def archive_export(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -
 
     config = _config(ctx)
     for line in export_archive(config, folder, _named(config, sources)):
+        click.echo(line)
+
+
+@archive.command("prune")
+@click.option("--full", metavar="SPAN", help="How long all are kept, as 90d, or all. [default: retention.full]")
+@click.option("--then", type=click.Choice(["daily", "weekly", "evidence"]), help="[default: retention.then]")
+@click.option("--drop-evidence-before", "before", metavar="INSTANT", help="Also what something rests on. For good.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be dropped.")
+@click.option("--yes", is_flag=True, help="Drop evidence without asking.")
+@click.pass_context
+def archive_prune(
+    ctx: click.Context, full: str | None, then: str | None, before: str | None, *, dry_run: bool, yes: bool
+) -> None:
+    """Drop archived documents that a policy does not keep, by default that of the configuration, which keeps all.
+
+    Of documents older than --full there stay, of each source, the first of each day or week (--then) and all that
+    something stored rests on: prices, findings, gaps and their witnesses. No answer changes; `verify` proves the same.
+
+    \b
+    Examples:
+      tokentape archive prune --full 90d --then weekly --dry-run
+      tokentape archive prune
+    """
+    from collector.backfill.commands import prune_archive
+    from collector.config import policy_with
+    from store.instants import parse_instant
+
+    config, now = _config(ctx), ctx.obj.now()
+    policy = policy_with(config.retention, full, then)
+    drop_before = parse_instant(before, now) if before else None
+    if drop_before and not (dry_run or yes):
+        for line in prune_archive(config, policy, now, drop_before=drop_before, dry_run=True):
+            click.confirm(
+                f"{line}: what they say cannot be proven or made anew after that. Go on?", abort=True, err=True
+            )
+    for line in prune_archive(config, policy, now, drop_before=drop_before, dry_run=dry_run):
         click.echo(line)
 
 

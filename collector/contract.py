@@ -78,6 +78,8 @@ class SourceSpec:
     every_s: int
     """Seconds between polls."""
     enabled: bool = True
+    also_at: tuple[str, ...] = ()
+    """Further addresses at which the same is published, or was: recorded documents from there are this source's too."""
     provider: str = ""
     """Who sells what this source lists, where one provider speaks for itself; empty where each record names its own."""
     expect: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))

@@ -5,7 +5,7 @@ all where nothing changed. One transaction: it may be killed at any point and le
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from collector import checks
@@ -15,7 +15,7 @@ from collector.settings import CheckSettings
 from collector.sighting import Received, in_words, see
 from store.ledger import Correction
 from store.records import Document, Sighting
-from store.timeline import SourceState, step
+from store.timeline import PollMark, SourceState, pass_by, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 
 Progress = Callable[[int, int], None]
@@ -82,8 +82,15 @@ def backfill(
 
     Raises: StoreError.
     """
-    arrived = list(_archived(tape, arrivals, tape.last_polls(spec.id).pack))
-    return _mend(settings, tape, spec, arrived, known=known, progress=progress)
+    places = tape.places(spec.id)
+    arrived, refused = [], []
+    for poll in _archived(tape, arrivals, tape.last_polls(spec.id).pack):
+        if places.has(poll.at, poll.pack or ""):
+            arrived.append(poll)
+        else:
+            refused.append((poll.at, "the documents that came next were pruned: it has no certain place"))
+    mended = _mend(settings, tape, spec, arrived, known=known, progress=progress)
+    return replace(mended, refused=tuple(sorted([*refused, *mended.refused])))
 
 
 def _mend(
@@ -130,10 +137,18 @@ def _archived(tape: Tape, arrivals: Iterable[Arrival], base: str | None) -> Iter
 def replay(
     settings: CheckSettings, tape: Tape, spec: SourceSpec, kept: Iterable[KeptPoll]
 ) -> Iterator[tuple[KeptPoll, Replayed]]:
-    """Every poll of a source, taken again from its archived documents, in the order of their instants."""
+    """Every poll of a source, taken again from its archived documents, in the order of their instants.
+
+    A poll whose documents were pruned is passed by: nothing rests on it.
+    """
     judge, patience = checks.judge(settings), checks.patience(settings)
     state = SourceState()
     for poll in kept:
+        if poll.pruned:
+            if not poll.failed:
+                mark = PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True)
+                state = pass_by(state, mark)
+            continue
         try:
             sighting, message = sighted(tape, spec, poll)
         except SourceChanged as error:

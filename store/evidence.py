@@ -51,7 +51,7 @@ WHERE s.name = :source AND p.name = :provider
 ORDER BY e.id
 """
 _DOCUMENT = """
-SELECT d.url, d.part, b.at, b.pack
+SELECT d.url, d.part, b.at, b.pack, b.pruned
 FROM document d
 JOIN poll b ON b.id = d.poll_id
 WHERE d.id = :document
@@ -116,9 +116,11 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
         raise StoreForeign(f"store {reader.name} is damaged: document {row.document_id} is missing")
-    url, part, polled_at, pack = document
+    url, part, polled_at, pack, pruned = document
     facts = None if row.facts_id is None else reader.row(_FACTS, {"facts": row.facts_id})
     record, missing = _published(archive or reader.archive, row, pack, part)
+    if record is None and pruned is not None:
+        missing = f"it was dropped from the archive on {from_millis(pruned):%Y-%m-%d}, as asked for"
     held = reader.rows(_HELD, coverage.values | {"endpoint": row.endpoint_id})
     return Evidence(
         row=row,

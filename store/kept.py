@@ -9,7 +9,7 @@ from store.instants import from_millis
 from store.read import Reader
 
 _POLLS = """
-SELECT s.name, p.at, p.pack, p.failed_parts
+SELECT s.name, p.at, p.pack, p.pruned, p.failed_parts
 FROM poll p
 JOIN source s ON s.id = p.source_id
 WHERE p.pack IS NOT NULL AND {asked}
@@ -25,6 +25,8 @@ class Kept:
     at: datetime
     pack: str
     """Archive key."""
+    pruned: bool
+    """Dropped by policy: the archive need not have them."""
     failed_parts: frozenset[str]
 
 
@@ -33,8 +35,8 @@ def kept_polls(reader: Reader, sources: Sequence[str] | None = None) -> Iterator
     before = None
     values = {f"source_{number}": name for number, name in enumerate(sources or ())}
     asked = "1 = 1" if sources is None else f"s.name IN ({', '.join(f':{one}' for one in values)})"
-    for name, at, pack, failed_parts in reader.stream(_POLLS.format(asked=asked), values):
+    for name, at, pack, pruned, failed_parts in reader.stream(_POLLS.format(asked=asked), values):
         if (name, at, pack) != before:
             before = (name, at, pack)
             failed = frozenset(json.loads(failed_parts or "[]"))
-            yield Kept(source=name, at=from_millis(at), pack=pack, failed_parts=failed)
+            yield Kept(source=name, at=from_millis(at), pack=pack, pruned=pruned is not None, failed_parts=failed)

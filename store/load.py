@@ -115,6 +115,7 @@ def _polls(
             at=from_millis(row.at),
             complete=bool(row.complete),
             failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+            pruned=row.pruned is not None,
         )
         for row in connection.execute(sql.POLLS_SINCE, {"source_id": source_id, "since": since})
     )

@@ -72,7 +72,7 @@ LAST_KNOWN = text(
 )
 KEPT_POLLS = text(
     """
-    SELECT id, at, outcome, pack, failed_parts FROM poll
+    SELECT id, at, outcome, complete, pack, pruned, failed_parts FROM poll
      WHERE source_id = :source_id AND pack IS NOT NULL ORDER BY at, id
     """
 )
@@ -123,11 +123,24 @@ SUPERSEDE = {
     },
 }
 
+_poll = _TABLES["poll"]
 FORGET_TELEMETRY = delete(_TABLES["telemetry"]).where(
     _TABLES["telemetry"].c.endpoint_id.in_(
         select(_endpoint.c.id).where(_endpoint.c.source_id == bindparam("source_id"))
-    )
+    ),
+    _TABLES["telemetry"].c.at.not_in(
+        select(_poll.c.at).where(_poll.c.source_id == bindparam("source_id"), _poll.c.pruned.is_not(None))
+    ),
 )
+"""Of a source, but for polls whose documents cannot tell it again."""
+RESTORE_POLLS = (
+    update(_poll)
+    .where(
+        _poll.c.source_id == bindparam("source"), _poll.c.at == bindparam("instant"), _poll.c.pack == bindparam("key")
+    )
+    .values(pruned=None)
+)
+"""Of polls whose documents were dropped and came back."""
 FORGET_UNUSED = delete(_endpoint).where(
     _endpoint.c.source_id == bindparam("source_id"),
     *(_endpoint.c.id.not_in(select(_TABLES[name].c.endpoint_id)) for name in ("span", "stated")),
@@ -188,7 +201,7 @@ COMPLETE_SINCE = text(
 )
 POLLS_SINCE = text(
     """
-    SELECT at, complete, failed_parts FROM poll
+    SELECT at, complete, failed_parts, pruned FROM poll
      WHERE source_id = :source_id AND outcome <> 'failed' AND at >= :since ORDER BY at, id
     """
 )

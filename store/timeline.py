@@ -89,6 +89,8 @@ class PollMark:
     at: datetime
     complete: bool
     failed_parts: frozenset[str] = frozenset()
+    pruned: bool = False
+    """Its documents were dropped, for nothing rests on them: it counts, and is a witness of nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -313,9 +315,9 @@ def _new_sibling(facts_text: str, taken: Iterable[str]) -> str:
 
 
 def last_covering(polls: Sequence[PollMark], part: str, before: datetime) -> datetime | None:
-    """The newest successful poll before an instant that covered a part."""
+    """The newest successful poll before an instant that covered a part, and can still show that it did."""
     for mark in reversed(polls):
-        if mark.at < before and part not in mark.failed_parts:
+        if mark.at < before and not mark.pruned and part not in mark.failed_parts:
             return mark.at
     return None
 
@@ -327,12 +329,13 @@ def lasted(polls: Sequence[PollMark], part: str, since: datetime, now: datetime,
 
 
 def needed_since(polls: Sequence[PollMark], endpoints: Iterable[EndpointState], patience: Patience) -> datetime:
-    """How far back the next step has to know the polls: to the oldest unconfirmed absence, and over as many complete
-    polls as anything has to last."""
+    """How far back the next step has to know the polls: to the oldest unconfirmed absence, over as many complete polls
+    as anything has to last, and to one that is a witness."""
     complete = [mark.at for mark in polls if mark.complete]
     since = complete[-patience.polls] if len(complete) >= patience.polls else polls[0].at
+    witness = next((mark.at for mark in reversed(polls) if mark.complete and not mark.pruned), polls[0].at)
     unseen = (one.open.unseen_since for one in endpoints if one.open is not None)
-    return min([since, *(at for at in unseen if at is not None)])
+    return min([since, witness, *(at for at in unseen if at is not None)])
 
 
 def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
@@ -513,6 +516,18 @@ def _finding_order(finding: OpenFinding) -> tuple[str, str, str, str]:
 def subject(key: EndpointKey) -> str:
     """An endpoint in words: `DeepInfra openai/gpt-oss-120b@deepinfra/turbo`."""
     return f"{key.provider} {endpoint_reference(key.model, key.tag, key.sibling)}"
+
+
+def pass_by(state: SourceState, mark: PollMark) -> SourceState:
+    """The state after a poll that nothing rests on and whose documents were dropped: it counts, and changes nothing.
+
+    What it said of telemetry is not known any more, so that the next poll says it anew.
+    """
+    endpoints = {
+        key: endpoint if endpoint.telemetry is None else replace(endpoint, telemetry=None)
+        for key, endpoint in state.endpoints.items()
+    }
+    return replace(state, endpoints=endpoints, polls=(*state.polls, mark))
 
 
 def step(state: SourceState, sighting: Sighting, judge: Judge, patience: Patience) -> Step:

@@ -17,15 +17,17 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from store import check, leases
+from store import check, leases, retention
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive
 from store.db import BUSY_S, lock_source, open_engine, plain_errors
+from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, mend
 from store.load import load
 from store.location import archive_folder
+from store.policy import Policy
 from store.scribe import Scribe, inserted
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -81,6 +83,10 @@ class KeptPoll:
     """Its documents were refused when they came."""
     pack: str
     failed_parts: frozenset[str]
+    complete: bool
+    """Absence counted when it was read last."""
+    pruned: bool
+    """Its documents were dropped, for nothing rests on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +133,12 @@ class Tape:
                 lock_source(connection, source)
             yield connection
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection for questions, which holds up nobody."""
+        with plain_errors(self.name), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def sources(self) -> list[str]:
         """The sources that have ever been polled."""
         with self._writing() as connection:
@@ -142,8 +154,7 @@ class Tape:
 
     def last_polls(self, source: str) -> LastPolls:
         """What came before, for a source that may be new."""
-        with plain_errors(self.name), self._engine.connect() as reading:
-            connection = reading.execution_options(isolation_level="AUTOCOMMIT")  # no lock for a question
+        with self._reading() as connection:
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
             newest=None if row.newest is None else from_millis(row.newest),
@@ -178,11 +189,46 @@ class Tape:
         with self._writing() as connection:
             leases.expire(connection)
 
+    def prune(
+        self,
+        policy: Policy,
+        *,
+        now: datetime,
+        horizon: datetime | None,
+        drop_before: datetime | None = None,
+        dry_run: bool = False,
+        progress: retention.Progress,
+    ) -> retention.Pruned:
+        """Drop documents that a policy does not keep (see `store.retention.prune`)."""
+        return retention.prune(
+            self.archive,
+            self._reading,
+            self._writing,
+            policy,
+            now=now,
+            horizon=horizon,
+            drop_before=drop_before,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+    def places(self, source: str) -> retention.Places:
+        """Where in a source's timeline a late document can have its place."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            return retention.Places(connection, 0 if row is None else int(row.id))
+
+    def _need(self, poll: PollFacts) -> None:
+        """Raises: StoreError if the documents of a poll were pruned before it was written."""
+        if poll.pack is not None and not self.archive.has(poll.pack):
+            raise StoreError(f"documents {poll.pack[:12]} were pruned before their poll was written: poll again")
+
     def record_failure(self, source: SourceFacts, poll: PollFacts, *, known: datetime) -> None:
         """Write the row of a poll that changes nothing."""
         with self._writing(source.name) as connection:
             source_id = _source_id(connection, source)
             _insert_poll(connection, source_id, poll, known=known)
+            self._need(poll)
 
     def record(
         self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step], *, known: datetime
@@ -210,6 +256,7 @@ class Tape:
                 held=step.held,
             )
             Scribe(connection, source_id, known, loaded).write(poll_id, poll.at, step.events)
+            self._need(poll)
         return step
 
     def rebuild(
@@ -226,19 +273,28 @@ class Tape:
 
         A poll that the store has already (same instant, same documents) is not written again, and with `only_if_new`
         nothing is done where that is true of all. With `dry_run` nothing is written at all.
+
+        Raises: EvidenceDropped if documents that it needs were dropped.
         """
         with plain_errors(self.name), self._engine.connect() as connection, connection.begin() as transaction:
             lock_source(connection, source.name)
             source_id = _source_id(connection, source)
+            if (why := retention.lost(connection, source_id)) is not None:
+                raise EvidenceDropped(f"{source.name}: {why}")
             # Knowledge only grows: whatever the clock says, this is known after all that was known before.
             newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
             known = known if newest is None else max(known, from_millis(newest + 1))
-            have = {(poll.at, poll.pack) for poll in _kept_polls(connection, source_id)}
-            new = {
-                _insert_poll(connection, source_id, poll, known=known)
-                for poll in arrived
-                if (poll.at, poll.pack) not in have
-            }
+            have = {(poll.at, poll.pack): poll.pruned for poll in _kept_polls(connection, source_id)}
+            new: set[int] = set()
+            for late in arrived:
+                pruned = have.get((late.at, late.pack or ""))
+                if pruned is None:
+                    new.add(_insert_poll(connection, source_id, late, known=known))
+                elif pruned:
+                    back = {"source": source_id, "instant": to_millis(late.at), "key": late.pack}
+                    connection.execute(sql.RESTORE_POLLS, back)
+                if pruned is not False:
+                    self._need(late)
             if only_if_new and not new:
                 return []
             draft = Draft()
@@ -264,6 +320,8 @@ def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
                 failed=row.outcome == "failed",
                 pack=row.pack,
                 failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+                complete=bool(row.complete),
+                pruned=row.pruned is not None,
             )
     return list(kept.values())
 

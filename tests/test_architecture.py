@@ -81,6 +81,7 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
         "leases.py",
         "ledger.py",
         "load.py",
+        "retention.py",
         "scribe.py",
         "statements.py",
         "tables.py",

@@ -232,7 +232,7 @@ def test_a_poll_that_cannot_be_decided_leaves_not_even_its_row(tmp_path: Path) -
         raise StoreError("undecided")
 
     with pytest.raises(StoreError, match="undecided"):
-        tape.record(SOURCE, PollFacts(at=NOW, outcome="ok", pack="p"), decide, known=NOW)
+        tape.record(SOURCE, PollFacts(at=NOW, outcome="ok", pack=tape.archive.keep(())), decide, known=NOW)
     tape.close()
     assert polled(tmp_path / "tape.db") == 0
     assert rows(tmp_path / "tape.db", "SELECT count(*) FROM source") == [(0,)]
@@ -250,7 +250,7 @@ def test_a_timeline_whose_rebuilding_fails_half_way_stays_as_it_was(tmp_path: Pa
         yield from ()
         raise StoreError("half way")
 
-    late = PollFacts(at=NOW - timedelta(hours=1), outcome="ok", pack="p")
+    late = PollFacts(at=NOW - timedelta(hours=1), outcome="ok", pack=tape.archive.keep(()))
     source = SourceFacts(name="genai_prices", trust=2, every_s=60)
     with pytest.raises(StoreError, match="half way"):
         tape.rebuild(source, [late], build, known=NOW)

@@ -82,7 +82,7 @@ def arrive(url: str, drawn: Sequence[Poll]) -> Iterator[datetime]:
             facts = PollFacts(
                 at=seen.at,
                 outcome="partial" if poll.failed else "ok",
-                pack="p" * 64,
+                pack=tape.archive.keep(()),
                 failed_parts=seen.failed_parts,
             )
 
@@ -445,7 +445,7 @@ def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(store_url: s
         at = datetime(2026, 8, 1, tzinfo=UTC) + timedelta(days=day)
         offer = observation("claude-sonnet-5", price=low, stated=rise if 3 <= day < 10 else ())
         seen = Sighting(at=at, complete=True, failed_parts=frozenset(), observations=(offer,))
-        facts = PollFacts(at=at, outcome="ok", pack="p" * 64)
+        facts = PollFacts(at=at, outcome="ok", pack=tape.archive.keep(()))
         tape.record(SOURCE, facts, partial(step, sighting=seen, judge=JUDGE, patience=PATIENCE), known=at)
     tape.close()
     announced, cancelled = datetime(2026, 8, 4, tzinfo=UTC), datetime(2026, 8, 11, tzinfo=UTC)

@@ -318,7 +318,7 @@ def write(url: str, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
         facts = PollFacts(
             at=sighting.at,
             outcome="partial" if poll.failed else "ok",
-            pack="p" * 64,
+            pack=tape.archive.keep(()),
             failed_parts=sighting.failed_parts,
         )
         newest = tape.last_polls("s").newest_ok

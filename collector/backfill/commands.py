@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -19,6 +19,7 @@ from store.archive import Archive
 from store.instants import iso
 from store.kept import kept_polls
 from store.location import archive_folder
+from store.policy import Policy
 from store.read import open_store
 from store.text import printable
 from store.write import Tape
@@ -70,9 +71,39 @@ def export_archive(config: Config, root: Path, specs: Sequence[SourceSpec]) -> I
     with open_store(config.store) as reader:
         archive = Archive(archive_folder(config.store, config.archive))
         polls = kept_polls(reader, [spec.id for spec in specs] or None)
-        lines = export(archive, polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
+        lines, pruned = export(archive, polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
     _clear()
+    if pruned:
+        _note(f"the documents of {pruned} polls were pruned: left out")
     yield f"{lines} documents in {root}"
+
+
+def prune_archive(
+    config: Config, policy: Policy, now: datetime, *, drop_before: datetime | None, dry_run: bool
+) -> Iterator[str]:
+    """A line about the documents that were dropped, or would be.
+
+    Raises: StoreError.
+    """
+    with open_store(config.store):
+        pass  # a store that is not there is not made by looking at it
+    horizon = None if policy.full_s is None else now - timedelta(seconds=policy.full_s)
+    tape = Tape(config.store, config.archive)
+    try:
+        pruned = tape.prune(
+            policy,
+            now=now,
+            horizon=horizon,
+            drop_before=drop_before,
+            dry_run=dry_run,
+            progress=_bar("archive: written anew"),
+        )
+    finally:
+        tape.close()
+        _clear()
+    would = "would be " if dry_run else ""
+    losing = f", {pruned.intervals} intervals {would}left without theirs" if drop_before else ""
+    yield f"{pruned.polls} polls: documents {would}dropped, {pruned.freed:,} bytes {would}freed{losing}"
 
 
 def _take(config: Config, spec: SourceSpec, polls: Iterable[Arrival], count: int, now: datetime) -> Mended:
