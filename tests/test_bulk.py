@@ -141,7 +141,7 @@ def test_memory_does_not_grow_with_the_ledger(tmp_path: Path) -> None:
                 tracemalloc.stop()
 
     for write in (bulk.write, bulk.write_named):
-        assert peak(2000, write) < peak(1000, write) + 100_000
+        assert peak(2000, write) < peak(1000, write) + 500_000  # of 5 MB that are written more
 
 
 @pytest.mark.parametrize(
