@@ -162,6 +162,16 @@ def test_what_the_ledger_cannot_be_asked_is_refused(store: Path, words: list[str
     assert told in result.stderr
 
 
+def test_beliefs_about_an_endpoint_that_is_missing_are_told_as_damage(tmp_path: Path) -> None:
+    tape = Tape(tmp_path / "tape.db")
+    tape.interval(tape.endpoint(tape.source("acme"), "acme", "author/model"), hour(1), usd(input=1))
+    with closing(sqlite3.connect(tape.path)) as connection, connection:
+        connection.execute("DELETE FROM endpoint")
+    result = export(tape.path, "ledger", "--names")
+    assert result.exit_code == 2
+    assert "is damaged: endpoint 1 is missing" in result.stderr
+
+
 def test_an_empty_ledger_matches_nothing(tmp_path: Path) -> None:
     result = export(Tape(tmp_path / "tape.db").path, "ledger")
     assert result.exit_code == 3

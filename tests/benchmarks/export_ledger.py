@@ -37,7 +37,7 @@ def main() -> None:
 
 def tokentape(scratch: Path, store: Path, *words: str | Path) -> Spent:
     """One command, to its end."""
-    return spend([BIN / "python", "-c", "from collector.cli import run; run()", "--store", store, *words], scratch)
+    return spend([BIN / "tokentape", "--store", store, *words], scratch)
 
 
 def ledger(scratch: Path, store: Path, shell: str, repetitions: int) -> None:
