@@ -12,6 +12,7 @@ from operator import itemgetter
 from typing import TextIO
 
 from store.columns import Cell
+from store.errors import StoreForeign
 from store.export import Written, csv_writer, make_safe
 from store.read import Reader
 from store.records import endpoint_reference
@@ -84,7 +85,10 @@ def write_named(out: TextIO, reader: Reader, *, raw: bool = False) -> Written:
     while batch := list(islice(rows, LINES_AT_ONCE)):
         for endpoint_id, group in groupby(batch, itemgetter(0)):
             while named != endpoint_id:  # both are in the order of endpoints
-                named, names, cells = next(endpoints)
+                found = next(endpoints, None)
+                if found is None:
+                    raise StoreForeign(f"store {reader.path} is damaged: endpoint {endpoint_id} is missing")
+                named, names, cells = found
             lines = [f"{names},{line}" for _, line in group]
             out.write("".join(lines))
             count += len(lines)

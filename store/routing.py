@@ -213,7 +213,8 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
         for row in group:
             by_source.setdefault(row.source, []).append(row)
         offers = list(by_source.values())
-        chosen.extend(offers[0] if len(offers) == 1 else min(offers, key=_doubt))
+        best = offers[0] if len(offers) == 1 else min(offers, key=_doubt)
+        chosen.extend(best)
     return chosen
 
 

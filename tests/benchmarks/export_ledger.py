@@ -37,14 +37,14 @@ def main() -> None:
 
 def tokentape(scratch: Path, store: Path, *words: str | Path) -> Spent:
     """One command, to its end."""
-    return spend([BIN / "python", "-c", "from collector.cli import run; run()", "--store", store, *words], scratch)
+    return spend([BIN / "tokentape", "--store", store, *words], scratch)
 
 
 def ledger(scratch: Path, store: Path, shell: str, repetitions: int) -> None:
     """The ledger both ways, and with names."""
     statement = tokentape(scratch, store, "export", "ledger", "--show-sql").output
     dump, out = scratch / "dump.csv", scratch / "ledger.csv"
-    to_dump = ["sh", "-c", 'exec "$0" -csv -header "$1" "$2" > "$3"', shell, store, statement, dump]
+    to_dump: list[str | Path] = ["sh", "-c", 'exec "$0" -csv -header "$1" "$2" > "$3"', shell, store, statement, dump]
     found = in_turn(
         {
             "sqlite3 -csv -header": partial(spend, to_dump, scratch),
