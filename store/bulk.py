@@ -2,7 +2,7 @@
 
 Numbers stand as they are stored: instants are milliseconds since 1970 UTC, amounts 1e-9 currency units per 1M tokens or
 per single thing. A line is made by the database and only written here, so that ten million take seconds; `STATEMENT` is
-the same as a table, and `sqlite3 -csv -header` makes the very same bytes of it.
+the same as a table, and `sqlite3 -csv -header`, or COPY of PostgreSQL, makes the very same bytes of it.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from store.read import Reader
 from store.records import endpoint_reference
 
 NAMES = ("model", "provider", "endpoint", "variant", "source")
-LINES_AT_ONCE = 1000
+ROWS_AT_ONCE = 1000
 
 _COLUMNS = {
     "endpoint_id": "i.endpoint_id",
@@ -50,9 +50,6 @@ ORDER BY i.endpoint_id, i.first_seen, i.known_lag
 """
 STATEMENT = f"SELECT {', '.join(f'{place} AS {name}' for name, place in _COLUMNS.items())}{_LEDGER}"
 """SQL: the ledger as a table."""
-_LINE = f"printf('{','.join(['%s'] * len(_COLUMNS))}\n', {', '.join(_COLUMNS.values())})"
-_LINES = f"SELECT {_LINE}{_LEDGER}"
-_LINES_BY_ENDPOINT = f"SELECT i.endpoint_id, {_LINE}{_LEDGER}"
 _ENDPOINTS = """
 SELECT e.id, m.name, p.name, e.published_model, e.tag, e.sibling, e.variant, s.name
 FROM endpoint e
@@ -66,11 +63,10 @@ ORDER BY e.id
 def write(out: TextIO, reader: Reader) -> Written:
     """Write the ledger, by endpoint and time, in constant memory."""
     out.write(f"{','.join(_COLUMNS)}\n")
-    rows = reader.rows(_LINES)
     count = 0
-    while batch := [line for (line,) in islice(rows, LINES_AT_ONCE)]:
-        out.write("".join(batch))
-        count += len(batch)
+    for lines in reader.csv(tuple(_COLUMNS.values()), _LEDGER):
+        out.write(lines)
+        count += lines.count("\n")
     out.flush()
     return Written(rows=count)
 
@@ -78,16 +74,16 @@ def write(out: TextIO, reader: Reader) -> Written:
 def write_named(out: TextIO, reader: Reader, *, raw: bool = False) -> Written:
     """The same with the names of each endpoint before its numbers, safe as all published text unless `raw`."""
     out.write(f"{','.join((*NAMES, *_COLUMNS))}\n")
-    rows = reader.rows(_LINES_BY_ENDPOINT)
+    rows = reader.stream(f"SELECT i.endpoint_id, {reader.line(tuple(_COLUMNS.values()))}{_LEDGER}")
     endpoints = _named(reader, raw=raw)
     named = 0
     count = guarded = 0
-    while batch := list(islice(rows, LINES_AT_ONCE)):
+    while batch := list(islice(rows, ROWS_AT_ONCE)):
         for endpoint_id, group in groupby(batch, itemgetter(0)):
             while named != endpoint_id:  # both are in the order of endpoints
                 found = next(endpoints, None)
                 if found is None:
-                    raise StoreForeign(f"store {reader.path} is damaged: endpoint {endpoint_id} is missing")
+                    raise StoreForeign(f"store {reader.name} is damaged: endpoint {endpoint_id} is missing")
                 named, names, cells = found
             lines = [f"{names},{line}" for _, line in group]
             out.write("".join(lines))
@@ -99,7 +95,7 @@ def write_named(out: TextIO, reader: Reader, *, raw: bool = False) -> Written:
 
 def _named(reader: Reader, *, raw: bool) -> Iterator[tuple[int, str, int]]:
     """Every endpoint by its key, with its names as CSV and how many of them had to be guarded."""
-    for endpoint_id, model, provider, published_model, tag, sibling, variant, source in reader.rows(_ENDPOINTS):
+    for endpoint_id, model, provider, published_model, tag, sibling, variant, source in reader.stream(_ENDPOINTS):
         cells: list[Cell] = [model, provider, endpoint_reference(published_model, tag, sibling), variant, source]
         guarded = make_safe(cells, raw=raw)
         line = StringIO(newline="")

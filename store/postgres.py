@@ -4,7 +4,7 @@ Imported for a store whose URL asks for it, and for no other. What is said of it
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -170,6 +170,17 @@ class PostgresReader(Reader):
             cursor.execute(_translated(sql), values or {})
             for row in cursor:  # noqa: UP028 - see `SqliteReader.rows`
                 yield row
+
+    def line(self, columns: Sequence[str]) -> str:
+        """By `format`, which writes nothing for NULL."""
+        return f"format(E'{','.join(['%s'] * len(columns))}\\n', {', '.join(columns)})"
+
+    def csv(self, columns: Sequence[str], rest: str) -> Iterator[str]:
+        """Lines made by COPY."""
+        command = f"COPY (SELECT {', '.join(columns)} {rest}) TO STDOUT (FORMAT csv)"
+        with _told(self.name), self._connection.cursor().copy(sql.SQL(command)) as copy:
+            for block in copy:
+                yield bytes(block).decode()
 
     def engine(self) -> str:
         """The engine and its version."""

@@ -6,8 +6,9 @@ meanwhile. Nothing is ever written, also where the store lies on a read-only med
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ CARDS_KEPT = 4096
 Value = int | str | None
 Row = tuple[Any, ...]
 
+LINES_AT_ONCE = 1000
 _CARD = "SELECT body FROM rate_card WHERE id = :card"
 
 
@@ -47,6 +49,14 @@ class Reader(ABC):
     @abstractmethod
     def stream(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
         """The same for an answer of any size: in constant memory, as it is read."""
+
+    @abstractmethod
+    def line(self, columns: Sequence[str]) -> str:
+        """SQL: a line of CSV, of columns that hold nothing but numbers and words."""
+
+    @abstractmethod
+    def csv(self, columns: Sequence[str], rest: str) -> Iterator[str]:
+        """Lines of CSV of such columns, many at a time; `rest` is the statement from FROM on."""
 
     @abstractmethod
     def engine(self) -> str:
@@ -101,6 +111,16 @@ class SqliteReader(Reader):
                 yield row
 
     stream = rows
+
+    def line(self, columns: Sequence[str]) -> str:
+        """By `printf`, which writes nothing for NULL."""
+        return f"printf('{','.join(['%s'] * len(columns))}\n', {', '.join(columns)})"
+
+    def csv(self, columns: Sequence[str], rest: str) -> Iterator[str]:
+        """Lines made by SQLite."""
+        rows = self.rows(f"SELECT {self.line(columns)} {rest}")
+        while lines := "".join(line for (line,) in islice(rows, LINES_AT_ONCE)):
+            yield lines
 
     def engine(self) -> str:
         """The engine and its version."""

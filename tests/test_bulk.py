@@ -62,6 +62,23 @@ def test_the_ledger_is_what_its_statement_says(store: Path) -> None:
     assert ledger(store) == expected.getvalue()
 
 
+def test_both_engines_make_the_same_lines_of_the_ledger(store_url: str) -> None:
+    tape = Tape(store_url)
+    endpoint = tape.endpoint(tape.source("acme"), "acme", "acme/=one", tag="a,b")
+    tape.interval(endpoint, hour(0), usd(input=1, output=2), ended=hour(1), last_seen=hour(0), end_reason="changed")
+    tape.interval(endpoint, hour(1), usd(input=3))
+    lines, named = io.StringIO(newline=""), io.StringIO(newline="")
+    with open_store(tape.url) as reader:
+        bulk.write(lines, reader)
+        bulk.write_named(named, reader)
+        expected = list(reader.rows(bulk.STATEMENT))
+    found = list(csv.reader(lines.getvalue().splitlines()))
+    assert found[1:] == [["" if cell is None else str(cell) for cell in row] for row in expected]
+    assert [row[len(bulk.NAMES) :] for row in csv.reader(named.getvalue().splitlines())] == found
+    assert [row[:2] for row in csv.reader(named.getvalue().splitlines())][1] == ["acme/=one", "acme"]
+    assert len(found) == 3
+
+
 def test_the_sqlite3_command_makes_the_same_bytes_of_the_statement_that_is_shown(store: Path, tmp_path: Path) -> None:
     shell = shutil.which("sqlite3")
     if shell is None:

@@ -83,7 +83,7 @@ def prune(tape: Tape, then: Then = "daily", *, days: float = 0, **more: object) 
 
 def believed(tape: Tape) -> list[str]:
     """All of the store but which polls are pruned."""
-    with closing(sqlite3.connect(tape.path)) as connection:
+    with closing(sqlite3.connect(tape.name)) as connection:
         connection.execute("CREATE TEMP TABLE polls AS SELECT * FROM poll")
         connection.execute("UPDATE polls SET pruned = NULL")
         return [
@@ -93,7 +93,7 @@ def believed(tape: Tape) -> list[str]:
 
 
 def pruned_polls(tape: Tape) -> int:
-    with closing(sqlite3.connect(tape.path)) as connection:
+    with closing(sqlite3.connect(tape.name)) as connection:
         return int(connection.execute("SELECT count(*) FROM poll WHERE pruned IS NOT NULL").fetchone()[0])
 
 
@@ -146,7 +146,7 @@ def test_whatever_is_pruned_the_store_says_the_same_and_proves_it(
 
 def dropped(tape: Tape) -> list[float]:
     """Of the polls that are pruned, hours since the start."""
-    with closing(sqlite3.connect(tape.path)) as connection:
+    with closing(sqlite3.connect(tape.name)) as connection:
         rows = connection.execute("SELECT at FROM poll WHERE pruned IS NOT NULL ORDER BY at").fetchall()
     return [(at - round(START.timestamp() * 1000)) / 3_600_000 for (at,) in rows]
 
@@ -221,7 +221,7 @@ def test_a_parser_that_reads_more_takes_nothing_that_was_dropped_for_a_witness(t
     assert lost
     mended = mend.reparse(SETTINGS, tape, SPEC, known=START + timedelta(days=420))
     assert mended.corrections
-    with closing(sqlite3.connect(tape.path)) as connection:
+    with closing(sqlite3.connect(tape.name)) as connection:
         witnesses = connection.execute(
             'SELECT first_seen, not_before, last_seen, ended FROM "interval" WHERE known_to IS NULL'
         ).fetchall()
@@ -391,7 +391,7 @@ def test_worlds_of_parts_siblings_findings_and_telemetry_read_the_same_when_prun
 
 def telemetry(tape: Tape) -> list[tuple[object, ...]]:
     """What changed of telemetry, whether or not it is said twice."""
-    with closing(sqlite3.connect(tape.path)) as connection:
+    with closing(sqlite3.connect(tape.name)) as connection:
         rows = connection.execute("SELECT endpoint_id, at, status, uptime_percent FROM telemetry ORDER BY 1, 2")
         found: list[tuple[object, ...]] = []
         for row in rows:
