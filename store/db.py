@@ -193,6 +193,12 @@ def lock_source(connection: Connection, source: str) -> None:
         connection.execute(_LOCK_SOURCE, {"source": source, "making": _MAKING})
 
 
+def lock_polls(connection: Connection) -> None:
+    """Wait for all who write a poll, and keep them waiting until this transaction ends."""
+    if not on_sqlite(connection):
+        connection.exec_driver_sql("LOCK TABLE poll IN SHARE ROW EXCLUSIVE MODE")
+
+
 def _copy(cursor: Any, _statement: str, parameters: Sequence[Mapping[str, Any]], context: Any) -> bool:
     """Insert many rows by COPY; False leaves any other statement to the dialect."""
     compiled = context.compiled

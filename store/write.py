@@ -21,7 +21,7 @@ from store import check, leases, retention
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive
-from store.db import BUSY_S, lock_source, open_engine, plain_errors
+from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors
 from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, mend
@@ -134,6 +134,13 @@ class Tape:
             yield connection
 
     @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A transaction while nobody else writes a poll."""
+        with self._writing() as connection:
+            lock_polls(connection)
+            yield connection
+
+    @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """A connection for questions, which holds up nobody."""
         with plain_errors(self.name), self._engine.connect() as connection:
@@ -203,7 +210,7 @@ class Tape:
         return retention.prune(
             self.archive,
             self._reading,
-            self._writing,
+            self._alone,
             policy,
             now=now,
             horizon=horizon,
