@@ -45,7 +45,7 @@ def hour(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
-# --- worlds in which documents arrive in any order ---
+# --- worlds in which documents arrive in any order; that PostgreSQL holds the same is shown in `test_engines` ---
 
 
 def stating(poll: Poll) -> Sighting:
@@ -129,9 +129,9 @@ def answers(reader: Reader, known: datetime | None, now: datetime) -> dict[str, 
 
 @settings(max_examples=30)
 @given(drawn=polls(most=7))
-def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(stores: Stores, drawn: list[Poll]) -> None:
+def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(drawn: list[Poll]) -> None:
     given_then: dict[datetime, dict[str, str]] = {}
-    with stores.new() as url:
+    with Stores(None).new() as url:
         for now in arrive(url, drawn):
             with open_store(url) as reader:
                 given_then[now] = answers(reader, now, now)
@@ -147,10 +147,10 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
 
 @settings(max_examples=25)
 @given(drawn=polls(most=10))
-def test_in_the_end_the_same_is_believed_in_whatever_order_documents_came(stores: Stores, drawn: list[Poll]) -> None:
+def test_in_the_end_the_same_is_believed_in_whatever_order_documents_came(drawn: list[Poll]) -> None:
     found = []
     for order in (drawn, sorted(drawn, key=lambda poll: poll.hour)):
-        with stores.new() as url:
+        with Stores(None).new() as url:
             list(arrive(url, order))
             with open_store(url) as reader:
                 found.append(believed(history(reader, None, hour(2000))))
@@ -160,12 +160,10 @@ def test_in_the_end_the_same_is_believed_in_whatever_order_documents_came(stores
 
 @settings(max_examples=60)
 @given(drawn=polls(least=3, most=8))
-def test_corrections_are_exactly_what_is_answered_otherwise_of_what_had_been_looked_at(
-    stores: Stores, drawn: list[Poll]
-) -> None:
+def test_corrections_are_exactly_what_is_answered_otherwise_of_what_had_been_looked_at(drawn: list[Poll]) -> None:
     """Held against the answers themselves: the price at each instant before and after each arrival."""
     instants = sorted({poll.sighting.at + delay for poll in drawn for delay in (timedelta(), timedelta(minutes=30))})
-    with stores.new() as url:
+    with Stores(None).new() as url:
         knowns = list(arrive(url, drawn))
         with open_store(url) as reader:
             told = list(changes(reader))

@@ -1,11 +1,13 @@
 """The timeline as a pure function: intervals, absence, siblings, held quotes, and its fast path in the store."""
 
 import json
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +17,6 @@ from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, Sighting, Stated
 from store.timeline import Interval, Opened, SourceState, Step, Updated, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
-from tests.stores import Stores, connected, rows
 from tests.worlds import MODELS, START, Poll, build, card, observation, polls
 
 JUDGE = checks.judge(CheckSettings())
@@ -269,10 +270,10 @@ def test_the_same_documents_once_more_an_instant_later_add_no_interval(drawn: li
     assert not any(openings[1::2])
 
 
-def store_digest(store: str | Path) -> list[tuple[object, ...]]:
+def store_digest(path: Path) -> list[tuple[object, ...]]:
     """Everything the timeline wrote, by names instead of row ids."""
-    with connected(str(store)) as connection:
-        found: list[tuple[object, ...]] = connection.execute(
+    with sqlite3.connect(path) as connection:
+        found = connection.execute(
             """
             SELECT e.published_model, e.tag, e.sibling, i.first_seen, i.not_before, i.last_seen, i.ended,
                    i.end_reason, c.body, f.body
@@ -299,12 +300,13 @@ def store_digest(store: str | Path) -> list[tuple[object, ...]]:
             """
         ).fetchall()
         found += connection.execute("SELECT at, complete, changes, held FROM poll ORDER BY at").fetchall()
+    connection.close()
     return found
 
 
-def write(url: str, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
+def write(path: Path, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
     """The store after polls arrived in this order, each through the path that its instant asks for."""
-    tape = Tape(url)
+    tape = Tape(f"sqlite:///{path}")
     sightings = {poll.sighting.at: poll.sighting for poll in arrivals}
 
     def anew(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
@@ -327,29 +329,31 @@ def write(url: str, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
         else:
             tape.rebuild(SOURCE, [facts], anew, known=known)
     tape.close()
-    return store_digest(url)
+    return store_digest(path)
 
 
 @settings(max_examples=25)
-@given(drawn=polls(most=10))
-def test_polls_in_any_order_leave_the_same_store_as_in_order(stores: Stores, drawn: list[Poll]) -> None:
-    with stores.new() as one, stores.new() as other:
-        in_order = write(one, sorted(drawn, key=lambda poll: poll.hour))
-        as_drawn = write(other, drawn)
+@given(polls(most=10))
+def test_polls_in_any_order_leave_the_same_store_as_in_order(drawn: list[Poll]) -> None:
+    with TemporaryDirectory() as folder:
+        in_order = write(Path(folder) / "a.db", sorted(drawn, key=lambda poll: poll.hour))
+        as_drawn = write(Path(folder) / "b.db", drawn)
     assert in_order == as_drawn
 
 
 @settings(max_examples=25)
-@given(drawn=polls(most=10))
-def test_fast_path_through_the_store_equals_the_fold_from_nothing(stores: Stores, drawn: list[Poll]) -> None:
+@given(polls(most=10))
+def test_fast_path_through_the_store_equals_the_fold_from_nothing(drawn: list[Poll]) -> None:
     ordered = sorted(drawn, key=lambda poll: poll.hour)
-    with stores.new() as url:
-        write(url, ordered)
-        found = rows(
-            url,
-            "SELECT e.published_model, e.sibling, i.first_seen, i.ended, c.body FROM interval i"
-            " JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id",
-        )
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "a.db"
+        write(path, ordered)
+        with sqlite3.connect(path) as connection:
+            rows = connection.execute(
+                "SELECT e.published_model, e.sibling, i.first_seen, i.ended, c.body FROM interval i"
+                " JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id"
+            ).fetchall()
+        connection.close()
     expected = {
         (
             key.model,
@@ -358,8 +362,8 @@ def test_fast_path_through_the_store_equals_the_fold_from_nothing(stores: Stores
             None if one.ended is None else round((one.ended - START).total_seconds()),
             json.dumps(json.loads(one.card.text), sort_keys=True),
         )
-        for key, several in intervals(run(poll.sighting for poll in ordered)).items()
-        for one in several
+        for key, found in intervals(run(poll.sighting for poll in ordered)).items()
+        for one in found
     }
     start = round(START.timestamp()) * 10**3
     assert expected == {
@@ -370,7 +374,7 @@ def test_fast_path_through_the_store_equals_the_fold_from_nothing(stores: Stores
             None if ended is None else (ended - start) // 10**3,
             json.dumps(json.loads(body), sort_keys=True),
         )
-        for model, sibling, seen, ended, body in found
+        for model, sibling, seen, ended, body in rows
     }
 
 
