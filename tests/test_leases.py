@@ -1,5 +1,9 @@
 """Several daemons on one store: each slot of a source is polled for exactly once."""
 
+import itertools
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -140,3 +144,36 @@ def test_whatever_daemons_do_no_slot_has_two_polls_and_no_free_slot_is_refused(
     slots = [slot for (slot,) in rows(str(store), "SELECT slot FROM poll")]
     assert len(set(slots)) == len(slots)
     tape.close()
+
+
+def test_with_daemons_killed_again_and_again_each_slot_has_exactly_one_poll(store_url: str) -> None:
+    Tape(store_url).close()
+    count = 40
+    names = (str(number) for number in itertools.count())
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.claiming", store_url, next(names), str(count)], stderr=subprocess.PIPE
+        )
+
+    daemons = [start() for _ in range(3)]
+    try:
+        kills = 0
+        while any(daemon.poll() is None for daemon in daemons):
+            time.sleep(0.4)
+            if kills < 8:
+                victim = daemons[kills % 3]
+                if rows(store_url, "SELECT count(*) FROM poll") != [(0,)]:
+                    victim.kill()
+                    victim.communicate()
+                    daemons[kills % 3] = start()
+                    kills += 1
+        said = [(daemon.returncode, daemon.communicate()[1].decode()[-300:]) for daemon in daemons]
+    finally:
+        for daemon in daemons:
+            if daemon.poll() is None:
+                daemon.kill()
+                daemon.communicate()
+    assert kills > 2
+    assert said == [(0, "")] * 3
+    assert rows(store_url, "SELECT count(*), count(DISTINCT slot) FROM poll GROUP BY source_id") == [(count, count)] * 3
