@@ -43,8 +43,10 @@ class Pack:
     """Place among the packs since one that stands alone, which is 0."""
     base: str | None = None
     """Key of the pack that this one is a difference from; None if it stands alone."""
-    frame: bytes
+    frame: bytes = b""
     """zstd."""
+    content: bytes | None = None
+    """The string itself, where it comes from among many; never in a file of its own."""
 
 
 def seal(pack: Pack) -> bytes:
