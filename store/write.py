@@ -1,13 +1,13 @@
 """The write side of the store: one transaction per poll.
 
-`Tape.record` takes the step of a poll under the write lock: it loads the source's state, lets the caller decide, and
-writes poll row and events together or not at all. What a step does not change is not touched.
+`Tape.record` takes the step of a poll under the write lock: it loads what the sighting touches of the source's state,
+and writes poll row and events together or not at all. What a step does not change is not touched.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -19,9 +19,10 @@ from store import timeline as tl
 from store.archive import Archive, archive_root
 from store.db import BUSY_S, open_engine, plain_errors
 from store.instants import from_millis, to_millis
-from store.ledger import Correction, Draft, mend
-from store.load import load
+from store.ledger import Correction, Draft, go_on, mend
+from store.load import load, load_touched
 from store.location import expanded
+from store.records import Sighting
 from store.scribe import Scribe, inserted
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -39,7 +40,7 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFacts:
-    """One attempt at a source, apart from what it changed."""
+    """One attempt at a source."""
 
     at: datetime
     outcome: Outcome
@@ -53,6 +54,14 @@ class PollFacts:
     failed_parts: frozenset[str] = frozenset()
     claim: leases.Claim | None = None
     """Of a daemon: the poll is written only if the claim still stands."""
+    complete: bool = False
+    """Absence counted."""
+    changes: int = 0
+    held: int = 0
+
+    def after(self, step: tl.Step) -> "PollFacts":
+        """With what the poll changed."""
+        return replace(self, complete=step.complete, changes=step.changes, held=step.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +74,16 @@ class LastPolls:
     """That went into the timeline."""
     pack: str | None = None
     """Of the newest that received anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a source's timeline goes."""
+
+    polls: frozenset[tuple[datetime, str]] = frozenset()
+    """Instant and archive key of all that got documents."""
+    newest: datetime | None = None
+    """Of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +110,18 @@ class Replayed:
     quotes: int = 0
     failed_parts: frozenset[str] = frozenset()
 
+    def settled(self, poll: PollFacts) -> PollFacts:
+        """The poll, with what it came to."""
+        found = replace(
+            poll,
+            outcome=self.outcome,
+            code=self.code,
+            message=self.message or poll.message,
+            quotes=self.quotes,
+            failed_parts=self.failed_parts,
+        )
+        return found if self.step is None else found.after(self.step)
+
 
 Build = Callable[[Sequence[KeptPoll]], Iterable[tuple[KeptPoll, Replayed]]]
 """A source's timeline, poll by poll in the order of their instants."""
@@ -115,6 +146,12 @@ class Tape:
         with plain_errors(self.path), self._engine.begin() as connection:
             yield connection
 
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection for questions, which holds up nobody."""
+        with plain_errors(self.path), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
     def sources(self) -> list[str]:
         """The sources that have ever been polled."""
         with self._writing() as connection:
@@ -129,8 +166,7 @@ class Tape:
 
     def last_polls(self, source: str) -> LastPolls:
         """What came before, for a source that may be new."""
-        with plain_errors(self.path), self._engine.connect() as reading:
-            connection = reading.execution_options(isolation_level="AUTOCOMMIT")  # no lock for a question
+        with self._reading() as connection:
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
             newest=None if row.newest is None else from_millis(row.newest),
@@ -172,7 +208,7 @@ class Tape:
             _insert_poll(connection, source_id, poll, known=known)
 
     def record(
-        self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step], *, known: datetime
+        self, source: SourceFacts, poll: PollFacts, sighting: Sighting, rules: tl.Rules, *, known: datetime
     ) -> tl.Step | None:
         """Write a poll newer than all before it, with all that it changed.
 
@@ -183,19 +219,64 @@ class Tape:
             if newest_ok is not None and to_millis(poll.at) <= newest_ok:
                 return None
             source_id = _source_id(connection, source)
-            loaded = load(connection, source_id)
-            step = decide(loaded.state)
-            poll_id = _insert_poll(
-                connection,
-                source_id,
-                poll,
-                known=known,
-                complete=step.complete,
-                changes=step.changes,
-                held=step.held,
-            )
-            Scribe(connection, source_id, known, loaded).write(poll_id, poll.at, step.events)
+            loaded, touched = load_touched(connection, source_id, sighting, rules.salt)
+            step = tl.step(loaded.state, touched, rules.judge, rules.patience)
+            poll_id = _insert_poll(connection, source_id, poll.after(step), known=known)
+            draft = Draft()
+            draft.take(poll.at, step)
+            go_on(Scribe(connection, source_id, known, loaded, [poll_id]), draft, rules.salt)
         return step
+
+    def standing(self, source: str) -> Standing:
+        """How far the timeline of a source goes, for a source that may be new."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            if row is None:
+                return Standing()
+            kept = _kept_polls(connection, row.id)
+            return Standing(
+                polls=frozenset((poll.at, poll.pack) for poll in kept),
+                newest=kept[-1].at if kept else None,
+            )
+
+    def state(self, source: str) -> tl.SourceState:
+        """What the next step of a source depends on."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            return tl.SourceState() if row is None else load(connection, row.id).state
+
+    def origins(self, source: str) -> frozenset[tuple[datetime, str]]:
+        """Of polls that were read well: when, and which copy of their documents they came from, if that was told."""
+        with self._reading() as connection:
+            rows = connection.execute(sql.ORIGINS, {"name": source})
+            return frozenset((from_millis(row.at), row.message) for row in rows)
+
+    def go_on(
+        self,
+        source: SourceFacts,
+        polls: Sequence[PollFacts],
+        draft: Draft,
+        *,
+        state: tl.SourceState,
+        salt: bytes,
+        known: datetime,
+    ) -> list[Correction] | None:
+        """Write polls newer than all before them, at least one, with what they changed from a state on.
+
+        Returns: None, with nothing written, if the timeline is not in that state any more: that takes `rebuild`.
+        """
+        with self._writing() as connection:
+            source_id = _source_id(connection, source)
+            loaded = load(connection, source_id)
+            newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
+            if loaded.state != state or (newest_ok is not None and to_millis(polls[0].at) <= newest_ok):
+                return None
+            known = _after_all(connection, source_id, known)
+            rows = connection.execute(
+                sql.INSERT_FOR_IDS["poll"], [_poll_row(source_id, poll, known=known) for poll in polls]
+            )
+            scribe = Scribe(connection, source_id, known, loaded, list(rows.scalars()))
+            return go_on(scribe, draft, salt)
 
     def rebuild(
         self,
@@ -203,6 +284,7 @@ class Tape:
         arrived: Iterable[PollFacts],
         build: Build,
         *,
+        salt: bytes,
         known: datetime,
         only_if_new: bool = True,
         dry_run: bool = False,
@@ -214,9 +296,7 @@ class Tape:
         """
         with plain_errors(self.path), self._engine.connect() as connection, connection.begin() as transaction:
             source_id = _source_id(connection, source)
-            # Knowledge only grows: whatever the clock says, this is known after all that was known before.
-            newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
-            known = known if newest is None else max(known, from_millis(newest + 1))
+            known = _after_all(connection, source_id, known)
             have = {(poll.at, poll.pack) for poll in _kept_polls(connection, source_id)}
             new = {
                 _insert_poll(connection, source_id, poll, known=known)
@@ -225,15 +305,20 @@ class Tape:
             }
             if only_if_new and not new:
                 return []
-            draft = Draft()
+            draft, polls = Draft(), list[int]()
             for poll, replayed in build(_kept_polls(connection, source_id)):
-                poll_id = _settle(connection, source_id, poll, replayed, known=known, new=poll.id in new)
-                if replayed.step is not None:
-                    draft.take(poll_id, poll.at, replayed.step.events)
-            corrections = mend(connection, source_id, known, draft)
+                polls.append(_settle(connection, source_id, poll, replayed, known=known, new=poll.id in new))
+                draft.take(poll.at, replayed.step)
+            corrections = mend(Scribe(connection, source_id, known, load(connection, source_id), polls), draft, salt)
             if dry_run:
                 transaction.rollback()
         return corrections
+
+
+def _after_all(connection: Connection, source_id: int, known: datetime) -> datetime:
+    """Knowledge only grows: whatever the clock says, what is learned now is known after all that was known before."""
+    newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
+    return known if newest is None else max(known, from_millis(newest + 1))
 
 
 def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
@@ -275,9 +360,7 @@ def _settle(
             quotes=replayed.quotes,
             failed_parts=replayed.failed_parts,
         )
-        return _insert_poll(
-            connection, source_id, facts, known=known, complete=taken.complete, changes=taken.changes, held=taken.held
-        )
+        return _insert_poll(connection, source_id, facts.after(taken), known=known)
     if new:
         outcome = {
             "outcome": replayed.outcome,
@@ -308,28 +391,28 @@ def _insert_poll(
     poll: PollFacts,
     *,
     known: datetime,
-    complete: bool = False,
-    changes: int = 0,
-    held: int = 0,
 ) -> int:
     if poll.claim is not None:
         leases.settle(connection, source_id, poll.claim)
-    values = {
+    return inserted(connection.execute(sql.INSERT["poll"], _poll_row(source_id, poll, known=known)))
+
+
+def _poll_row(source_id: int, poll: PollFacts, *, known: datetime) -> dict[str, object]:
+    return {
         "source_id": source_id,
         "at": to_millis(poll.at),
         "known": to_millis(known),
         "outcome": poll.outcome,
-        "complete": complete,
+        "complete": poll.complete,
         "pack": poll.pack,
         "code": poll.code,
         "message": poll.message,
         "quotes": poll.quotes,
-        "changes": changes,
-        "held": held,
+        "changes": poll.changes,
+        "held": poll.held,
         "requests": poll.requests,
         "body_bytes": poll.body_bytes,
         "duration_ms": poll.duration_ms,
         "failed_parts": json.dumps(sorted(poll.failed_parts)) if poll.failed_parts else None,
         "slot": None if poll.claim is None else to_millis(poll.claim.slot),
     }
-    return inserted(connection.execute(sql.INSERT["poll"], values))

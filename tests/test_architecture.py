@@ -67,7 +67,7 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
     assert knowing == {
         "check.py",
         "db.py",
-        "ledger.py",
+        "leases.py",
         "load.py",
         "scribe.py",
         "statements.py",
