@@ -1,6 +1,20 @@
 """The statements of the write side, built once."""
 
-from sqlalchemy import Table, TextClause, Update, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    Table,
+    TextClause,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
 
@@ -11,6 +25,12 @@ CHUNK = 500
 
 _TABLES = SQLModel.metadata.tables
 INSERT: dict[str, Executable] = {name: insert(table) for name, table in _TABLES.items()}
+INSERT_FOR_IDS: dict[str, Executable] = {
+    name: insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    for name, table in _TABLES.items()
+    if "id" in table.c
+}
+"""Rows of which the ids are wanted, in the order of the rows."""
 
 SHARED = {"provider": "name", "model": "name", "rate_card": "digest", "facts": "digest", "locator": "text"}
 """Tables of what sources share, each stored once under its key. Whoever adds to several does so in this order, and to
@@ -42,10 +62,8 @@ SETTLE_POLL = (
     update(_TABLES["poll"])
     .where(_TABLES["poll"].c.id == bindparam("poll"))
     .values(
-        {
-            name: bindparam(name)
-            for name in ("outcome", "code", "message", "quotes", "failed_parts", "complete", "changes", "held")
-        }
+        {name: bindparam(name) for name in ("outcome", "code", "quotes", "failed_parts", "complete", "changes", "held")}
+        | {"message": func.coalesce(bindparam("message"), _TABLES["poll"].c.message)}
     )
 )
 _NEWEST = """(
@@ -70,6 +88,12 @@ LAST_KNOWN = text(
           JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id) AS both_kinds
     """
 )
+ORIGINS = text(
+    """
+    SELECT poll.at, poll.message FROM poll JOIN source ON source.id = poll.source_id
+     WHERE source.name = :name AND poll.outcome = 'ok' AND poll.pack IS NOT NULL AND poll.message IS NOT NULL
+    """
+)
 KEPT_POLLS = text(
     """
     SELECT id, at, outcome, complete, pack, pruned, failed_parts FROM poll
@@ -89,6 +113,23 @@ RENAME = (
     update(_endpoint)
     .where(_endpoint.c.id == bindparam("endpoint"))
     .values({name: bindparam(f"new_{name}") for name in ("provider_id", "model_id", "variant", "part")})
+)
+MARKS = select(_endpoint.c.mark, _endpoint.c.id).where(
+    _endpoint.c.source_id == bindparam("source_id"),
+    or_(_endpoint.c.mark.is_(None), _endpoint.c.mark != bindparam("rest")),
+)
+"""Endpoints that settled on something, and those (None) that every poll must look at."""
+SET_MARK = update(_endpoint).where(_endpoint.c.id == bindparam("endpoint")).values(mark=bindparam("new_mark"))
+_offer = (_endpoint.c.published_provider, _endpoint.c.published_model, _endpoint.c.tag)
+_sibling = _endpoint.alias("sibling")
+SIBLINGS_OF = (
+    select(*_offer, _sibling.c.id)
+    .join(_sibling, and_(*(_sibling.c[one.name] == one for one in (_endpoint.c.source_id, *_offer))))
+    .where(_endpoint.c.id.in_(bindparam("endpoints", expanding=True)))
+)
+"""The offers of endpoints, and all endpoints that share them."""
+SIBLINGS = select(_endpoint.c.id).where(
+    _endpoint.c.source_id == bindparam("source_id"), tuple_(*_offer).in_(bindparam("offers", expanding=True))
 )
 
 
@@ -147,10 +188,17 @@ FORGET_UNUSED = delete(_endpoint).where(
 )
 """Endpoints about which nothing was ever believed."""
 
-ENDPOINTS: TextClause = text(
+
+def _of_some(query: str) -> tuple[TextClause, TextClause]:
+    """A statement about all endpoints of a source, and about some of them."""
+    some = text(f"{query} AND endpoint.id IN :endpoints").bindparams(bindparam("endpoints", expanding=True))
+    return text(query), some
+
+
+ENDPOINTS = _of_some(
     """
     SELECT endpoint.id, endpoint.published_provider, endpoint.published_model, endpoint.tag, endpoint.sibling,
-           endpoint.part, endpoint.variant, provider.name AS provider, model.name AS model,
+           endpoint.part, endpoint.variant, endpoint.mark, provider.name AS provider, model.name AS model,
            interval.first_seen, interval.not_before, interval.last_seen, interval.ended, interval.end_reason,
            interval.locator, rate_card.body AS card, facts.body AS facts, document.part AS document_part,
            document.sha256, document.url, gap.since AS unseen_since, gap.last_seen AS seen_before_gap
@@ -168,14 +216,14 @@ ENDPOINTS: TextClause = text(
      WHERE endpoint.source_id = :source_id
     """
 )
-STATED = text(
+STATED = _of_some(
     """
     SELECT stated.id, stated.endpoint_id, stated.since, stated.until, rate_card.body AS card
       FROM stated JOIN endpoint ON endpoint.id = stated.endpoint_id JOIN rate_card ON rate_card.id = stated.card_id
      WHERE endpoint.source_id = :source_id AND stated.ended IS NULL AND stated.known_to IS NULL
     """
 )
-TELEMETRY = text(
+TELEMETRY = _of_some(
     """
     SELECT telemetry.endpoint_id, telemetry.status, telemetry.uptime_percent
       FROM telemetry JOIN endpoint ON endpoint.id = telemetry.endpoint_id
@@ -183,14 +231,23 @@ TELEMETRY = text(
            SELECT max(newest.at) FROM telemetry AS newest WHERE newest.endpoint_id = telemetry.endpoint_id)
     """
 )
-FINDINGS = text(
-    """
+_FINDINGS = """
     SELECT finding.id, finding.endpoint_id, finding.subject, finding.rule, finding.message, finding.held,
            rate_card.body AS card, document.part
       FROM finding
       LEFT JOIN rate_card ON rate_card.id = finding.card_id
       LEFT JOIN document ON document.id = finding.document_id
      WHERE finding.source_id = :source_id AND finding.ended IS NULL AND finding.known_to IS NULL
+    """
+FINDINGS = text(_FINDINGS)
+FINDINGS_OF_NONE = text(f"{_FINDINGS} AND finding.endpoint_id IS NULL")
+FINDINGS_OF_SOME = text(f"{_FINDINGS} AND finding.endpoint_id IN :endpoints").bindparams(
+    bindparam("endpoints", expanding=True)
+)
+HELD = text(
+    """
+    SELECT count(*) FROM finding
+     WHERE source_id = :source_id AND ended IS NULL AND known_to IS NULL AND held
     """
 )
 COMPLETE_SINCE = text(

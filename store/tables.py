@@ -123,7 +123,7 @@ class Endpoint(SQLModel, table=True):
     part: str
     """Of a fan-out, the request it stands in."""
     mark: bytes | None = Field(default=None, sa_type=LargeBinary)
-    """Digest of the observation that, seen again, changes nothing; None: whatever is seen has to be looked at."""
+    """Digest of what it settled on, empty at rest, None to be visited at every poll (see `store.touched`)."""
 
 
 class RateCardRow(SQLModel, table=True):

@@ -1,7 +1,7 @@
 """The write side of the store: one transaction per poll.
 
-`Tape.record` takes the step of a poll under the write lock: it loads the source's state, lets the caller decide, and
-writes poll row and events together or not at all. What a step does not change is not touched.
+`Tape.record` takes the step of a poll under the write lock: it loads what the sighting touches of the source's state,
+and writes poll row and events together or not at all. What a step does not change is not touched.
 
 Where a connection is cut while a transaction is committed, nobody can say whether it was. It need not be known: the
 next poll is decided from the state that it finds under the lock, and a document that is there already is not written
@@ -11,7 +11,7 @@ again.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
@@ -24,10 +24,11 @@ from store.archive import Archive
 from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors
 from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
-from store.ledger import Correction, Draft, mend
-from store.load import load
+from store.ledger import Correction, Draft, go_on, mend
+from store.load import load, load_touched
 from store.location import archive_folder
 from store.policy import Policy
+from store.records import Sighting
 from store.scribe import Scribe, inserted
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -45,7 +46,7 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFacts:
-    """One attempt at a source, apart from what it changed."""
+    """One attempt at a source."""
 
     at: datetime
     outcome: Outcome
@@ -59,6 +60,14 @@ class PollFacts:
     failed_parts: frozenset[str] = frozenset()
     claim: leases.Claim | None = None
     """Of a daemon: the poll is written only if the claim still stands."""
+    complete: bool = False
+    """Absence counted."""
+    changes: int = 0
+    held: int = 0
+
+    def after(self, step: tl.Step) -> "PollFacts":
+        """With what the poll changed."""
+        return replace(self, complete=step.complete, changes=step.changes, held=step.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +80,16 @@ class LastPolls:
     """That went into the timeline."""
     pack: str | None = None
     """Of the newest that received anything."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a source's timeline goes."""
+
+    polls: frozenset[tuple[datetime, str]] = frozenset()
+    """Instant and archive key of all that got documents."""
+    newest: datetime | None = None
+    """Of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +119,18 @@ class Replayed:
     message: str | None = None
     quotes: int = 0
     failed_parts: frozenset[str] = frozenset()
+
+    def settled(self, poll: PollFacts) -> PollFacts:
+        """The poll, with what it came to."""
+        found = replace(
+            poll,
+            outcome=self.outcome,
+            code=self.code,
+            message=self.message or poll.message,
+            quotes=self.quotes,
+            failed_parts=self.failed_parts,
+        )
+        return found if self.step is None else found.after(self.step)
 
 
 Build = Callable[[Sequence[KeptPoll]], Iterable[tuple[KeptPoll, Replayed]]]
@@ -238,7 +269,7 @@ class Tape:
             self._need(poll)
 
     def record(
-        self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step], *, known: datetime
+        self, source: SourceFacts, poll: PollFacts, sighting: Sighting, rules: tl.Rules, *, known: datetime
     ) -> tl.Step | None:
         """Write a poll newer than all before it, with all that it changed.
 
@@ -251,20 +282,68 @@ class Tape:
             if last.known is not None:  # of several who collect, the clock of one may be behind
                 known = max(known, from_millis(last.known + 1))
             source_id = _source_id(connection, source)
-            loaded = load(connection, source_id)
-            step = decide(loaded.state)
-            poll_id = _insert_poll(
-                connection,
-                source_id,
-                poll,
-                known=known,
-                complete=step.complete,
-                changes=step.changes,
-                held=step.held,
-            )
-            Scribe(connection, source_id, known, loaded).write(poll_id, poll.at, step.events)
+            loaded, touched = load_touched(connection, source_id, sighting, rules.salt)
+            step = tl.step(loaded.state, touched, rules.judge, rules.patience)
+            poll_id = _insert_poll(connection, source_id, poll.after(step), known=known)
+            draft = Draft()
+            draft.take(poll.at, step)
+            go_on(Scribe(connection, source_id, known, loaded, [poll_id]), draft, rules.salt)
             self._need(poll)
         return step
+
+    def standing(self, source: str) -> Standing:
+        """How far the timeline of a source goes, for a source that may be new."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            if row is None:
+                return Standing()
+            kept = _kept_polls(connection, row.id)
+            return Standing(
+                polls=frozenset((poll.at, poll.pack) for poll in kept if not poll.pruned),
+                newest=kept[-1].at if kept else None,
+            )
+
+    def state(self, source: str) -> tl.SourceState:
+        """What the next step of a source depends on."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            return tl.SourceState() if row is None else load(connection, row.id).state
+
+    def origins(self, source: str) -> frozenset[tuple[datetime, str]]:
+        """Of polls that were read well: when, and which copy of their documents they came from, if that was told."""
+        with self._reading() as connection:
+            rows = connection.execute(sql.ORIGINS, {"name": source})
+            return frozenset((from_millis(row.at), row.message) for row in rows)
+
+    def go_on(
+        self,
+        source: SourceFacts,
+        polls: Sequence[PollFacts],
+        draft: Draft,
+        *,
+        state: tl.SourceState,
+        salt: bytes,
+        known: datetime,
+    ) -> list[Correction] | None:
+        """Write polls newer than all before them, at least one, with what they changed from a state on.
+
+        Returns: None, with nothing written, if the timeline is not in that state any more: that takes `rebuild`.
+        """
+        with self._writing(source.name) as connection:
+            source_id = _source_id(connection, source)
+            loaded = load(connection, source_id)
+            newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
+            if loaded.state != state or (newest_ok is not None and to_millis(polls[0].at) <= newest_ok):
+                return None
+            known = _after_all(connection, source_id, known)
+            rows = connection.execute(
+                sql.INSERT_FOR_IDS["poll"], [_poll_row(source_id, poll, known=known) for poll in polls]
+            )
+            scribe = Scribe(connection, source_id, known, loaded, list(rows.scalars()))
+            corrections = go_on(scribe, draft, salt)
+            for poll in polls:
+                self._need(poll)
+            return corrections
 
     def rebuild(
         self,
@@ -272,6 +351,7 @@ class Tape:
         arrived: Iterable[PollFacts],
         build: Build,
         *,
+        salt: bytes,
         known: datetime,
         only_if_new: bool = True,
         dry_run: bool = False,
@@ -288,9 +368,7 @@ class Tape:
             source_id = _source_id(connection, source)
             if (why := retention.lost(connection, source_id)) is not None:
                 raise EvidenceDropped(f"{source.name}: {why}")
-            # Knowledge only grows: whatever the clock says, this is known after all that was known before.
-            newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
-            known = known if newest is None else max(known, from_millis(newest + 1))
+            known = _after_all(connection, source_id, known)
             have = {(poll.at, poll.pack): poll.pruned for poll in _kept_polls(connection, source_id)}
             new: set[int] = set()
             for late in arrived:
@@ -304,15 +382,20 @@ class Tape:
                     self._need(late)
             if only_if_new and not new:
                 return []
-            draft = Draft()
+            draft, polls = Draft(), list[int]()
             for poll, replayed in build(_kept_polls(connection, source_id)):
-                poll_id = _settle(connection, source_id, poll, replayed, known=known, new=poll.id in new)
-                if replayed.step is not None:
-                    draft.take(poll_id, poll.at, replayed.step.events)
-            corrections = mend(connection, source_id, known, draft)
+                polls.append(_settle(connection, source_id, poll, replayed, known=known, new=poll.id in new))
+                draft.take(poll.at, replayed.step)
+            corrections = mend(Scribe(connection, source_id, known, load(connection, source_id), polls), draft, salt)
             if dry_run:
                 transaction.rollback()
         return corrections
+
+
+def _after_all(connection: Connection, source_id: int, known: datetime) -> datetime:
+    """Knowledge only grows: whatever the clock says, what is learned now is known after all that was known before."""
+    newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
+    return known if newest is None else max(known, from_millis(newest + 1))
 
 
 def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
@@ -356,9 +439,7 @@ def _settle(
             quotes=replayed.quotes,
             failed_parts=replayed.failed_parts,
         )
-        return _insert_poll(
-            connection, source_id, facts, known=known, complete=taken.complete, changes=taken.changes, held=taken.held
-        )
+        return _insert_poll(connection, source_id, facts.after(taken), known=known)
     if new:
         outcome = {
             "outcome": replayed.outcome,
@@ -390,28 +471,28 @@ def _insert_poll(
     poll: PollFacts,
     *,
     known: datetime,
-    complete: bool = False,
-    changes: int = 0,
-    held: int = 0,
 ) -> int:
     if poll.claim is not None:
         leases.settle(connection, source_id, poll.claim)
-    values = {
+    return inserted(connection.execute(sql.INSERT["poll"], _poll_row(source_id, poll, known=known)))
+
+
+def _poll_row(source_id: int, poll: PollFacts, *, known: datetime) -> dict[str, object]:
+    return {
         "source_id": source_id,
         "at": to_millis(poll.at),
         "known": to_millis(known),
         "outcome": poll.outcome,
-        "complete": complete,
+        "complete": poll.complete,
         "pack": poll.pack,
         "code": poll.code,
         "message": poll.message,
         "quotes": poll.quotes,
-        "changes": changes,
-        "held": held,
+        "changes": poll.changes,
+        "held": poll.held,
         "requests": poll.requests,
         "body_bytes": poll.body_bytes,
         "duration_ms": poll.duration_ms,
         "failed_parts": json.dumps(sorted(poll.failed_parts)) if poll.failed_parts else None,
         "slot": None if poll.claim is None else to_millis(poll.claim.slot),
     }
-    return inserted(connection.execute(sql.INSERT["poll"], values))

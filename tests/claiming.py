@@ -7,15 +7,17 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 
+from collector import checks
+from collector.settings import CheckSettings
 from store.instants import utc_now
 from store.leases import Claim, Held
-from store.timeline import SourceState, Step
+from store.records import Sighting
 from store.write import PollFacts, SourceFacts, Tape
 
 SOURCES = ("one", "two", "three")
 FIRST = datetime(2026, 8, 22, 12, tzinfo=UTC)
 LIVES = timedelta(milliseconds=300)
-STEP = Step(state=SourceState(), events=(), complete=True, held=0)
+RULES = checks.rules(CheckSettings())
 
 
 def main() -> None:
@@ -35,7 +37,8 @@ def serve(tape: Tape, name: str, source: SourceFacts, slot: datetime) -> None:
         claimed = tape.claim(source, slot=slot, polled_since=slot, until=now + LIVES, now=now, holder=name)
         if isinstance(claimed, Claim):
             poll = PollFacts(at=slot + timedelta(seconds=1), outcome="ok", claim=claimed)
-            assert tape.record(source, poll, lambda _: STEP, known=utc_now())
+            sighting = Sighting(at=poll.at, complete=True)
+            assert tape.record(source, poll, sighting, RULES, known=utc_now())
         elif claimed is None:
             return
         elif isinstance(claimed, Held):

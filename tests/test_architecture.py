@@ -79,7 +79,6 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
         "check.py",
         "db.py",
         "leases.py",
-        "ledger.py",
         "load.py",
         "retention.py",
         "scribe.py",

@@ -19,7 +19,8 @@ from collector.poll import Poller, Report, receive
 from store.db import open_engine, plain_errors
 from store.errors import StoreBusy, StoreError, StoreForeign
 from store.read import open_store
-from store.timeline import SourceState, Step
+from store.records import Sighting
+from store.timeline import Judged, Match, Patience, Rules, SourceState
 from store.version import APPLICATION_ID, SCHEMA_VERSION
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.collecting import locked, rows
@@ -228,11 +229,13 @@ def test_a_failed_transaction_leaves_nothing(engine: Engine, tmp_path: Path) -> 
 def test_a_poll_that_cannot_be_decided_leaves_not_even_its_row(tmp_path: Path) -> None:
     tape = Tape(str(tmp_path / "tape.db"))
 
-    def decide(_: SourceState) -> Step:
+    def undecided(_sighting: Sighting, _matches: Sequence[Match], _state: SourceState) -> Judged:
         raise StoreError("undecided")
 
+    rules = Rules(judge=undecided, patience=Patience(), salt=b"")
+    facts = PollFacts(at=NOW, outcome="ok", pack=tape.archive.keep(()))
     with pytest.raises(StoreError, match="undecided"):
-        tape.record(SOURCE, PollFacts(at=NOW, outcome="ok", pack=tape.archive.keep(())), decide, known=NOW)
+        tape.record(SOURCE, facts, Sighting(at=NOW, complete=True), rules, known=NOW)
     tape.close()
     assert polled(tmp_path / "tape.db") == 0
     assert rows(tmp_path / "tape.db", "SELECT count(*) FROM source") == [(0,)]
@@ -253,7 +256,7 @@ def test_a_timeline_whose_rebuilding_fails_half_way_stays_as_it_was(tmp_path: Pa
     late = PollFacts(at=NOW - timedelta(hours=1), outcome="ok", pack=tape.archive.keep(()))
     source = SourceFacts(name="genai_prices", trust=2, every_s=60)
     with pytest.raises(StoreError, match="half way"):
-        tape.rebuild(source, [late], build, known=NOW)
+        tape.rebuild(source, [late], build, salt=b"", known=NOW)
     tape.close()
     assert asked == [2]
     assert store_digest(path) == before

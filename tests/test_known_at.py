@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +24,14 @@ from store.intervals import IntervalRow, current, endpoints, history
 from store.read import Reader, open_store
 from store.records import Facts, Sighting, Stated
 from store.routing import Constraints, Workload, rank
-from store.timeline import Step, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts
 from store.write import Tape as Written
 from tests.stores import Stores
 from tests.tape import T0, Tape, usd
 from tests.tape import hour as at_hour
-from tests.worlds import START, Poll, build, card, observation, polls
+from tests.worlds import DOCUMENTS, START, Poll, build, card, observation, polls
 
-JUDGE = checks.judge(CheckSettings())
-PATIENCE = checks.patience(CheckSettings())
+RULES = checks.rules(CheckSettings())
 SOURCE = SourceFacts(name="s", trust=1, every_s=3600)
 MODEL = "openai/gpt-oss-120b"
 CARD, DEARER = usd(input=1_000_000_000, output=0), usd(input=2_000_000_000, output=0)
@@ -72,7 +69,9 @@ def arrive(url: str, drawn: Sequence[Poll]) -> Iterator[datetime]:
     sightings = {poll.sighting.at: stating(poll) for poll in drawn}
 
     def anew(kept: Sequence[KeptPoll]) -> Iterable[tuple[KeptPoll, Replayed]]:
-        for poll, taken in zip(kept, build((sightings[poll.at] for poll in kept), JUDGE, PATIENCE), strict=True):
+        for poll, taken in zip(
+            kept, build((sightings[poll.at] for poll in kept), RULES.judge, RULES.patience), strict=True
+        ):
             failed = sightings[poll.at].failed_parts
             yield poll, Replayed(step=taken, outcome="partial" if failed else "ok", failed_parts=failed)
 
@@ -86,14 +85,11 @@ def arrive(url: str, drawn: Sequence[Poll]) -> Iterator[datetime]:
                 failed_parts=seen.failed_parts,
             )
 
-            def decide(state: Any, seen: Sighting = seen) -> Step:
-                return step(state, seen, JUDGE, PATIENCE)
-
             newest = tape.last_polls("s").newest_ok
             if newest is None or seen.at > newest:
-                tape.record(SOURCE, facts, decide, known=known)
+                tape.record(SOURCE, facts, seen, RULES, known=known)
             else:
-                tape.rebuild(SOURCE, [facts], anew, known=known)
+                tape.rebuild(SOURCE, [facts], anew, salt=RULES.salt, known=known)
             yield known
     finally:
         tape.close()
@@ -442,9 +438,9 @@ def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(store_url: s
     for day in range(40):
         at = datetime(2026, 8, 1, tzinfo=UTC) + timedelta(days=day)
         offer = observation("claude-sonnet-5", price=low, stated=rise if 3 <= day < 10 else ())
-        seen = Sighting(at=at, complete=True, failed_parts=frozenset(), observations=(offer,))
+        seen = Sighting(at=at, complete=True, failed_parts=frozenset(), documents=DOCUMENTS, observations=(offer,))
         facts = PollFacts(at=at, outcome="ok", pack=tape.archive.keep(()))
-        tape.record(SOURCE, facts, partial(step, sighting=seen, judge=JUDGE, patience=PATIENCE), known=at)
+        tape.record(SOURCE, facts, seen, RULES, known=at)
     tape.close()
     announced, cancelled = datetime(2026, 8, 4, tzinfo=UTC), datetime(2026, 8, 11, tzinfo=UTC)
     model = "author/claude-sonnet-5"

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector import checks
 from collector.schedule import served_since, slot_at
+from collector.settings import CheckSettings
 from store.errors import LeaseLost
 from store.leases import Claim, Held
-from store.timeline import SourceState, Step
+from store.records import Sighting
 from store.write import PollFacts, SourceFacts, Tape
 from tests.stores import rows
 
@@ -21,7 +23,7 @@ NOW = datetime(2026, 8, 22, 12, tzinfo=UTC)
 EVERY_S = 3600
 SOURCE = SourceFacts(name="acme", trust=0, every_s=EVERY_S)
 SLOT = slot_at("acme", EVERY_S, NOW)
-STEP = Step(state=SourceState(), events=(), complete=True, held=0)
+RULES = checks.rules(CheckSettings())
 LIVES = timedelta(minutes=5)
 
 
@@ -47,7 +49,8 @@ def write(tape: Tape, claimed: Claim | None, at: datetime, *, failed: bool = Fal
     if failed:
         tape.record_failure(SOURCE, PollFacts(at=at, outcome="failed", claim=claimed), known=at)
     else:
-        assert tape.record(SOURCE, PollFacts(at=at, outcome="ok", claim=claimed), lambda _: STEP, known=at)
+        sighting = Sighting(at=at, complete=True)
+        assert tape.record(SOURCE, PollFacts(at=at, outcome="ok", claim=claimed), sighting, RULES, known=at)
 
 
 @pytest.mark.parametrize("failed", [False, True])

@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -27,11 +27,11 @@ from store.naming import find_model
 from store.postgres import name_of
 from store.read import open_store
 from store.records import Observation, Sighting
-from store.timeline import SourceState, Step, step
+from store.timeline import Judged, Match, Rules, SourceState
 from store.write import PollFacts, SourceFacts, Tape
 from tests.stores import Server, connected, content, rows, run
-from tests.test_timeline import JUDGE, PATIENCE
-from tests.worlds import card, observation
+from tests.test_timeline import RULES
+from tests.worlds import DOCUMENTS, card, observation
 
 ROOT = Path(__file__).parents[1]
 NOW = datetime(2026, 8, 22, tzinfo=UTC)
@@ -54,10 +54,21 @@ def failure(number: int = 0) -> PollFacts:
     return PollFacts(at=NOW + timedelta(minutes=number), outcome="failed", code="test")
 
 
-def saw(*observations: Observation, number: int = 0) -> tuple[PollFacts, Callable[[SourceState], Step]]:
+def saw(*observations: Observation, number: int = 0) -> tuple[PollFacts, Sighting]:
     at = NOW + timedelta(minutes=number)
-    sighting = Sighting(at=at, complete=True, failed_parts=frozenset(), observations=observations)
-    return PollFacts(at=at, outcome="ok", pack="p"), lambda state: step(state, sighting, JUDGE, PATIENCE)
+    return PollFacts(at=at, outcome="ok"), Sighting(
+        at=at, complete=True, documents=DOCUMENTS, observations=observations
+    )
+
+
+def after(act: Callable[[], object]) -> Rules:
+    """The rules of all tests, which do something first."""
+
+    def judge(sighting: Sighting, matches: Sequence[Match], state: SourceState) -> Judged:
+        act()
+        return RULES.judge(sighting, matches, state)
+
+    return replace(RULES, judge=judge)
 
 
 # --- how it is reached ---
@@ -211,8 +222,8 @@ def test_writers_of_one_source_wait_for_each_other_and_lose_nothing(url: str) ->
 
 def test_knowledge_only_grows_whatever_the_clock_of_another_collector_says(url: str) -> None:
     for number, known in enumerate((NOW + timedelta(hours=2), NOW, NOW)):
-        facts, decide = saw(observation(price=card(number + 5)), number=number)
-        assert Tape(url).record(SOURCE, facts, decide, known=known)
+        facts, seen = saw(observation(price=card(number + 5)), number=number)
+        assert Tape(url).record(SOURCE, facts, seen, RULES, known=known)
     first = round(NOW.timestamp()) * 1000 + 7_200_000
     assert rows(url, "SELECT known FROM poll ORDER BY at") == [(first,), (first + 1,), (first + 2,)]
     assert rows(url, 'SELECT known_from, end_known FROM "interval" ORDER BY first_seen') == [
@@ -224,15 +235,14 @@ def test_knowledge_only_grows_whatever_the_clock_of_another_collector_says(url: 
 
 def test_a_writer_of_another_source_is_not_waited_for_and_one_of_the_same_is(url: str) -> None:
     slow, quick = Tape(url), Tape(url, busy_s=0.2)
-    facts, decide = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5)))
 
-    def decide_meanwhile(state: SourceState) -> Step:
-        quick.record(OTHER, *saw(observation(price=card(7))), known=NOW)
+    def meanwhile() -> None:
+        quick.record(OTHER, *saw(observation(price=card(7))), RULES, known=NOW)
         with pytest.raises(StoreBusy, match="is locked by another program: try again when it is done"):
             quick.record_failure(SOURCE, failure(1), known=NOW)
-        return decide(state)
 
-    assert slow.record(SOURCE, facts, decide_meanwhile, known=NOW)
+    assert slow.record(SOURCE, facts, seen, after(meanwhile), known=NOW)
     assert rows(url, "SELECT count(*) FROM span") == [(2,)]
 
 
@@ -245,8 +255,8 @@ def test_writers_of_many_sources_store_what_they_share_once_and_never_for_ever_w
         mixed = offers[number * 7 :] + offers[: number * 7]
         together.wait()
         for turn in range(3):
-            facts, decide = saw(*mixed[: 20 * (turn + 1)], number=turn)
-            assert tape.record(replace(SOURCE, name=f"source{number}"), facts, decide, known=facts.at)
+            facts, seen = saw(*mixed[: 20 * (turn + 1)], number=turn)
+            assert tape.record(replace(SOURCE, name=f"source{number}"), facts, seen, RULES, known=facts.at)
 
     with ThreadPoolExecutor(6) as pool:
         list(pool.map(poll, range(6)))
@@ -270,31 +280,30 @@ def test_readers_see_one_state_whatever_is_written_meanwhile(url: str) -> None:
 
 def test_a_connection_that_is_cut_leaves_nothing_and_the_next_poll_goes_on(url: str) -> None:
     tape = Tape(url)
-    facts, decide = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5)))
 
-    def cut(state: SourceState) -> Step:
+    def cut() -> None:
         with connected(url) as other:
             other.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-        return decide(state)
 
     with pytest.raises(StoreError) as told:
-        tape.record(SOURCE, facts, cut, known=NOW)
+        tape.record(SOURCE, facts, seen, after(cut), known=NOW)
     assert "terminat" in str(told.value) or "closed" in str(told.value)
     assert rows(url, "SELECT count(*) FROM poll") == [(0,)]
-    assert tape.record(SOURCE, facts, decide, known=NOW)
+    assert tape.record(SOURCE, facts, seen, RULES, known=NOW)
     assert rows(url, "SELECT count(*) FROM span") == [(1,)]
 
 
 def test_a_poll_whose_commit_nobody_confirmed_is_not_written_twice(url: str) -> None:
     tape = Tape(url)
-    facts, decide = saw(observation(price=card(5)))
-    assert tape.record(SOURCE, facts, decide, known=NOW)
-    assert tape.record(SOURCE, facts, decide, known=NOW) is None, "it is there: not again"
+    facts, seen = saw(observation(price=card(5)))
+    assert tape.record(SOURCE, facts, seen, RULES, known=NOW)
+    assert tape.record(SOURCE, facts, seen, RULES, known=NOW) is None, "it is there: not again"
     later, anew = saw(observation(price=card(6)), number=1)
-    assert tape.record(SOURCE, later, anew, known=NOW + timedelta(minutes=1))
+    assert tape.record(SOURCE, later, anew, RULES, known=NOW + timedelta(minutes=1))
     assert rows(url, "SELECT lasted FROM span ORDER BY first_seen") == [(60_000,), (None,)]
 
 
@@ -315,8 +324,8 @@ def test_a_poll_whose_commit_nobody_confirmed_is_not_written_twice(url: str) -> 
 def test_beliefs_that_overlap_and_rows_that_point_to_nothing_are_refused(url: str, change: str, refused: str) -> None:
     tape = Tape(url)
     for number in range(2):
-        facts, decide = saw(observation(price=card(number + 5)), number=number)
-        assert tape.record(SOURCE, facts, decide, known=facts.at)
+        facts, seen = saw(observation(price=card(number + 5)), number=number)
+        assert tape.record(SOURCE, facts, seen, RULES, known=facts.at)
     before = content(url)
     with pytest.raises(psycopg.Error, match=refused):
         run(url, change)
@@ -329,8 +338,8 @@ def test_beliefs_that_touch_or_are_of_neighbours_do_not_overlap(url: str) -> Non
     tape = Tape(url)
     for number in range(6):
         offers = [observation(name, price=card(number + 5)) for name in ("one", "two", "three")]
-        facts, decide = saw(*offers, number=number)
-        assert tape.record(SOURCE, facts, decide, known=facts.at)
+        facts, seen = saw(*offers, number=number)
+        assert tape.record(SOURCE, facts, seen, RULES, known=facts.at)
     run(url, "UPDATE span SET lasted = 1, first_seen = 4102444800000 + first_seen / 60000 % 6")
     assert rows(url, "SELECT count(*), count(DISTINCT first_seen) FROM span WHERE known_to IS NULL") == [(18, 6)]
     with pytest.raises(psycopg.Error, match="span_no_overlap"):

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -43,8 +44,8 @@ def backfill_folder(config: Config, root: Path, specs: Sequence[SourceSpec], now
         if have := held.get(spec.id):
             if have.unlisted:
                 _note(f"{spec.id}: {have.unlisted} bundles are older than the first list: left out")
-            polls = arrivals(folder, spec, have)
-            mended = _take(config, spec, polls, len(have.polls), now)
+            with closing(Tape(config.store, config.archive)) as tape:
+                mended = _take(config, tape, spec, arrivals(folder, spec, have), len(have.polls), now)
             yield _described(spec, mended, mended.refused)
 
 
@@ -58,8 +59,11 @@ def backfill_git(
     if fans_out(spec):
         raise BackfillRefused(f"{spec.id}: is many documents, which no single file can stand for")
     history = read_history(repository_at(place), file, since=since, now=now)
-    polls = history.arrivals(spec, limit=config.http.decoded_limit)
-    mended = _take(config, spec, polls, len(history.versions), now)
+    with closing(Tape(config.store, config.archive)) as tape:
+        have = tape.origins(spec.id)
+        history.versions = [one for one in history.versions if (one.at, one.origin) not in have]
+        polls = history.arrivals(spec, limit=config.http.decoded_limit)
+        mended = _take(config, tape, spec, polls, len(history.versions), now)
     yield _described(spec, mended, sorted([*history.refused, *mended.refused]))
 
 
@@ -106,8 +110,7 @@ def prune_archive(
     yield f"{pruned.polls} polls: documents {would}dropped, {pruned.freed:,} bytes {would}freed{losing}"
 
 
-def _take(config: Config, spec: SourceSpec, polls: Iterable[Arrival], count: int, now: datetime) -> Mended:
-    tape = Tape(config.store, config.archive)
+def _take(config: Config, tape: Tape, spec: SourceSpec, polls: Iterable[Arrival], count: int, now: datetime) -> Mended:
     reading, building = _bar(f"{spec.id}: reading"), _bar(f"{spec.id}: building")
 
     def watched() -> Iterator[Arrival]:
@@ -118,7 +121,6 @@ def _take(config: Config, spec: SourceSpec, polls: Iterable[Arrival], count: int
     try:
         return backfill(config.checks, tape, spec, watched(), known=now, progress=building)
     finally:
-        tape.close()
         _clear()
 
 
