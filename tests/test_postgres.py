@@ -56,9 +56,8 @@ def failure(number: int = 0) -> PollFacts:
 
 def saw(*observations: Observation, number: int = 0) -> tuple[PollFacts, Sighting]:
     at = NOW + timedelta(minutes=number)
-    return PollFacts(at=at, outcome="ok"), Sighting(
-        at=at, complete=True, documents=DOCUMENTS, observations=observations
-    )
+    sighting = Sighting(at=at, complete=True, documents=DOCUMENTS, observations=observations)
+    return PollFacts(at=at, outcome="ok"), sighting
 
 
 def after(act: Callable[[], object]) -> Rules:

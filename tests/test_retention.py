@@ -69,7 +69,11 @@ def arrivals(states: Sequence[State], hours: float) -> list[Arrival]:
 
 
 def filled(path: Path, polls: Sequence[Arrival]) -> Tape:
+    """A store of polls that came one by one: each has its file."""
     tape = Tape(str(path / "tape.db"))
+    pack: str | None = None
+    for poll in polls:
+        pack = tape.archive.keep(poll.documents, pack)
     mend.backfill(SETTINGS, tape, SPEC, polls, known=START + timedelta(days=300))
     return tape
 
@@ -116,6 +120,7 @@ STEADY: list[State] = [(100, 200)] * 48
             st.tuples(st.sampled_from([100, 100, 150, None]), st.sampled_from([200, 200, None, 0, 9000])),
             st.integers(1, 9),
         ),
+        min_size=1,
         max_size=8,
     ),
     hours=st.sampled_from([2, 6, 20]),

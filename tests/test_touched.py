@@ -125,9 +125,8 @@ def built(path: Path, drawn: Sequence[Sighting]) -> list[tuple[object, ...]]:
         for poll, taken in zip(kept, build(drawn, RULES.judge, RULES.patience), strict=True):
             yield poll, Replayed(step=taken, outcome="ok", failed_parts=poll.failed_parts)
 
-    polls = [
-        PollFacts(at=one.at, outcome="ok", pack=tape.archive.keep(()), failed_parts=one.failed_parts) for one in drawn
-    ]
+    pack = tape.archive.keep(())
+    polls = [PollFacts(at=one.at, outcome="ok", pack=pack, failed_parts=one.failed_parts) for one in drawn]
     tape.rebuild(SOURCE, polls, whole, salt=RULES.salt, known=drawn[-1].at + timedelta(days=1))
     tape.close()
     return contents(path)
