@@ -2,14 +2,17 @@
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from collector import robots
-from collector.contract import Request, SourceSpec
+from collector.config import load, packaged
+from collector.contract import PageSpec, PriceSpec, Request, SourceSpec
 from collector.errors import Blocked
 from collector.fetch import Fetcher
-from collector.poll import receive
+from collector.poll import Poller, Report, receive
+from store.write import Tape
 from tests.fetching import NOW, Naps, fetcher, run, settings, spec, trust
 from tests.raw_server import Answer, answer, raw_server
 
@@ -18,7 +21,7 @@ PAGE = answer(PAGE_BODY, "Content-Type: text/html")
 
 
 def page(**changes: object) -> SourceSpec:
-    return replace(spec(), kind="page", parser="html_table", **changes)  # type: ignore[arg-type]
+    return replace(spec(), **{"kind": "page", "parser": "html_table", **changes})  # type: ignore[arg-type]
 
 
 def rules(text: str) -> robots.Rules:
@@ -175,3 +178,49 @@ def test_what_cannot_be_read_forbids_nothing(body: bytes) -> None:
 
 def test_a_byte_order_mark_hides_no_rule() -> None:
     assert not robots.rules(b"\xef\xbb\xbfUser-agent: *\nDisallow: /", "tokentape").allows("https://acme.test/a")
+
+
+def polled(
+    tmp_path: Path, robots_txt: bytes, url: str = "https://docs.acme.test/pricing.md"
+) -> tuple[Report, list[str]]:
+    """One poll of a page behind a mirror, and the paths that were asked for."""
+    table = "| Model | Input | Output |\n|-|-|-|\n| acme-1 | $1 | $2 |\n\nThe end"
+    unit = "USD/1M_token"
+    prices = (PriceSpec(meter="input", at="Input", unit=unit), PriceSpec(meter="output", at="Output", unit=unit))
+    one = page(
+        url=url,
+        parser="markdown_table",
+        provider="acme",
+        model="Model",
+        prices=prices,
+        page=PageSpec(ends="The end"),
+        expect={"endpoints": 1, "models": 1},
+    )
+
+    async def work() -> tuple[Report, list[str]]:
+        async with raw_server(robots_txt, answer(table.encode(), "Content-Type: text/markdown")) as server:
+            http = settings(mirror=server.url)
+            tape = Tape(str(tmp_path / "tape.db"))
+            try:
+                async with fetcher(http) as source:
+                    config = replace(load(packaged(), {}), http=http, sources={one.id: one})
+                    report = await Poller(config, tape, source, clock=lambda: NOW, environ={}).poll(one)
+            finally:
+                tape.close()
+            return report, [head.split(" ")[1] for head in server.requests]
+
+    return run(work())
+
+
+def test_a_forbidden_page_is_a_failed_poll_of_one_line(tmp_path: Path) -> None:
+    report, paths = polled(tmp_path, txt("User-agent: tokentape\nDisallow: /"))
+    assert (report.outcome, report.code, paths) == ("failed", "robots", ["/docs.acme.test/robots.txt"])
+    assert report.line == (
+        "acme: failed (robots): https://docs.acme.test/pricing.md: not asked, its robots.txt forbids it"
+    )
+
+
+def test_an_allowed_page_is_polled_with_one_request_more(tmp_path: Path) -> None:
+    report, paths = polled(tmp_path, answer(b"no such file", status="404 Not Found"))
+    assert (report.outcome, report.quotes, report.requests) == ("ok", 1, 2)
+    assert paths == ["/docs.acme.test/robots.txt", "/docs.acme.test/pricing.md"]
