@@ -192,7 +192,7 @@ class Fetcher:
     async def _rules(self, url: httpx.URL, spec: SourceSpec, ends: float) -> robots.Rules:
         """What the robots.txt of a page's origin says.
 
-        Raises: Blocked if that cannot be told.
+        Raises: FetchFailed if that cannot be told: the page is not asked this time.
         """
         now = asyncio.get_running_loop().time
         known = self._robots.setdefault(origin(url), _Robots())
@@ -204,8 +204,7 @@ class Fetcher:
                     body = (await self.get(Request(url=where), replace(spec, kind="api"), None, ends)).body
                 except FetchFailed as error:
                     if error.code not in robots.MISSING:
-                        unread = f"{spec.id}: {shown(url)}: not asked, its robots.txt cannot be read: {error.code}"
-                        raise Blocked(unread, code="robots") from None
+                        raise
                     body = b""
                 known.rules = robots.rules(body, self._user_agent.partition("/")[0])
                 known.until = now() + robots.LASTS_S

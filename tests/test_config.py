@@ -341,6 +341,60 @@ def test_a_family_says_what_it_needs_and_what_it_cannot_use(tmp_path: Path, extr
     assert {mistake.split(":")[1].strip() for mistake in found} >= {"sources.acme.model", "sources.acme.prices"}
 
 
+TABLE = """
+sources:
+  acme:
+    parser: markdown_table
+    url: https://acme.example/pricing.md
+    trust: first-party
+    provider: acme
+    every: 12h
+    expect: {endpoints: 1}
+    model: Model
+    prices:
+      input: {at: Price, unit: USD/1M_token, part: 1/2, after: / MTok}
+      output: {at: Price, unit: USD/1M_token, part: 2/2}
+    variants:
+      - tag: batch
+        prices: {input: {at: Batch, unit: USD/1M_token}}
+    unknown: [Ask us]
+    page:
+      says: in USD
+      above: [per 1M tokens, "1M = 1,000,000"]
+      ends: The end
+      sections: {Standard: "", Fast: priority}
+      ranges: true
+"""
+
+
+def test_an_entry_of_a_page_becomes_a_spec(tmp_path: Path) -> None:
+    spec = read(tmp_path, TABLE).sources["acme"]
+    assert (spec.kind, spec.unknown, spec.variants[0].tag) == ("page", ("Ask us",), "batch")
+    assert [(price.part, price.after) for price in spec.prices] == [((1, 2), "/ MTok"), ((2, 2), "")]
+    assert (spec.page.says, spec.page.above) == (("in USD",), ("per 1M tokens", "1M = 1,000,000"))
+    assert (dict(spec.page.sections), spec.page.ranges) == ({"Standard": "", "Fast": "priority"}, True)
+    assert read(tmp_path, TABLE.replace("    page:", "    kind: api\n    page:")).sources["acme"].kind == "api"
+    assert read(tmp_path, ACME).sources["acme"].kind == "api"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (TABLE.replace("      ends: The end\n", ""), "page.ends: names no words behind the last table"),
+        (TABLE.replace("1/2", "3/2"), "'3/2' is not a part such as 2/3"),
+        (TABLE.replace("2/2", "1/2"), "two meters are read at 'Price'"),
+        (TABLE.replace("tag: batch", "tag: ''"), "variants[0].tag: is empty"),
+        (TABLE.replace("says:", "say:"), "page.say: unknown key, perhaps says"),
+        (TABLE.replace("markdown_table", "json_list"), "page: has what is for tables only"),
+        (ACME.replace("unit: USD/1M_token}", "unit: USD/1M_token, after: x}"), "prices: has what is for tables only"),
+        (ACME + "    kind: site\n", "'site' is not one of api, page"),
+    ],
+)
+def test_mistakes_about_pages_are_told(tmp_path: Path, text: str, what: str) -> None:
+    found = mistakes(tmp_path, text)
+    assert any(what in mistake for mistake in found), found
+
+
 def test_two_meters_at_one_place_are_a_mistake(tmp_path: Path) -> None:
     (mistake,) = mistakes(tmp_path, ACME.replace("pricing.out", "pricing.in"))
     assert mistake == "11: sources.acme.prices: two meters are read at 'pricing.in'"

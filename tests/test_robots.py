@@ -9,7 +9,7 @@ import pytest
 from collector import robots
 from collector.config import load, packaged
 from collector.contract import PageSpec, PriceSpec, Request, SourceSpec
-from collector.errors import Blocked
+from collector.errors import Blocked, FetchFailed
 from collector.fetch import Fetcher
 from collector.poll import Poller, Report, receive
 from store.write import Tape
@@ -87,8 +87,14 @@ def test_an_empty_robots_txt_forbids_nothing() -> None:
     "status", ["500 Internal Server Error", "503 Service Unavailable", "403 Forbidden", "429 Slow"]
 )
 def test_a_robots_txt_that_cannot_be_read_is_no_permission(status: str) -> None:
-    said, requests = refused(answer(b"no", status=status), PAGE)
-    assert ("its robots.txt cannot be read" in said, requests) == (True, 1)
+    async def work() -> tuple[str, int]:
+        async with raw_server(answer(b"no", status=status), PAGE) as server, fetcher(settings()) as source:
+            with pytest.raises(FetchFailed, match=r"/robots\.txt: wanted 200, got ") as caught:
+                await source.get(Request(url=f"{server.url}/pricing"), page())
+            return caught.value.code, len(server.requests)
+
+    codes = {"500": "http_500", "503": "http_503", "403": "auth", "429": "rate_limited"}
+    assert run(work()) == (codes[status[:3]], 1)
 
 
 def test_a_robots_txt_that_failed_is_asked_anew_next_time() -> None:
@@ -96,7 +102,7 @@ def test_a_robots_txt_that_failed_is_asked_anew_next_time() -> None:
         answers = (answer(b"no", status="500 Internal Server Error"), txt("User-agent: *\nAllow: /"), PAGE)
         async with raw_server(*answers) as server, fetcher(settings()) as source:
             request = Request(url=f"{server.url}/pricing")
-            with pytest.raises(Blocked):
+            with pytest.raises(FetchFailed):
                 await source.get(request, page())
             await source.get(request, page())
             return len(server.requests)

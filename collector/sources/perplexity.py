@@ -1,8 +1,8 @@
 """Perplexity: the price page of its documentation, in Markdown.
 
 What is read
-    https://docs.perplexity.ai/getting-started/pricing.md: one table of Sonar models, a unit in each heading (`Input
-    Tokens ($/1M)`, `Search Queries ($/1K)`). Names are display names: `Sonar Pro`.
+    https://docs.perplexity.ai/docs/getting-started/pricing.md: one table of Sonar models, a unit in each heading
+    (`Input Tokens ($/1M)`, `Search Queries ($/1K)`). Names are display names: `Sonar Pro`.
 
 Oddities
     Tokens are a part of the bill: every model but Deep Research also has a fee per request, by the size of the search
