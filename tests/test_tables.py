@@ -192,6 +192,8 @@ def test_variants_are_offers_where_they_have_a_price() -> None:
         f"{head}| a | $2 | $4 | $1 |\n| b | $2 | $4 | - |\n| c | $2 | $4 | |\n", replace(SPEC, variants=(batch,))
     )
     assert [(quote.model, quote.tag) for quote in quotes] == [("a", ""), ("a", "batch"), ("b", ""), ("c", "")]
+    _, odd = read(f"{head}| a | $2 | $4 | half |", replace(SPEC, variants=(batch,)))
+    assert (odd.tag, odd.findings[0].rule) == ("batch", "amount")
 
 
 def test_parts_and_units_of_a_cell_are_those_that_are_wanted() -> None:

@@ -215,7 +215,8 @@ def _quotes(table: Table, spec: SourceSpec, source: str) -> Iterator[Quote]:
                 yield _quote(row, name, section, spec.prices, spec)
                 for variant in spec.variants:
                     quote = _quote(row, name, variant.tag, variant.prices, spec)
-                    if any(price.text and price.text not in spec.absent for price in quote.prices.values()):
+                    offered = any(price.text and price.text not in spec.absent for price in quote.prices.values())
+                    if offered or any(finding.rule == "amount" for finding in quote.findings):
                         yield quote
         except Doubt as doubt:
             raise SourceChanged(f"{source}: {row.locator}: {doubt}") from None

@@ -42,6 +42,7 @@ METERS = {
 """Side and denominator -> meter and unit."""
 CACHED = "Cached input"
 LABELS = (None, "Input", "Output", CACHED)
+FILES = "https://raw.githubusercontent.com/mistralai/"
 NOT_SOLD = ("Retired", "Free")
 
 
@@ -57,7 +58,9 @@ def follow(document: Document, spec: SourceSpec) -> list[Request]:
     found = []
     for entry in files:
         name, url = entry.get("name"), entry.get("download_url")
-        if isinstance(name, str) and isinstance(url, str) and name.endswith(".ts") and name != "index.ts":
+        if not isinstance(name, str) or not isinstance(url, str) or not url.startswith(FILES):
+            continue
+        if name.endswith(".ts") and name != "index.ts":
             found.append(Request(url=url, part=name.removesuffix(".ts")))
     if not found:
         raise SourceChanged(f"{spec.id}: a listing of files of models wanted, there is none", code="anchor")

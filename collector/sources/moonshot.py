@@ -18,7 +18,7 @@ History
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from collector.contract import Price, PriceSpec, Quote, Request, SourceSpec
 from collector.errors import SourceChanged
@@ -54,7 +54,8 @@ def follow(document: Document, spec: SourceSpec) -> list[Request]:
     """
     if document.part:
         return []
-    names = dict.fromkeys(found["url"].removesuffix(".md") for found in LISTED.finditer("\n".join(lines_of(document))))
+    links = LISTED.finditer("\n".join(lines_of(document)))
+    names = dict.fromkeys(urlsplit(link["url"]).path.removesuffix(".md") for link in links)
     if not names:
         raise SourceChanged(f"{spec.id}: pages under /docs/pricing/ wanted, the index names none", code="anchor")
     return [Request(url=f"{urljoin(spec.url, name)}.md", part=name.rpartition("/")[2]) for name in names]
