@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.config import load, packaged
 from collector.contract import Follower, Quote, SourceSpec
 from collector.errors import SourceChanged
+from collector.normalise import observe
 from collector.sources import parser_of
 from store.records import Document
 from tests.test_sources_contract import AT, samples
@@ -219,3 +222,24 @@ def test_a_listing_leads_to_its_pages_and_one_that_names_none_is_refused(source:
     for body in (b"# Nothing here\n", b"[]", b'[{"name": "README.md"}]'):
         with pytest.raises(SourceChanged):
             parser.parse(listing(body), spec)
+
+
+@given(st.data())
+def test_a_page_with_pieces_lost_moved_or_doubled_is_read_or_refused(data: st.DataObject) -> None:
+    spec = SOURCES[data.draw(st.sampled_from(sorted(HEADING)))]
+    path = data.draw(st.sampled_from(samples(spec)))
+    text = path.read_text(encoding="utf-8")
+    for _ in range(data.draw(st.integers(1, 3))):
+        start, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+        piece = text[start : min(end, start + data.draw(st.integers(0, 40)))]
+        put = data.draw(
+            st.sampled_from(["", piece * 2, "$", "|", "\\", '"', "{", "]", "\0", "٣", "1e99", "\n\n", "[["])
+        )
+        text = text[:start] + put + text[start + len(piece) :]
+    try:
+        quotes = read(spec, path, text)
+    except SourceChanged:
+        return
+    one = document_of(spec, path, text.encode())
+    for quote in quotes:
+        observe(quote, one, spec, AT)

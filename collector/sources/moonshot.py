@@ -18,7 +18,7 @@ History
 
 import re
 from collections.abc import Mapping
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 from collector.contract import Price, PriceSpec, Quote, Request, SourceSpec
 from collector.errors import SourceChanged
@@ -44,7 +44,7 @@ TITLES = {
 """Title of a column -> meter; every column of prices must have one of these."""
 BESIDE = ("Model", "Unit", "Context Window")
 BATCH = re.compile(r"\s*[(（]Batch[)）]$")
-LISTED = re.compile(r"\((?P<url>[^()\s]*/docs/pricing/(?:chat-[a-z0-9.-]+|batch[a-z0-9-]*)(?:\.md)?)\)")
+LISTED = re.compile(r"\([^()\s]*(?P<path>/docs/pricing/(?:chat-[a-z0-9.-]+?|batch[a-z0-9-]*))(?:\.md)?\)")
 
 
 def follow(document: Document, spec: SourceSpec) -> list[Request]:
@@ -55,7 +55,7 @@ def follow(document: Document, spec: SourceSpec) -> list[Request]:
     if document.part:
         return []
     links = LISTED.finditer("\n".join(lines_of(document)))
-    names = dict.fromkeys(urlsplit(link["url"]).path.removesuffix(".md") for link in links)
+    names = dict.fromkeys(link["path"] for link in links)
     if not names:
         raise SourceChanged(f"{spec.id}: pages under /docs/pricing/ wanted, the index names none", code="anchor")
     return [Request(url=f"{urljoin(spec.url, name)}.md", part=name.rpartition("/")[2]) for name in names]
