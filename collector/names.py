@@ -1,0 +1,141 @@
+"""The reviewed data that names are read with: `providers.yaml`, `models.yaml` and `canon.yaml`, indexed."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+_NOT_ALNUM = re.compile(r"[^a-z0-9]+")
+_WORD = re.compile(r"[a-z]+|[0-9]+")
+
+Words = tuple[str, ...]
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Providers:
+    """`providers.yaml`: who serves inference."""
+
+    slugs: Mapping[str, str]
+    """Any name, as a key -> canonical slug."""
+    by_source: Mapping[tuple[str, str], str]
+    """(source, name as a key) -> canonical slug, where a source means another provider by it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Models:
+    """`models.yaml` and `canon.yaml`: what is served, and by whom it was made."""
+
+    authors: Mapping[str, str]
+    """Any name of an author, as a key -> canonical author."""
+    umbrellas: frozenset[str]
+    """Names, as keys, that say less than the family does."""
+    vendor: re.Pattern[str]
+    """An author's name and a hyphen, before the beginning of a family."""
+    families: Mapping[str, str]
+    family: re.Pattern[str]
+    """The beginning of a name that tells its author (`families`)."""
+    speeds: re.Pattern[str]
+    """Models whose speeds are the host's."""
+    snapshots: frozenset[str]
+    """Dated names that are models of their own beside the undated one."""
+    known: frozenset[tuple[str, str]]
+    """(author, slug) of the canon."""
+    by_slug: Mapping[str, str]
+    """Slug of the canon that only one author uses -> that author."""
+    vocabulary: Mapping[str, frozenset[str]]
+    """Author -> the words in the names of its models."""
+    aliases: Mapping[tuple[str, str], tuple[str, str]]
+    """Reviewed (author, name) -> (author, slug)."""
+    alike: Mapping[tuple[str, Words], tuple[str, str]]
+    """(author, letters and numbers of a name of the canon or an alias) -> (author, slug); only where it is one."""
+    at: Mapping[tuple[str, str], str]
+    """(provider, name) -> what that provider means by it."""
+    shops: Mapping[str, str]
+    """Provider -> the author whose own shop it is, where their names differ."""
+
+
+def key(name: str) -> str:
+    """What names of providers and authors are compared by."""
+    return _NOT_ALNUM.sub("", name.lower())
+
+
+def words(name: str) -> Words:
+    """Letters and numbers of a name in their order: the same for `qwen2.5-7b` and `qwen-2-5-7b`, not for `qwen-25-7b`."""
+    return tuple(_WORD.findall(name))
+
+
+@cache
+def providers() -> Providers:
+    """Who serves inference."""
+    body = _load("providers.yaml")
+    return Providers(
+        slugs={key(name): slug for slug, others in body["providers"].items() for name in (slug, *others)},
+        by_source={(source, key(name)): slug for source, own in body["by_source"].items() for name, slug in own.items()},
+    )
+
+
+@cache
+def models() -> Models:
+    """What is served."""
+    body, canon = _load("models.yaml"), _load("canon.yaml")
+    authors = {name: author for author, others in body["authors"].items() for name in (author, *others)}
+    family = _beginning(name for names in body["families"].values() for name in names)
+    vendors = "|".join(re.escape(name.lower()) for name in (*authors, *body["umbrellas"]))
+    known = frozenset((author, slug) for author, slugs in canon.items() for slug in slugs)
+    aliases = {(model[0], name): model for model, names in _by_model(body["aliases"]) for name in names}
+    for date, by_author in body["snapshots"].items():
+        aliases |= {(author, f"{name}-{date}"): (author, name) for author, names in by_author.items() for name in names}
+    by_slug = _only((slug, author) for author, slug in known)
+    vocabulary = defaultdict[str, set[str]](set)
+    for author, slug in known:
+        vocabulary[author].update(words(slug))
+    return Models(
+        authors={key(name): author for name, author in authors.items()},
+        umbrellas=frozenset(map(key, body["umbrellas"])),
+        vendor=re.compile(f"({vendors})-(?=(?:{family.pattern}))"),
+        families={name.rstrip("*"): author for author, names in body["families"].items() for name in names},
+        family=family,
+        speeds=re.compile(f"(?!(?:{'|'.join(body['speed_models'])})$)(?:{_beginning(body['speeds']).pattern})"),
+        snapshots=frozenset(body["separate_snapshots"]),
+        known=known,
+        by_slug=by_slug,
+        vocabulary={author: frozenset(found) for author, found in vocabulary.items()},
+        aliases=aliases,
+        alike=_only(
+            [((model[0], words(model[1])), model) for model in known]
+            + [((author, words(name)), model) for (author, name), model in aliases.items()]
+        ),
+        at={(provider, at["name"]): at["model"] for at in body["at"] for provider in at["providers"]},
+        shops=body["shops"],
+    )
+
+
+def _by_model(aliases: Mapping[str, list[str]]) -> Iterable[tuple[tuple[str, str], list[str]]]:
+    for canonical, names in aliases.items():
+        author, _, slug = canonical.partition("/")
+        yield (author, slug), names
+
+
+def _only(pairs: Iterable[tuple[K, V]]) -> dict[K, V]:
+    """Keys that have one value."""
+    found = defaultdict[K, set[V]](set)
+    for name, value in pairs:
+        found[name].add(value)
+    return {name: values.pop() for name, values in found.items() if len(values) == 1}
+
+
+def _load(name: str) -> dict[str, Any]:
+    return dict(yaml.load((Path(__file__).parent / name).read_bytes(), Loader=yaml.CSafeLoader))
+
+
+def _beginning(names: Iterable[str]) -> re.Pattern[str]:
+    """Matches the longest of `names` that a text begins with; one without `*` only as a whole word."""
+    longest_first = sorted(names, key=len, reverse=True)
+    return re.compile("|".join(re.escape(n[:-1]) if n[-1] == "*" else f"{re.escape(n)}(?=-|$)" for n in longest_first))
