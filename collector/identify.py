@@ -50,7 +50,7 @@ _REGION = re.compile(
 )
 _TERM = re.compile(r"[0-9]+-month-commitment|pro|tee")
 _COLON = re.compile(r"(?::(?:free|batch|thinking|extended|beta|nitro|floor|online|exacto|flex|priority|fast))+$")
-_ENDING = re.compile(rf"-(tee|maas|free|batch|{_QUANTIZATION.pattern})$")
+_ENDING = re.compile(rf"-(tee|maas|hf|free|batch|{_QUANTIZATION.pattern})$")
 _SPEED = re.compile(r"-(turbo|fast|tput|flex|priority|highspeed|high-throughput|ultraspeed|lightning)$")
 
 _LITELLM_KIND = re.compile(r"-[a-z0-9_-]*[_-]models$")  # `vertex_ai-anthropic_models`
@@ -77,8 +77,8 @@ _CLAUDE = re.compile(
     r"((?:-.*?)??)(?:-v[0-9])?(-20[0-9]{6})?(?:-v[0-9])?$"
 )
 _PLAN = re.compile(r"(?:-(?:coding|token)-plan|-for-coding)?(?:-cn)?$")
-_TUNED = ("-instruct", "-it", "-chat")
-_SIZED = re.compile(r"[0-9]+(?:\.[0-9]+)?[bt]$")
+_TUNED = ("-instruct", "-it", "-vision-instruct")
+_MODE = re.compile(r"(?:-(?:non|no)?-?(?:reasoning|thinking|think))|-20[0-9]{2}-?[0-9]{2}-?[0-9]{2}$")
 _NEW_MODEL = re.compile(
     r"(?:-(?:mini|nano|micro|pro|max|air|plus|flash|large|small|medium|codex|coder|code|vl|image|audio|omni|embed"
     r"|embedding|v|[0-9.]+b|a[0-9.]+b|instruct))+$"
@@ -197,24 +197,28 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
     if canon and "/" in path.strip("/") and path[0] != "/":
         return _Name(path, tuple(trail.parts), "exact", "an id of the canon")
     author, own, name = _split_path(path, provider, trail)
+    if (author, name) in data.known and (provider, name) not in data.at:
+        model = f"{author}/{name}"
+        return _Name(model, tuple(trail.parts), "exact" if model == path else "rule", "a name of the canon")
     if not author:
         author, name = _split_dotted(name, trail)
     name = _strip_version(name, trail)
     name = _POINT.sub(".", _LETTER_POINT.sub(".", name) if provider == "fireworks" else name)
     name = _strip_endings(_strip_vendor(author, _strip_own(provider, name)), trail)
-    if (provider, name) in data.at:
-        return _meant(data.at[provider, name], provider, name, tuple(trail.parts))
-    family = _family(name)
-    if author in ("", family):
+    if meant := data.at.get((provider, name)) or (data.moving.get(name) if path != f"{author}/{name}" else None):
+        return _meant(meant, provider, name, tuple(trail.parts))
+    if author in ("", _family(name)):
         name = _spelled(name)
-    stated, author = author, author or family or data.by_slug.get(name, "")
-    found, confidence, why = _known(author, name, family, trail)
+    family = _family(name)
+    shop = _shop(provider)
+    stated, author = author, author or family or data.by_slug.get(name, "") or (shop if _alike(shop, name) else "")
+    found, confidence, why = _known(author, name, family, provider, trail)
     if found:
         model = "/".join(found)
         return _Name(model, tuple(trail.parts), "exact" if model == path else confidence, why)
     author = author or own or data.authors.get(key(provider), provider)
     model = f"{author}/{name or _digest(published)}"
-    if doubt := _doubt(author, name, family, stated, provider, published):
+    if doubt := _doubt(author, name, family, stated, shop, published):
         return _Name(model, tuple(trail.parts), "unsure", doubt)
     return _Name(model, tuple(trail.parts), "exact" if model == path else "rule", f"a new name of {author}")
 
@@ -222,7 +226,7 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
 def _meant(model: str, provider: str, name: str, parts: tuple[str, ...]) -> _Name:
     """What a provider means by a name that means something else elsewhere."""
     if model.startswith("~"):
-        return _Name(model, parts, "unsure", f"{provider} changes which model `{name}` is")
+        return _Name(model, parts, "unsure", f"a name that has stood for several models: `{name}`")
     return _Name(model, parts, "alias", f"what {provider} calls it")
 
 
@@ -284,7 +288,7 @@ def _strip_endings(name: str, trail: _Trail) -> str:
     while found := _ENDING.search(name) or (models().speeds.match(name) and _SPEED.search(name)):
         if not found.start():
             break
-        if found[1] != "maas":
+        if found[1] not in ("maas", "hf"):
             trail.parts.append(found[1])
         name = name[: found.start()]
     return name
@@ -332,7 +336,9 @@ def _family(name: str) -> str:
     return data.families[found[0]] if found else ""
 
 
-def _known(author: str, name: str, family: str, trail: _Trail) -> tuple[tuple[str, str] | None, Confidence, str]:
+def _known(
+    author: str, name: str, family: str, provider: str, trail: _Trail
+) -> tuple[tuple[str, str] | None, Confidence, str]:
     """(author, slug) of the canon that a name stands for, how it was reached, and by which rule."""
     data = models()
     repackaged = family not in ("", author) and any(map(_QUANTIZATION.fullmatch, trail.parts))
@@ -341,10 +347,18 @@ def _known(author: str, name: str, family: str, trail: _Trail) -> tuple[tuple[st
             return (owner, name), "rule", "a name of the canon"
         if alias := data.aliases.get((owner, name)):
             return alias, "alias", "a reviewed alias"
-        for spelling in _spellings(name):
-            if alike := data.alike.get((owner, words(spelling))):
-                return alike, "rule", "the letters and numbers of a name of the canon"
+        if alike := _alike(owner, name):
+            return alike, "rule", "the letters and numbers of a name of the canon"
+        tuned = [found for ending in _TUNED if (found := _alike(owner, name + ending))]
+        if len(tuned) == 1 and provider in data.tuned_at:
+            return tuned[0], "rule", f"{provider} leaves the ending of tuned models out"
     return None, "unsure", ""
+
+
+def _alike(author: str, name: str) -> tuple[str, str] | None:
+    """The only (author, slug) of the canon with the same letters and numbers."""
+    alike = models().alike
+    return next((found for spelling in _spellings(name) if (found := alike.get((author, words(spelling))))), None)
 
 
 def _spellings(name: str) -> Iterator[str]:
@@ -356,26 +370,32 @@ def _spellings(name: str) -> Iterator[str]:
         yield _NO_POINT.sub(r"\1.\2", name, count=1)
 
 
-def _doubt(author: str, name: str, family: str, stated: str, provider: str, published: str) -> str:
+def _doubt(author: str, name: str, family: str, stated: str, shop: str, published: str) -> str:
     """Why a name that is not known is not simply that of a new model; empty where it is."""
     data = models()
     if _disguised(published):
         return "characters, or a length, that no id has"
-    shop = data.authors.get(key(_PLAN.sub("", provider)), data.shops.get(provider, provider))
-    if shop == author or (author == provider and name.startswith(f"{provider}-")):
+    ending = _unexplained(author, name)
+    if shop == author and author in data.vocabulary and not _MODE.match(ending):
         return ""
     if not stated and not family:
         return "no rule says who made it"
-    if family and family != author and data.by_slug.get(name):
+    if family not in ("", author) and _alike(family, name):
         return f"a name of {family} under another author"
-    if any((author, name + ending) in data.known for ending in _TUNED) and _SIZED.search(name):
-        return "not said whether the base model or the tuned one"
-    if ending := _unexplained(author, name):
+    if (author, name) in data.beginnings:
+        return "only the beginning of a known name"
+    if ending:
         return f"`{ending}` after a known name is explained by no rule"
     strange = [word for word in words(name) if word.isalpha() and word not in data.vocabulary.get(author, ())]
     if not stated and strange:
         return f"`{strange[0]}` is in no known name of {author}"
     return ""
+
+
+def _shop(provider: str) -> str:
+    """The author whose own shop a provider would be."""
+    data, house = models(), _PLAN.sub("", provider)
+    return data.shops.get(house) or data.authors.get(key(house), house)
 
 
 def _unexplained(author: str, name: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import yaml
 
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
+_ACTIVE = re.compile(r"(?<=[0-9]b)-a[0-9.]+b$")
 _WORD = re.compile(r"[a-z]+|[0-9]+")
 
 Words = tuple[str, ...]
@@ -49,14 +50,21 @@ class Models:
     """(author, slug) of the canon."""
     by_slug: Mapping[str, str]
     """Slug of the canon that only one author uses -> that author."""
+    beginnings: frozenset[tuple[str, str]]
+    """(author, what some of the author's slugs begin with, short of a hyphen)."""
     vocabulary: Mapping[str, frozenset[str]]
     """Author -> the words in the names of its models."""
     aliases: Mapping[tuple[str, str], tuple[str, str]]
     """Reviewed (author, name) -> (author, slug)."""
     alike: Mapping[tuple[str, Words], tuple[str, str]]
-    """(author, letters and numbers of a name of the canon or an alias) -> (author, slug); only where it is one."""
+    """(author, letters and numbers of a name of the canon, of an alias, or of a name short of its active parameters)
+    -> (author, slug); only where it is one."""
     at: Mapping[tuple[str, str], str]
     """(provider, name) -> what that provider means by it."""
+    moving: Mapping[str, str]
+    """Name without author whose model is changed from time to time -> the name that it keeps on the tape."""
+    tuned_at: frozenset[str]
+    """Providers that sell no base models and leave `-instruct` and the like out of names."""
     shops: Mapping[str, str]
     """Provider -> the author whose own shop it is, where their names differ."""
 
@@ -89,7 +97,11 @@ def models() -> Models:
     family = _beginning(name for names in body["families"].values() for name in names)
     vendors = "|".join(re.escape(name.lower()) for name in (*authors, *body["umbrellas"]))
     known = frozenset((author, slug) for author, slugs in canon.items() for slug in slugs)
-    aliases = {(model[0], name): model for model, names in _by_model(body["aliases"]) for name in names}
+    aliases = {
+        _pair(name if "/" in name else f"{_pair(canonical)[0]}/{name}"): _pair(canonical)
+        for canonical, names in body["aliases"].items()
+        for name in names
+    }
     for date, by_author in body["snapshots"].items():
         aliases |= {(author, f"{name}-{date}"): (author, name) for author, names in by_author.items() for name in names}
     by_slug = _only((slug, author) for author, slug in known)
@@ -106,21 +118,27 @@ def models() -> Models:
         snapshots=frozenset(body["separate_snapshots"]),
         known=known,
         by_slug=by_slug,
+        beginnings=frozenset(
+            (author, slug[: hyphen.start()]) for author, slug in known for hyphen in re.finditer("-", slug)
+        ),
         vocabulary={author: frozenset(found) for author, found in vocabulary.items()},
         aliases=aliases,
         alike=_only(
             [((model[0], words(model[1])), model) for model in known]
             + [((author, words(name)), model) for (author, name), model in aliases.items()]
+            + [((model[0], words(short)), model) for model in known if (short := _ACTIVE.sub("", model[1])) != model[1]]
         ),
         at={(provider, at["name"]): at["model"] for at in body["at"] for provider in at["providers"]},
+        moving={name: f"~{author}/{name}" for author, names in body["moving"].items() for name in names},
+        tuned_at=frozenset(body["tuned_at"]),
         shops=body["shops"],
     )
 
 
-def _by_model(aliases: Mapping[str, list[str]]) -> Iterable[tuple[tuple[str, str], list[str]]]:
-    for canonical, names in aliases.items():
-        author, _, slug = canonical.partition("/")
-        yield (author, slug), names
+def _pair(name: str) -> tuple[str, str]:
+    """(author, slug)"""
+    author, _, slug = name.partition("/")
+    return author, slug
 
 
 def _only(pairs: Iterable[tuple[K, V]]) -> dict[K, V]:
