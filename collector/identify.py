@@ -42,7 +42,7 @@ _PROVIDER_LENGTH, _NAME_LENGTH, _PART_LENGTH, _TAG_PARTS = 50, 120, 50, 8
 _UNSAFE = re.compile(r"[^a-z0-9._~:@/-]")
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
 _QUANTIZATION = re.compile(
-    r"(?:fp|bf|int|nvfp|mxfp)[0-9]{1,2}(?:-dynamic)?|w[0-9]{1,2}a[0-9]{1,2}|awq|gptq|gguf|[468]bit"
+    r"(?:fp|bf|int|nvfp|mxfp)[0-9]{1,2}(?:-dynamic)?|(?:quantized\.)?w[0-9]{1,2}a[0-9]{1,2}|awq|gptq|gguf|[468]bit"
 )
 _REGION = re.compile(
     r"global|global-standard|regional|us|us-gov|eu|europe|uk|au|jp|ca|apac|swedencentral"
@@ -62,7 +62,7 @@ _BEDROCK_VERSION = re.compile(r"-v0:([0-9])$|(-v1|-1)?:0$")
 _SIZE = re.compile(r":([0-9.]+[bt])$")
 _POINT = re.compile(r"(?<=[0-9])_(?=[0-9])")
 _LETTER_POINT = re.compile(r"(?<=[0-9])p(?=[0-9])")
-_NO_POINT = re.compile(r"(?<![0-9.])([0-9])([0-9])(?=-|$)")
+_NO_POINT = re.compile(r"(?<![0-9.])([0-9])([0-9])(?=v?(?:-|$))")
 _STEM = r"^(gpt-|gemini-|glm-|grok-|llama-|qwen|kimi-k|deepseek-v|minimax-m|mimo-v|step-|aion-|claude-(?:[a-z]{3,}-?)?)"
 _SPELLING = (
     (re.compile(r"^llama-?v?(?=[0-9])"), "llama-"),
@@ -84,6 +84,7 @@ _NEW_MODEL = re.compile(
     r"|embedding|v|[0-9.]+b|a[0-9.]+b|instruct))+$"
 )
 """What new models of a known name are called by, and no host's offer of that model is."""
+_DISGUISED = "characters, or a length, that no id has"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +198,8 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
     if canon and "/" in path.strip("/") and path[0] != "/":
         return _Name(path, tuple(trail.parts), "exact", "an id of the canon")
     author, own, name = _split_path(path, provider, trail)
-    if (author, name) in data.known and (provider, name) not in data.at:
+    canonical = author != "" and path.endswith(f"{author}/{name}")
+    if (author, name) in data.known and (provider, name) not in data.at and (canonical or name not in data.moving):
         model = f"{author}/{name}"
         return _Name(model, tuple(trail.parts), "exact" if model == path else "rule", "a name of the canon")
     if not author:
@@ -205,20 +207,21 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
     name = _strip_version(name, trail)
     name = _POINT.sub(".", _LETTER_POINT.sub(".", name) if provider == "fireworks" else name)
     name = _strip_endings(_strip_vendor(author, _strip_own(provider, name)), trail)
-    if meant := data.at.get((provider, name)) or (data.moving.get(name) if path != f"{author}/{name}" else None):
+    if meant := data.at.get((provider, name)) or (None if canonical else data.moving.get(name)):
         return _meant(meant, provider, name, tuple(trail.parts))
     if author in ("", _family(name)):
         name = _spelled(name)
     family = _family(name)
     shop = _shop(provider)
-    stated, author = author, author or family or data.by_slug.get(name, "") or (shop if _alike(shop, name) else "")
+    stated, author = author, author or family or (shop if _alike(shop, name) else _by_words(name))
     found, confidence, why = _known(author, name, family, provider, trail)
     if found:
         model = "/".join(found)
         return _Name(model, tuple(trail.parts), "exact" if model == path else confidence, why)
     author = author or own or data.authors.get(key(provider), provider)
     model = f"{author}/{name or _digest(published)}"
-    if doubt := _doubt(author, name, family, stated, shop, published):
+    doubt = _DISGUISED if _disguised(published) else next(_doubts(author, name, family, stated, shop), "")
+    if doubt:
         return _Name(model, tuple(trail.parts), "unsure", doubt)
     return _Name(model, tuple(trail.parts), "exact" if model == path else "rule", f"a new name of {author}")
 
@@ -271,14 +274,14 @@ def _split_dotted(name: str, trail: _Trail) -> tuple[str, str]:
 
 
 def _strip_version(name: str, trail: _Trail) -> str:
-    """Without Bedrock's `-v1:0` and Vertex's `@default`; what is a part of the name is joined with a hyphen."""
+    """Without Bedrock's `-v1:0` and Vertex's `@default`, `@001`; what is a part of the name is joined with a hyphen."""
     if version := _BEDROCK_VERSION.search(name):  # `v0:2` is v0.2; in Amazon's own names `-v1` belongs to the name
         kept = f"-v0.{version[1]}" if version[1] else version[2] if name.startswith(("nova-", "titan-")) else ""
         return name[: version.start()] + (kept or "")
     base, _, suffix = _SIZE.sub(r"-\1", name).partition("@")
     if _REGION.fullmatch(suffix):
         trail.parts.append(suffix)
-    elif suffix and suffix != "default":
+    elif suffix not in ("", "default", "001"):
         return f"{base}-{suffix}"
     return base
 
@@ -300,7 +303,7 @@ def _strip_own(provider: str, name: str) -> str:
         return name
     for own in (provider, provider.partition("-")[0]):
         rest = name.removeprefix(f"{own}-")
-        if rest != name and (_family(rest) or rest in models().by_slug):
+        if rest != name and (_family(rest) or _by_words(rest)):
             return rest
     return name
 
@@ -336,6 +339,12 @@ def _family(name: str) -> str:
     return data.families[found[0]] if found else ""
 
 
+def _by_words(name: str) -> str:
+    """The only author of the canon with a name of these letters and numbers."""
+    by_words = models().by_words
+    return next((found[0] for spelling in _spellings(name) if (found := by_words.get(words(spelling)))), "")
+
+
 def _known(
     author: str, name: str, family: str, provider: str, trail: _Trail
 ) -> tuple[tuple[str, str] | None, Confidence, str]:
@@ -347,6 +356,8 @@ def _known(
             return (owner, name), "rule", "a name of the canon"
         if alias := data.aliases.get((owner, name)):
             return alias, "alias", "a reviewed alias"
+        if (owner, name) in data.previews and _shop(provider) != owner:
+            return (owner, f"{name}-preview"), "alias", "there is only the preview"
         if alike := _alike(owner, name):
             return alike, "rule", "the letters and numbers of a name of the canon"
         tuned = [found for ending in _TUNED if (found := _alike(owner, name + ending))]
@@ -370,26 +381,24 @@ def _spellings(name: str) -> Iterator[str]:
         yield _NO_POINT.sub(r"\1.\2", name, count=1)
 
 
-def _doubt(author: str, name: str, family: str, stated: str, shop: str, published: str) -> str:
-    """Why a name that is not known is not simply that of a new model; empty where it is."""
+def _doubts(author: str, name: str, family: str, stated: str, shop: str) -> Iterator[str]:
+    """Why a name that is not known is not simply that of a new model; nothing where it is."""
     data = models()
-    if _disguised(published):
-        return "characters, or a length, that no id has"
     ending = _unexplained(author, name)
-    if shop == author and author in data.vocabulary and not _MODE.match(ending):
-        return ""
-    if not stated and not family:
-        return "no rule says who made it"
-    if family not in ("", author) and _alike(family, name):
-        return f"a name of {family} under another author"
-    if (author, name) in data.beginnings:
-        return "only the beginning of a known name"
-    if ending:
-        return f"`{ending}` after a known name is explained by no rule"
     strange = [word for word in words(name) if word.isalpha() and word not in data.vocabulary.get(author, ())]
+    own = shop == author and author in data.vocabulary
+    if own and (family or not strange) and not _MODE.match(ending):
+        return
+    if not stated and not family:
+        yield "no rule says who made it"
+    if family not in ("", author) and _alike(family, name):
+        yield f"a name of {family} under another author"
+    if (author, name) in data.beginnings:
+        yield "only the beginning of a known name"
+    if ending:
+        yield f"`{ending}` after a known name is explained by no rule"
     if not stated and strange:
-        return f"`{strange[0]}` is in no known name of {author}"
-    return ""
+        yield f"`{strange[0]}` is in no known name of {author}"
 
 
 def _shop(provider: str) -> str:

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import yaml
 
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
-_ACTIVE = re.compile(r"(?<=[0-9]b)-a[0-9.]+b$")
-_WORD = re.compile(r"[a-z]+|[0-9]+")
+_ACTIVE = re.compile(r"(?<=[0-9]b)-a[0-9.]+b(?=-|$)")
+_WORD = re.compile(r"(?!v[0-9])[a-z]+|[0-9]+")
 
 Words = tuple[str, ...]
 K = TypeVar("K")
@@ -48,8 +48,6 @@ class Models:
     """Dated names that are models of their own beside the undated one."""
     known: frozenset[tuple[str, str]]
     """(author, slug) of the canon."""
-    by_slug: Mapping[str, str]
-    """Slug of the canon that only one author uses -> that author."""
     beginnings: frozenset[tuple[str, str]]
     """(author, what some of the author's slugs begin with, short of a hyphen)."""
     vocabulary: Mapping[str, frozenset[str]]
@@ -59,10 +57,14 @@ class Models:
     alike: Mapping[tuple[str, Words], tuple[str, str]]
     """(author, letters and numbers of a name of the canon, of an alias, or of a name short of its active parameters)
     -> (author, slug); only where it is one."""
+    by_words: Mapping[Words, tuple[str, str]]
+    """Letters and numbers -> (author, slug), where only one author has such a name."""
     at: Mapping[tuple[str, str], str]
     """(provider, name) -> what that provider means by it."""
     moving: Mapping[str, str]
     """Name without author whose model is changed from time to time -> the name that it keeps on the tape."""
+    previews: frozenset[tuple[str, str]]
+    """(author, name) that hosts give to the preview of that name."""
     tuned_at: frozenset[str]
     """Providers that sell no base models and leave `-instruct` and the like out of names."""
     shops: Mapping[str, str]
@@ -75,7 +77,10 @@ def key(name: str) -> str:
 
 
 def words(name: str) -> Words:
-    """Letters and numbers of a name in their order: the same for `qwen2.5-7b` and `qwen-2-5-7b`, not for `qwen-25-7b`."""
+    """Letters and numbers of a name in their order, but for a `v` before a number.
+
+    The same for `qwen2.5-7b` and `qwen-2-5-7b`, or `deepseek-v4` and `deepseek-4`; another for `qwen-25-7b`.
+    """
     return tuple(_WORD.findall(name))
 
 
@@ -85,7 +90,9 @@ def providers() -> Providers:
     body = _load("providers.yaml")
     return Providers(
         slugs={key(name): slug for slug, others in body["providers"].items() for name in (slug, *others)},
-        by_source={(source, key(name)): slug for source, own in body["by_source"].items() for name, slug in own.items()},
+        by_source={
+            (source, key(name)): slug for source, own in body["by_source"].items() for name, slug in own.items()
+        },
     )
 
 
@@ -104,10 +111,14 @@ def models() -> Models:
     }
     for date, by_author in body["snapshots"].items():
         aliases |= {(author, f"{name}-{date}"): (author, name) for author, names in by_author.items() for name in names}
-    by_slug = _only((slug, author) for author, slug in known)
     vocabulary = defaultdict[str, set[str]](set)
     for author, slug in known:
         vocabulary[author].update(words(slug))
+    alike = _only(
+        [((model[0], words(model[1])), model) for model in known]
+        + [((author, words(name)), model) for (author, name), model in aliases.items()]
+        + [((model[0], words(short)), model) for model in known if (short := _ACTIVE.sub("", model[1])) != model[1]]
+    )
     return Models(
         authors={key(name): author for name, author in authors.items()},
         umbrellas=frozenset(map(key, body["umbrellas"])),
@@ -117,19 +128,16 @@ def models() -> Models:
         speeds=re.compile(f"(?!(?:{'|'.join(body['speed_models'])})$)(?:{_beginning(body['speeds']).pattern})"),
         snapshots=frozenset(body["separate_snapshots"]),
         known=known,
-        by_slug=by_slug,
         beginnings=frozenset(
             (author, slug[: hyphen.start()]) for author, slug in known for hyphen in re.finditer("-", slug)
         ),
         vocabulary={author: frozenset(found) for author, found in vocabulary.items()},
         aliases=aliases,
-        alike=_only(
-            [((model[0], words(model[1])), model) for model in known]
-            + [((author, words(name)), model) for (author, name), model in aliases.items()]
-            + [((model[0], words(short)), model) for model in known if (short := _ACTIVE.sub("", model[1])) != model[1]]
-        ),
+        alike=alike,
+        by_words=_only((spelt, model) for (_, spelt), model in alike.items()),
         at={(provider, at["name"]): at["model"] for at in body["at"] for provider in at["providers"]},
         moving={name: f"~{author}/{name}" for author, names in body["moving"].items() for name in names},
+        previews=frozenset((author, name) for author, names in body["previews"].items() for name in names),
         tuned_at=frozenset(body["tuned_at"]),
         shops=body["shops"],
     )
