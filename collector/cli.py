@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
 """Commands that live in `store.cli`."""
+NAMING = ("aliases", "identify")
+"""Commands that live in `collector.names_cli`."""
 
 CONFIG, CONFIG_PATH, STORE = "tokentape.config", "tokentape.config_path", "tokentape.store"
 SHELLS = ("bash", "zsh", "fish")
 
 
 class Doorway(click.Group):
-    """A group that imports a reading command only when it is asked for, and ends every expected error in one line."""
+    """A group that imports most commands only when they are asked for, and ends every expected error in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Exits 1 for an upstream at fault, 2 for a mistake in what was given or a store at fault."""
@@ -39,12 +41,13 @@ class Doorway(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, by name."""
-        return sorted([*super().list_commands(ctx), *READING])
+        return sorted([*super().list_commands(ctx), *READING, *NAMING])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command, from here or from the reading side."""
-        if cmd_name in READING:
-            command: click.Command = getattr(importlib.import_module("store.cli"), cmd_name)
+        """A command, from here, from the reading side or from the side of names."""
+        home = "store.cli" if cmd_name in READING else "collector.names_cli" if cmd_name in NAMING else None
+        if home is not None:
+            command: click.Command = getattr(importlib.import_module(home), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
 
