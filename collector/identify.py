@@ -260,7 +260,7 @@ def _split_path(path: str, provider: str, trail: _Trail) -> tuple[str, str, str]
 
 def _is_host(name: str) -> bool:
     """Whether a name is a provider's that makes no models of its own."""
-    return key(name) in providers().slugs and key(name) not in models().authors and name not in models().vocabulary
+    return key(name) in providers().slugs and key(name) not in models().authors
 
 
 def _split_dotted(name: str, trail: _Trail) -> tuple[str, str]:
@@ -425,7 +425,7 @@ def _digest(text: str) -> str:
 
 
 def _safe(text: str) -> str:
-    low = text.strip(" ").replace(" ", "-").lower()
+    low = text.strip(" ").replace(" ", "-").lower().replace("%2f", "/")
     if low and text.isascii() and len(low) <= _NAME_LENGTH and not _UNSAFE.search(low):
         return low
     return f"{_UNSAFE.sub('-', low[:_NAME_LENGTH]).rstrip('/')}~{_digest(text)}"

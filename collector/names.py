@@ -100,9 +100,10 @@ def providers() -> Providers:
 def models() -> Models:
     """What is served."""
     body, canon = _load("models.yaml"), _load("canon.yaml")
-    authors = {name: author for author, others in body["authors"].items() for name in (author, *others)}
+    authors = {author: author for author in canon}
+    authors |= {name: author for author, others in body["authors"].items() for name in (author, *others)}
     family = _beginning(name for names in body["families"].values() for name in names)
-    vendors = "|".join(re.escape(name.lower()) for name in (*authors, *body["umbrellas"]))
+    vendors = sorted((name.lower() for name in (*authors, *body["umbrellas"])), key=len, reverse=True)
     known = frozenset((author, slug) for author, slugs in canon.items() for slug in slugs)
     aliases = {
         _pair(name if "/" in name else f"{_pair(canonical)[0]}/{name}"): _pair(canonical)
@@ -122,7 +123,7 @@ def models() -> Models:
     return Models(
         authors={key(name): author for name, author in authors.items()},
         umbrellas=frozenset(map(key, body["umbrellas"])),
-        vendor=re.compile(f"({vendors})-(?=(?:{family.pattern}))"),
+        vendor=re.compile(f"({'|'.join(map(re.escape, vendors))})-(?=(?:{family.pattern}))"),
         families={name.rstrip("*"): author for author, names in body["families"].items() for name in names},
         family=family,
         speeds=re.compile(f"(?!(?:{'|'.join(body['speed_models'])})$)(?:{_beginning(body['speeds']).pattern})"),
