@@ -22,7 +22,7 @@ OpenRouter's own ids are the canon and stay as they are. Any other model id is r
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
@@ -153,7 +153,10 @@ def read(
 def _read(source: str, provider: str, model: str, tag: str, quantization: str) -> Reading:
     slug, sold_through = _provider(source, provider)
     name = _model(source == "openrouter", slug, model)
-    parts = [*name.parts, *_tag_parts(source, slug, tag), *sold_through]
+    tagged = _tag_parts(source, slug, tag)
+    if own := _own_model(slug, name.model, tagged):
+        name, tagged = replace(name, model=own), [part for part in tagged if not own.endswith(f"-{part}")]
+    parts = [*name.parts, *tagged, *sold_through]
     stated = _part(quantization)
     if stated not in ("", "unknown", "none") and not any(_QUANTIZATION.fullmatch(part) for part in parts):
         parts.insert(0, stated)
@@ -186,6 +189,14 @@ def _tag_parts(source: str, provider: str, tag: str) -> list[str]:
     if key(parts[0]) == key(provider) or _provider(source, parts[0])[0] == provider:
         return parts[1:]
     return [parts[0].removeprefix(f"{provider}-"), *parts[1:]]  # `sambanova-turbo`
+
+
+def _own_model(provider: str, model: str, tagged: list[str]) -> str:
+    """The model that a tag makes of another in its author's own shop: Anthropic's `fast` of `claude-opus-4.7`."""
+    author, _, slug = model.partition("/")
+    if not tagged or _shop(provider) != author:
+        return ""
+    return next((f"{model}-{part}" for part in tagged if (author, f"{slug}-{part}") in models().known), "")
 
 
 @lru_cache(maxsize=1 << 15)
