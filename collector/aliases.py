@@ -88,7 +88,7 @@ def record(path: Path, decision: Decision, at: datetime) -> None:
     entry = {"at": iso(at), "act": decision.act, "provider": decision.provider}
     entry |= {"model_id": decision.model_id, "model": decision.model}
     line = ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in entry.items())
-    if plain(read_yaml(f"{{{line}}}", str(path), [])) != entry:  # nearly every such text is YAML
+    if not _reads_as(f"{{{line}}}", entry):
         raise ConfigError(f"{one_line(decision.model_id, 80)!r} has characters that cannot be written down")
     try:
         with file_put_in_place(path) as out:
@@ -106,6 +106,14 @@ def decide(act: Act, provider: str, model_id: str, model: str) -> Decision:
     if model != canonical or "/" not in model:
         raise ConfigError(f"{one_line(model, 80)!r} is not a canonical id: it reads as {canonical!r}")
     return Decision(act=act, provider=identify("", provider, model_id).provider, model_id=model_id, model=model)
+
+
+def _reads_as(written: str, entry: Mapping[str, str]) -> bool:
+    """Whether a line of JSON is the same in YAML, as nearly every one is."""
+    try:
+        return plain(read_yaml(written, "", [])) == entry
+    except (NotYaml, UnicodeError):
+        return False
 
 
 def _rejection(one: Decision) -> Decision:

@@ -84,7 +84,8 @@ _NEW_MODEL = re.compile(
     r"|embedding|v|[0-9.]+b|a[0-9.]+b|instruct))+$"
 )
 """What new models of a known name are called by, and no host's offer of that model is."""
-_DISGUISED = "characters, or a length, that no id has"
+_ODD = re.compile(r"[~:@]|//|(?:^|/)[^a-z0-9]|[^a-z0-9](?:/|$)")
+_NO_ID = "characters, or a length, that no id has"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,8 +232,8 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
         return _Name(model, tuple(trail.parts), "exact" if model == path else confidence, why)
     author = author or own or data.authors.get(key(provider), provider)
     model = f"{author}/{name or _digest(published)}"
-    doubt = _DISGUISED if _disguised(published) else next(_doubts(author, name, family, stated, shop), "")
-    if doubt:
+    odd = _disguised(published) or _ODD.search(model)
+    if doubt := _NO_ID if odd else next(_doubts(author, name, family, stated, shop), ""):
         return _Name(model, tuple(trail.parts), "unsure", doubt)
     return _Name(model, tuple(trail.parts), "exact" if model == path else "rule", f"a new name of {author}")
 
