@@ -372,9 +372,10 @@ def _known(
             return (owner, f"{name}-preview"), "alias", "there is only the preview"
         if alike := _alike(owner, name):
             return alike, "rule", "the letters and numbers of a name of the canon"
-        tuned = [found for ending in _TUNED if (found := _alike(owner, name + ending))]
-        if len(tuned) == 1 and provider in data.tuned_at:
-            return tuned[0], "rule", f"{provider} leaves the ending of tuned models out"
+        if provider in data.tuned_at:
+            tuned = {found for ending in _TUNED if (found := _alike(owner, name + ending))}
+            if len(tuned) == 1:
+                return tuned.pop(), "rule", f"{provider} leaves the ending of tuned models out"
     return None, "unsure", ""
 
 
