@@ -78,7 +78,10 @@ _CLAUDE = re.compile(
 )
 _PLAN = re.compile(r"(?:-(?:coding|token)-plan|-for-coding)?(?:-cn)?$")
 _TUNED = ("-instruct", "-it", "-vision-instruct")
-_MODE = re.compile(r"(?:-(?:non|no)?-?(?:reasoning|thinking|think))|-20[0-9]{2}-?[0-9]{2}-?[0-9]{2}$")
+_BUILD = re.compile(
+    r"-(?:non|no)?-?(?:reasoning|thinking|think)(?:-|$)|-latest$|-(?:20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|[0-9]{4}|[0-9]{6})$"
+)
+"""A mode, a date or `-latest` after a known name: perhaps that model, perhaps another build, also in its own shop."""
 _NEW_MODEL = re.compile(
     r"(?:-(?:mini|nano|micro|pro|max|air|plus|flash|large|small|medium|codex|coder|code|vl|image|audio|omni|embed"
     r"|embedding|v|[0-9.]+b|a[0-9.]+b|instruct))+$"
@@ -224,6 +227,8 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
     if author in ("", _family(name)):
         name = _spelled(name)
     family = _family(name)
+    if not author and not family:
+        author, name = _split_hyphened(name)
     shop = _shop(provider)
     stated, author = author, author or family or (shop if _alike(shop, name) else _by_words(name))
     found, confidence, why = _known(author, name, family, provider, trail)
@@ -283,6 +288,15 @@ def _split_dotted(name: str, trail: _Trail) -> tuple[str, str]:
     if match[1]:
         trail.parts.append(match[1])
     return "" if match[2] in data.umbrellas else data.authors[match[2]], match[3]
+
+
+def _split_hyphened(name: str) -> tuple[str, str]:
+    """(author, name) of `thedrummer-unslopnemo-12b`, where that is a name of the canon; or ("", name)."""
+    for hyphen in re.finditer("-", name):
+        author, rest = models().authors.get(key(name[: hyphen.start()]), ""), name[hyphen.end() :]
+        if author and _alike(author, rest):
+            return author, rest
+    return "", name
 
 
 def _strip_version(name: str, trail: _Trail) -> str:
@@ -400,7 +414,7 @@ def _doubts(author: str, name: str, family: str, stated: str, shop: str) -> Iter
     ending = _unexplained(author, name)
     strange = [word for word in words(name) if word.isalpha() and word not in data.vocabulary.get(author, ())]
     own = shop == author and author in data.vocabulary
-    if own and (family or not strange) and not _MODE.match(ending):
+    if own and (family or not strange) and not _BUILD.match(ending):
         return
     if not stated and not family:
         yield "no rule says who made it"
@@ -410,6 +424,8 @@ def _doubts(author: str, name: str, family: str, stated: str, shop: str) -> Iter
         yield "only the beginning of a known name"
     if ending:
         yield f"`{ending}` after a known name is explained by no rule"
+    if not stated and _NO_POINT.search(name):
+        yield "a version without its point, or another"
     if not stated and strange:
         yield f"`{strange[0]}` is in no known name of {author}"
 
@@ -422,9 +438,8 @@ def _shop(provider: str) -> str:
 
 def _unexplained(author: str, name: str) -> str:
     """What follows the longest known name that a name begins with, unless models are called so."""
-    data = models()
     for place in (match.start() for match in reversed([*re.finditer("-", name)])):
-        if (author, name[:place]) in data.known or (author, name[:place]) in data.aliases:
+        if _alike(author, name[:place]):
             return "" if _NEW_MODEL.fullmatch(name[place:]) else name[place:]
     return ""
 

@@ -115,10 +115,11 @@ def models() -> Models:
     vocabulary = defaultdict[str, set[str]](set)
     for author, slug in known:
         vocabulary[author].update(words(slug))
+    spelt = {model: model for model in known} | aliases
     alike = _only(
-        [((model[0], words(model[1])), model) for model in known]
-        + [((author, words(name)), model) for (author, name), model in aliases.items()]
-        + [((model[0], words(short)), model) for model in known if (short := _ACTIVE.sub("", model[1])) != model[1]]
+        ((author, words(spelling)), model)
+        for (author, name), model in spelt.items()
+        for spelling in (name, _ACTIVE.sub("", name))
     )
     return Models(
         authors={key(name): author for name, author in authors.items()},
@@ -135,7 +136,7 @@ def models() -> Models:
         vocabulary={author: frozenset(found) for author, found in vocabulary.items()},
         aliases=aliases,
         alike=alike,
-        by_words=_only((spelt, model) for (_, spelt), model in alike.items()),
+        by_words=_only((found, model) for (_, found), model in alike.items()),
         at={(provider, at["name"]): at["model"] for at in body["at"] for provider in at["providers"]},
         moving={name: f"~{author}/{name}" for author, names in body["moving"].items() for name in names},
         previews=frozenset((author, name) for author, names in body["previews"].items() for name in names),
