@@ -88,7 +88,6 @@ _NEW_MODEL = re.compile(
 )
 """What new models of a known name are called by, and no host's offer of that model is."""
 _ODD = re.compile(r"[~:@]|//|(?:^|/)[^a-z0-9]|[^a-z0-9](?:/|$)")
-_NO_ID = "characters, or a length, that no id has"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,8 +236,7 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
         return _Name(model, tuple(trail.parts), "exact" if model == path else confidence, why)
     author = author or own or data.authors.get(key(provider), provider)
     model = f"{author}/{name or _digest(published)}"
-    odd = _disguised(published) or _ODD.search(model)
-    if doubt := _NO_ID if odd else next(_doubts(author, name, family, stated, shop), ""):
+    if doubt := next(_doubts(model, family, stated, shop, published), ""):
         return _Name(model, tuple(trail.parts), "unsure", doubt)
     return _Name(model, tuple(trail.parts), "exact" if model == path else "rule", f"a new name of {author}")
 
@@ -408,9 +406,13 @@ def _spellings(name: str) -> Iterator[str]:
         yield _NO_POINT.sub(r"\1.\2", name, count=1)
 
 
-def _doubts(author: str, name: str, family: str, stated: str, shop: str) -> Iterator[str]:
+def _doubts(model: str, family: str, stated: str, shop: str, published: str) -> Iterator[str]:
     """Why a name that is not known is not simply that of a new model; nothing where it is."""
-    data = models()
+    data, (author, _, name) = models(), model.partition("/")
+    if author.startswith("~"):
+        yield "a name that its author gives to one model after another"
+    if _ODD.search(model) or _safe(published).endswith(f"~{_digest(published)}"):
+        yield "characters, or a length, that no id has"
     ending = _unexplained(author, name)
     strange = [word for word in words(name) if word.isalpha() and word not in data.vocabulary.get(author, ())]
     own = shop == author and author in data.vocabulary
@@ -442,10 +444,6 @@ def _unexplained(author: str, name: str) -> str:
         if _alike(author, name[:place]):
             return "" if _NEW_MODEL.fullmatch(name[place:]) else name[place:]
     return ""
-
-
-def _disguised(published: str) -> bool:
-    return _safe(published).endswith(f"~{_digest(published)}")
 
 
 def _digest(text: str) -> str:
