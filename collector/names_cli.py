@@ -90,12 +90,11 @@ def aliases(ctx: click.Context, *, form: str, raw: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from collector.proposals import Proposal, proposals
-    from store.archive import archive_root
 
     doors: Doors = ctx.obj
     config = _config(ctx)
     with doors.open() as reader:
-        found = list(proposals(reader, config.sources, config.decisions, doors.archive or archive_root(reader.path)))
+        found = list(proposals(reader, config.sources, config.decisions, doors.archive or reader.archive))
     done(_answer(form, found, Proposal, raw=raw), "no name is proposed to be joined")
 
 

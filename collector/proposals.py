@@ -26,9 +26,11 @@ _DEPTH = 6
 """Levels of a document that are looked through for records."""
 
 _NEWEST = """
-SELECT s.name, b.pack, MAX(b.at) FROM poll b JOIN source s ON s.id = b.source_id
-WHERE b.pack IS NOT NULL AND b.pruned IS NULL AND b.outcome <> 'failed'
-GROUP BY s.name, s.id ORDER BY s.name
+SELECT s.name, b.pack, b.at FROM poll b JOIN source s ON s.id = b.source_id
+WHERE b.pack IS NOT NULL AND b.at = (
+    SELECT MAX(p.at) FROM poll p
+    WHERE p.source_id = b.source_id AND p.pack IS NOT NULL AND p.pruned IS NULL AND p.outcome <> 'failed')
+ORDER BY s.name
 """
 _OFFERED = """
 SELECT DISTINCT s.name, e.published_provider, e.published_model, e.tag FROM endpoint e
