@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
 """Commands that live in `store.cli`."""
-ELSEWHERE = dict.fromkeys(READING, "store.cli") | {"db": "collector.database"}
+NAMING = ("aliases", "identify")
+"""Commands that live in `collector.names_cli`."""
+ELSEWHERE = (
+    dict.fromkeys(READING, "store.cli") | dict.fromkeys(NAMING, "collector.names_cli") | {"db": "collector.database"}
+)
 """Commands, and groups of them, by the module that has them."""
 
 CONFIG, CONFIG_PATH, STORE = "tokentape.config", "tokentape.config_path", "tokentape.store"

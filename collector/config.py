@@ -6,11 +6,12 @@ pay 50 ms for the import.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast, get_args
 
+from collector.aliases import NONE_DECIDED, Decisions, read_decisions
 from collector.config_source import source_spec
 from collector.config_values import Section, Wrong, address, choice, seconds, share, size, text, truth, whole, word
 from collector.contract import Request, SourceSpec
@@ -18,9 +19,10 @@ from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+from store.location import expanded
 from store.policy import Policy, Then
 
-_TOP = ("store", "archive", "retention", "http", "checks", "shapes", "sources", "inherit")
+_TOP = ("store", "archive", "aliases", "retention", "http", "checks", "shapes", "sources", "inherit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,10 @@ class Config:
     """`sqlite:///PATH` or a path."""
     archive: str = ""
     """Folder of archived documents; empty means beside the store."""
+    aliases: str = ""
+    """File of decisions about names; empty: none can be recorded."""
+    decisions: Decisions = NONE_DECIDED
+    """What that file says."""
     retention: Policy = field(default_factory=Policy)
     http: HttpSettings
     checks: CheckSettings
@@ -142,14 +148,21 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
     top.take("shapes", lambda node: node, None)
     store = top.take("store", word, DEFAULT_STORE)
     archive = top.take("archive", text, "")
+    aliases = top.take("aliases", text, "")
+    decisions = read_decisions(expanded(aliases), mistakes) if aliases else NONE_DECIDED
     retention = _retention(top.section("retention"))
     http = _http(top.section("http"))
     checks = _checks(top.section("checks"))
-    sources = {name: source_spec(name, section) for name, section in top.sections("sources")}
+    sources = {
+        name: replace(source_spec(name, section), recorded=decisions.accepted)
+        for name, section in top.sections("sources")
+    }
     top.end()
     return Config(
         store=environ.get(ENVIRON_STORE) or store,
         archive=archive,
+        aliases=aliases,
+        decisions=decisions,
         retention=retention,
         http=http,
         checks=checks,

@@ -23,6 +23,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from collector.identify import NONE_RECORDED, Recorded
 from store.records import Document, Facts, Finding, Telemetry
 
 Trust = Literal["first-party", "aggregator", "catalogue", "scraped"]
@@ -169,6 +170,8 @@ class SourceSpec:
     """What is read, what the upstream's terms ask, oddities."""
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     """Read only by the source's own module."""
+    recorded: Recorded = field(default_factory=lambda: NONE_RECORDED)
+    """What the user has decided about names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

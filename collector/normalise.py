@@ -56,7 +56,7 @@ def observe(quote: Quote, document: Document, spec: SourceSpec, at: datetime) ->
         findings.append(Finding(rule=refused.rule, message=refused.message, held=True, locator=quote.locator))
     return Observation(
         key=EndpointKey(provider=quote.provider, model=quote.model, tag=quote.tag),
-        identity=identify(spec.id, quote.provider, quote.model, quote.tag, quote.facts.quantization),
+        identity=identify(spec.id, quote.provider, quote.model, quote.tag, quote.facts.quantization, spec.recorded),
         card=card,
         facts=quote.facts,
         part=document.part,

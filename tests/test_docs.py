@@ -42,7 +42,7 @@ def test_first_and_test_commands_are_one_line_each_and_make_their_environment() 
         assert block(name).startswith("python3 -m venv .venv && ")
 
 
-@pytest.mark.parametrize("key", ["store", "archive", "inherit"])
+@pytest.mark.parametrize("key", ["store", "archive", "aliases", "inherit"])
 def test_top_level_keys_stand_in_the_readme(key: str) -> None:
     assert f"| `{key}` |" in README
 

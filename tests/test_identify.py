@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import collector.identify
-from collector.identify import identify
+from collector.identify import identify, read
+from collector.names import models, words
 
 CASES = Path(__file__).parent / "identities.csv"
 """Checked by hand: as published, then as it must be read."""
@@ -24,7 +25,7 @@ CASES = Path(__file__).parent / "identities.csv"
 APART = """
     gpt-4-turbo gpt-4 gpt-4o gpt-4o-mini gpt-4.1 gpt-4.1-mini gpt-4-32k gpt-4-0613
     gpt-4o-2024-05-13 gpt-4o-2024-08-06 gpt-4o-2024-11-20 chatgpt-4o-latest gpt-4o
-    gpt-5 gpt-5-mini gpt-5-pro gpt-5-chat gpt-5-chat-latest gpt-5.1 gpt-5-codex gpt-5.1-codex-max
+    gpt-5 gpt-5-mini gpt-5-pro gpt-5-chat gpt-5.1 gpt-5-codex gpt-5.1-codex-max
     gpt-oss-120b gpt-oss-20b gpt-oss-safeguard-120b gpt-oss-safeguard-20b
     o1 o1-mini o1-preview o1-pro o3 o3-mini o3-mini-high o3-pro o4-mini o4-mini-high
     qwen3-235b-a22b Qwen3-235B-A22B-Instruct-2507 Qwen3-235B-A22B-Thinking-2507 qwen3-235b-a22b-thinking
@@ -62,7 +63,10 @@ def _cases() -> list[dict[str, str]]:
 @pytest.mark.parametrize("case", _cases(), ids=lambda case: f"{case['source']} {case['provider']} {case['model']}")
 def test_a_published_name_is_read_as_a_person_reads_it(case: dict[str, str]) -> None:
     published = (case["source"], case["provider"], case["model"], case["tag"], case["quantization"] or None)
-    identity = identify(*published)
+    reading = read(*published)
+    identity = reading.identity
+    assert reading.confidence == case["confidence"], reading.why
+    assert reading.why
     assert identity.provider == case["canonical_provider"]
     assert identity.model == case["canonical_model"]
     assert identity.variant == case["variant"]
@@ -108,6 +112,58 @@ def test_a_disguised_name_joins_nothing(disguised: str) -> None:
     assert re.fullmatch(r"[a-z0-9._~:@/-]+~[0-9a-f]{8}", model)
 
 
+TEXTS = st.text(max_size=300) | st.text(alphabet="abg4o-._~:@/ \x00é", max_size=60)
+HOSTS = ("deepinfra", "some-gateway", "amazon-bedrock", "parasail", "openai", "vercel")
+KNOWN = sorted("/".join(name) for name in models().known)
+
+
+@given(st.sampled_from(KNOWN), st.sampled_from(HOSTS), st.data())
+def test_another_size_version_or_date_is_another_model(name: str, host: str, data: st.DataObject) -> None:
+    numbers = [*re.finditer("[0-9]+", name)]
+    if not numbers:
+        return
+    place = data.draw(st.sampled_from(numbers))
+    other = data.draw(st.integers(0, 20260999).map(str).filter(lambda number: int(number) != int(place[0])))
+    changed = f"{name[: place.start()]}{other}{name[place.end() :]}"
+    reviewed = {("/".join(key), "/".join(model)) for key, model in models().aliases.items()}
+    one, two = read("x", host, name), read("x", host, changed)
+    assert one.identity.model != two.identity.model or (changed, name) in reviewed
+
+
+@given(st.sampled_from(KNOWN), st.sampled_from(KNOWN), st.sampled_from(HOSTS))
+def test_two_models_of_the_canon_are_never_one(one: str, two: str, host: str) -> None:
+    bare = [read("x", host, name.partition("/")[2]) for name in (one, two)]
+    sure = [reading.identity.model for reading in bare if reading.confidence != "unsure"]
+    authored = [read("x", host, name).identity.model for name in (one, two)]
+    assert (authored[0] == authored[1]) == (one == two)
+    if len(sure) == 2 and words(one.partition("/")[2]) != words(two.partition("/")[2]):
+        assert sure[0] != sure[1]
+
+
+@given(st.sampled_from(HOSTS), st.sampled_from(KNOWN) | TEXTS)
+def test_what_is_read_is_read_again_as_itself(host: str, published: str) -> None:
+    reading = read("x", host, published)
+    if reading.confidence != "unsure":
+        assert read("x", "some-gateway", reading.identity.model).identity.model == reading.identity.model
+
+
+def test_every_name_of_the_canon_is_itself() -> None:
+    wrong = {name for name in KNOWN if identify("x", "some-gateway", name).model != name}
+    assert wrong == set()
+
+
+def test_a_recorded_decision_goes_before_every_rule() -> None:
+    recorded = {("acme", "big/Model"): "openai/gpt-oss-120b"}
+    reading = read("x", "Acme", "big/Model", "fp8", recorded=recorded)
+    assert (reading.identity.model, reading.identity.variant, reading.confidence) == (
+        "openai/gpt-oss-120b",
+        "fp8",
+        "alias",
+    )
+    assert identify("x", "Acme", "big/model", recorded=recorded).model == "big/model"
+    assert identify("x", "other", "big/Model", recorded=recorded).model == "big/model"
+
+
 def test_long_names_stay_short_and_apart() -> None:
     one, two = (identify("litellm", "p" * 500, f"openai/{'x' * 5000}{end}") for end in "ab")
     assert one.model != two.model
@@ -120,9 +176,6 @@ def test_provider_names_in_other_scripts_stay_apart() -> None:
     slugs = {identify("s", name, "m").provider for name in ("智谱", "百度", "", "DeepInfra", "DeepInfr\u0430", "-")}
     assert len(slugs) == 6
     assert all(re.fullmatch(r"[a-z0-9-]+", slug) for slug in slugs)
-
-
-TEXTS = st.text(max_size=300) | st.text(alphabet="abg4o-._~:@/ \x00é", max_size=60)
 
 
 @given(st.sampled_from(["openrouter", "litellm", "x"]), TEXTS, TEXTS, TEXTS, st.none() | TEXTS)
@@ -142,7 +195,7 @@ def test_any_text_has_an_identity(source: str, provider: str, model: str, tag: s
     assert len(identity.model) <= 200
     assert re.fullmatch(r"[a-z0-9._~:@/-]*", identity.variant)
     assert len(identity.variant) <= 600
-    collector.identify._identify.cache_clear()
+    collector.identify._read.cache_clear()
     collector.identify._model.cache_clear()
     collector.identify._provider.cache_clear()
     assert identify(source, provider, model, tag, quantization) == identity
@@ -177,7 +230,8 @@ def test_every_alias_is_reached_and_none_leads_on() -> None:
         author = canonical.split("/")[0]
         assert identify("any", "some-host", canonical).model == canonical
         for name in names:
-            assert identify("any", "some-host", f"{author}/{name}").model == canonical, name
+            published = name if "/" in name else f"{author}/{name}"
+            assert identify("any", "some-host", published).model == canonical, name
 
 
 def test_the_packaged_catalogue_finds_gpt_oss_120b_at_many_providers() -> None:
