@@ -415,7 +415,7 @@ def test_a_condition_that_is_not_understood_is_doubted(listed_overrides: object)
 
 
 def test_a_word_beside_is_free_is_overruled() -> None:
-    spec = replace(LIST, parser="openrouter_format", records="data")
+    spec = replace(LIST, parser="openrouter_format", records="data", free_at="is_free")
     given_away = {**record("a", {"in": "soon", "out": "0.0"}), "is_free": True}
     body = json.dumps({"data": [given_away, GOOD]})
     quote, _ = parser_of(spec).parse(document(body), spec)

@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 from collector.contract import Price, PriceSpec, Quote, SourceSpec
 from collector.decode import text_of
 from collector.errors import SourceChanged
-from collector.parse.amounts import NotAnAmount, money
+from collector.parse.amounts import SIGNS, NotAnAmount, money
 from collector.parse.doubt import Doubt
 from collector.parse.markup import require_sound
 from collector.parse.rows import facts_of, name_of
@@ -23,8 +23,6 @@ ROWS = 5_000
 COLUMNS = 64
 HEADING_ROWS = 3
 """The headings stand in one of the first rows of a table."""
-SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "¥"}
-"""How pages write the currencies that units declare."""
 _UNSEEN = frozenset({"sup", "sub", "s", "del", "strike", "script", "style", "template", "noscript"})
 """Not part of what a cell says: footnotes, struck-out prices."""
 
