@@ -55,7 +55,11 @@ _WORD = re.compile(r"[a-z0-9.+-]+")
 
 
 def follow(document: Document, spec: SourceSpec) -> list[Request]:
-    """One request per further product."""
+    """One request per further product.
+
+    Raises: SourceChanged if the first answer is not one of this kind.
+    """
+    next(json_list.records(read_json(document), spec, spec.id))
     first, *others = (str(name) for name in spec.options["products"])
     own = percent(f"'{first}'")
     if own not in spec.url:
@@ -71,14 +75,14 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     """
     gathered = Gathered(spec.provider)
     for record in json_list.records(read_json(document), spec, spec.id):
-        _gather(record, gathered, spec)
+        _gather(record, gathered)
     quotes = [*gathered.quotes()]
     if not quotes:
         raise SourceChanged(f"{spec.id}: no meter counts the tokens of a direction", code="empty")
     return quotes
 
 
-def _gather(record: Record, gathered: Gathered, spec: SourceSpec) -> None:
+def _gather(record: Record, gathered: Gathered) -> None:
     unit = UNITS.get(str(record.at("unitOfMeasure")))
     sku, product = record.at("skuName"), record.at("productName")
     if unit is None or not isinstance(sku, str) or not isinstance(product, str):
@@ -90,15 +94,18 @@ def _gather(record: Record, gathered: Gathered, spec: SourceSpec) -> None:
     tag = "/".join(dict.fromkeys(TAGS[word] for word in words if word in TAGS))
     model = " ".join([product, *(word for word in words if word not in {*INPUT, *OUTPUT, *CACHED, *TAGS})])
     try:
-        if record.at("currencyCode") not in ("USD", MISSING):
-            raise Doubt("currency", f"{sku} is in {record.at('currencyCode')}")
-        value = number(record.at("retailPrice"), "retailPrice")
-        if value is None:
-            raise Doubt("type", f"{sku} has no retailPrice")
+        gathered.put(model, tag, meter, Price(text=_price(record), unit=unit), record.locator)
     except Doubt as doubt:
         gathered.doubt(model, tag, doubt, record.locator)
-    else:
-        gathered.put(model, tag, meter, Price(text=number_text(value), unit=unit), record.locator)
+
+
+def _price(record: Record) -> str:
+    currency, value = record.at("currencyCode"), number(record.at("retailPrice"), "retailPrice")
+    if currency not in ("USD", MISSING):
+        raise Doubt("currency", f"a price in {currency}")
+    if value is None:
+        raise Doubt("type", "no retailPrice")
+    return number_text(value)
 
 
 def _meter(words: frozenset[str]) -> str | None:

@@ -54,8 +54,11 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[0-9]+[hm](?![a-z])|[A-Z]+")
 
 
 def follow(document: Document, spec: SourceSpec) -> list[Request]:
-    """One request per further offer."""
-    _skus(document, spec)
+    """One request per further offer.
+
+    Raises: SourceChanged if the first document is no offer file.
+    """
+    next(_skus(document, spec), None)
     first, *others = (str(name) for name in spec.options["offers"])
     return [Request(url=spec.url.replace(f"/{first}/", f"/{name}/"), part=name) for name in others]
 
@@ -112,19 +115,24 @@ def _gather(sku: str, attributes: Mapping[str, object], price: Mapping[str, obje
     model = named(published, "a model", doubts).removesuffix(EDITION)
     route = routes[0] if routes else "cross-region" if "cross" in words else str(attributes.get("regionCode"))
     tag = "/".join([route, *(["mantle"] if "-mantle-" in usage else []), *tiers])
+    if not model:
+        return
+    try:
+        gathered.put(model, tag, meter, Price(text=_usd(price), unit=unit), sku)
+    except Doubt as doubt:
+        doubts.append(doubt)
+    for one in doubts:
+        gathered.doubt(model, tag, one, sku)
+
+
+def _usd(price: Mapping[str, object]) -> str:
     amounts = price.get("pricePerUnit")
     text = amounts.get("USD") if isinstance(amounts, Mapping) else None
     try:
-        if doubts:
-            raise doubts[0]
-        if not isinstance(text, str):
-            raise Doubt("currency", f"{usage} has no price in USD")
-        read_amount(text)
-    except (Doubt, NotAnAmount) as error:
-        if model:
-            gathered.doubt(model, tag, error if isinstance(error, Doubt) else Doubt("number", str(error)), sku)
-    else:
-        gathered.put(model, tag, meter, Price(text=text, unit=unit), sku)
+        read_amount(text if isinstance(text, str) else "")
+    except NotAnAmount as error:
+        raise Doubt("number", f"in USD: {error}") from None
+    return str(text)
 
 
 def _unit(price: Mapping[str, object]) -> str | None:

@@ -5,9 +5,10 @@ What is read
     $0.742). Not documented: what its own console reads. Page: https://www.gmicloud.ai/pricing
 
 Prices
-    `tiers[]` by the length of the prompt (`threshold`, from which on it holds; the one from 0 on must be there); without tiers the two prices
-    beside them. While a promotion runs the price is the one to be paid and `origin*` beside it the list price: the
-    discount is kept as a fact where all list prices say the same. A 0 is a price that is not told, or no such meter.
+    `tiers[]` by the length of the prompt (`threshold`, from which on it holds; the one from 0 on must be there);
+    without tiers the two prices beside them. While a promotion runs the price is the one to be paid and `origin*`
+    beside it the list price: the discount is kept as a fact where all list prices say the same. A 0 is a price that is
+    not told, or no such meter.
     Rows of another `billingType` than `llm` count other things: left out.
 """
 
@@ -46,11 +47,9 @@ def _quote(record: Record, spec: SourceSpec) -> Quote:
         return quote
     try:
         above, discounts = _ranges(listed)
-        prices = above.pop(0, None)
-        if prices is None:
-            raise Doubt("ranges", "no price for the shortest prompts")
     except Doubt as doubt:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator)))
+    prices = above.pop(0)
     discount = discounts.pop() if len(discounts) == 1 else None
     facts = replace(quote.facts, discount=discount)
     return replace(quote, prices=prices, overrides=conditions(above, prices), facts=facts)
@@ -77,4 +76,6 @@ def _ranges(listed: object) -> tuple[dict[int, dict[str, Price]], set[str]]:
                 ranges[start][meter] = Price(text=number_text(paid), unit=UNIT)
             if paid and full and full != paid:
                 discounts.add(f"{(1 - Decimal(paid) / Decimal(full)).quantize(Decimal('0.01')):f}")
+    if 0 not in ranges:
+        raise Doubt("ranges", "no price for the shortest prompts")
     return ranges, discounts

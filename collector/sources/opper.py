@@ -47,13 +47,17 @@ def _quote(record: Record, spec: SourceSpec) -> Quote:
     if isinstance(region, str) and region.strip():
         quote = replace(quote, tag=f"{quote.tag}/{region.strip().lower()}")
     try:
-        if pricing.get("thresholds"):
-            raise Doubt("ranges", "thresholds: of the whole request or of the tokens in the range, is not said")
+        _require_flat(pricing)
         prices = {meter: one for key, meter in PRICES.items() if (one := _price(pricing.get(key), key)) is not None}
         above = _surcharge(pricing, prices)
     except Doubt as doubt:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator)))
     return replace(quote, prices=prices, overrides=conditions(above, prices))
+
+
+def _require_flat(pricing: Mapping[str, object]) -> None:
+    if pricing.get("thresholds"):
+        raise Doubt("ranges", "thresholds: of the whole request or of the tokens in the range, is not said")
 
 
 def _price(listed: object, key: str) -> Price | None:

@@ -45,7 +45,10 @@ METERS = {
 
 
 def follow(document: Document, spec: SourceSpec) -> list[Request]:
-    """One request per further provider."""
+    """One request per further provider.
+
+    Raises: SourceChanged if the first document is no file of this kind.
+    """
     _file(document, spec)
     base, _, own = spec.url.rpartition("/")
     names = [str(name) for name in spec.options["providers"]]

@@ -22,6 +22,7 @@ from dataclasses import replace
 
 from collector.contract import Price, Prices, PriceSpec, Quote, SourceSpec
 from collector.parse import json_list
+from collector.parse.amounts import NotAnAmount, read_amount
 from collector.parse.catalogue import conditions, count, unmapped
 from collector.parse.doubt import Doubt, describe
 from collector.parse.json_list import Record
@@ -61,7 +62,9 @@ def _quotes(record: Record, spec: SourceSpec) -> tuple[Quote, list[Quote]]:
     meters = {price.at.rpartition(".")[2]: price for price in spec.prices}
     told = {*meters, *(f"{key}{_TIERS}" for key in meters), "service_tiers", "varies_by_provider"}
     try:
-        overrides = conditions(_above(pricing, meters, quote.prices), quote.prices)
+        ranges = _ranges(pricing, meters, quote.prices)
+        quote = replace(quote, prices={**quote.prices, **ranges.pop(0, {})})
+        overrides = conditions(ranges, quote.prices)
         services = [_service(quote, tag, tier, meters) for tag, tier in _object(pricing, "service_tiers").items()]
     except Doubt as doubt:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator))), []
@@ -76,28 +79,35 @@ def _object(values: Mapping[str, object], key: str) -> Mapping[str, object]:
     return value or {}
 
 
-def _above(
+def _ranges(
     pricing: Mapping[str, object], meters: Mapping[str, PriceSpec], usual: Prices
 ) -> dict[int, dict[str, Price]]:
-    """Prompt tokens -> prices of longer prompts.
+    """Prompt tokens -> prices of longer prompts; from 0 on, those that stand nowhere else.
 
-    Raises: Doubt if the ranges do not begin at 0 with the price beside them.
+    Raises: Doubt if the ranges of a price do not begin at 0, or with another price than the one beside them.
     """
-    above: dict[int, dict[str, Price]] = {}
+    ranges: dict[int, dict[str, Price]] = {}
     for key, spec in meters.items():
         listed = pricing.get(f"{key}{_TIERS}")
         if listed is None:
             continue
         if not isinstance(listed, list) or not all(isinstance(tier, Mapping) for tier in listed):
             raise Doubt("type", f"{key}{_TIERS} is {describe(listed)}, not a list of objects")
-        starts = [(count(tier.get("min"), "min") or 0, price_of(tier.get("cost"), spec)) for tier in listed]
-        if not starts or starts[0] != (0, usual.get(spec.meter)):
+        read = [(count(tier.get("min"), "min") or 0, price_of(tier.get("cost"), spec)) for tier in listed]
+        prices = {start: price for start, price in read if price is not None}
+        beside = usual.get(spec.meter, prices.get(0))
+        if len(prices) < len(read) or beside is None or 0 not in prices or not _equal(prices[0], beside):
             raise Doubt("ranges", f"{key}{_TIERS} do not begin at 0 with the price of {key}")
-        for start, price in starts[1:]:
-            if price is None or start == 0:
-                raise Doubt("ranges", f"{key}{_TIERS} has a range without a start or a price")
-            above.setdefault(start - 1, {})[spec.meter] = price
-    return above
+        for start, price in prices.items():
+            ranges.setdefault(max(0, start - 1), {})[spec.meter] = price
+    return ranges
+
+
+def _equal(one: Price, other: Price) -> bool:
+    try:
+        return read_amount(one.text) == read_amount(other.text)
+    except NotAnAmount:
+        return False
 
 
 def _service(quote: Quote, tag: str, tier: object, meters: Mapping[str, PriceSpec]) -> Quote:
