@@ -193,18 +193,18 @@ def is_zero(text: str | None) -> bool:
 
 
 def prices_of(record: Record, specs: tuple[PriceSpec, ...]) -> tuple[dict[str, Price], list[Doubt]]:
-    """The prices that stand in a record, and what is to be doubted about them."""
+    """The prices that stand in a record, and what is to be doubted about them, each once."""
     prices: dict[str, Price] = {}
-    doubts = []
+    doubts: dict[str, Doubt] = {}
     for spec in specs:
         try:
             price = price_of(record.at(spec.at), spec)
         except Doubt as doubt:
-            doubts.append(doubt)
+            doubts.setdefault(str(doubt), doubt)
         else:
             if price is not None:
                 prices[spec.meter] = price
-    return prices, doubts
+    return prices, [*doubts.values()]
 
 
 def _unmet(record: Record, spec: SourceSpec) -> list[Doubt]:

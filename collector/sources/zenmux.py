@@ -9,7 +9,7 @@ Prices
     request is charged at the price of its range. Where the length of the answer is a condition as well
     (`completion_tokens`), a rate card cannot say so: the row is held.
     Several entries without a condition are several upstreams, or hours, behind one name: where they differ, what a
-    request costs is not to be told, and the meter is unknown.
+    request costs is not to be told, and the meter is unknown; of long prompts only, the row is held.
     A 0 is a price only where the id ends in `-free`; for what else is charged it means that nothing is.
 
 Oddities
@@ -54,8 +54,8 @@ class _Entry:
     """One price of a component."""
 
     meter: str
-    above: int | None
-    """Prompts longer than so many tokens; None without a condition."""
+    above: int
+    """Prompts longer than so many tokens; 0 without a condition."""
     price: Price
 
 
@@ -76,21 +76,36 @@ def _quote(record: Record, spec: SourceSpec) -> Quote:
     free = quote.model.endswith("-free")
     try:
         entries, unread = _entries(pricings)
-        prices, doubtful = _usual(entries, free=free)
-        above: dict[int, dict[str, Price]] = {}
-        for entry in entries:
-            if entry.above:
-                above.setdefault(entry.above, {})[entry.meter] = entry.price
     except Doubt as doubt:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator)))
+    ranges, doubtful = _ranges(entries)
+    prices = {
+        meter: price if free or not json_list.is_zero(price.text) else replace(price, text="")
+        for meter, price in ranges.pop(0, {}).items()
+        if free or meter in json_list.REQUIRED or not json_list.is_zero(price.text)
+    }
     notes = (note("ambiguous", f"several prices of {', '.join(doubtful)}", record.locator),) if doubtful else ()
     return replace(
         quote,
         prices=prices,
-        overrides=conditions(above, prices),
+        overrides=conditions(ranges, prices),
         declared_free=free,
         findings=(*quote.findings, *notes, *unmapped(unread, record.locator)),
     )
+
+
+def _ranges(entries: list[_Entry]) -> tuple[dict[int, dict[str, Price]], list[str]]:
+    """Prompt tokens -> prices of longer prompts, and the meters of which there are several in one range: unknown."""
+    stated: dict[tuple[int, str], list[Price]] = {}
+    for entry in entries:
+        stated.setdefault((entry.above, entry.meter), []).append(entry.price)
+    ranges: dict[int, dict[str, Price]] = {}
+    doubtful = set()
+    for (above, meter), listed in stated.items():
+        several = len({price.text for price in listed}) > 1
+        ranges.setdefault(above, {})[meter] = replace(listed[0], text="") if several else listed[0]
+        doubtful |= {meter} if several else set()
+    return ranges, sorted(doubtful)
 
 
 def _entries(pricings: Mapping[str, object]) -> tuple[list[_Entry], list[str]]:
@@ -119,13 +134,13 @@ def _entries(pricings: Mapping[str, object]) -> tuple[list[_Entry], list[str]]:
     return entries, unread
 
 
-def _above(condition: object, component: str) -> int | None:
-    """Prompts longer than so many tokens; None without a condition.
+def _above(condition: object, component: str) -> int:
+    """Prompts longer than so many tokens; 0 without a condition.
 
     Raises: Doubt if the condition is of anything but the length of the prompt.
     """
     if condition is None:
-        return None
+        return 0
     length = condition.get("prompt_tokens") if isinstance(condition, Mapping) else None
     if not isinstance(condition, Mapping) or condition.keys() != {"prompt_tokens"} or not isinstance(length, Mapping):
         raise Doubt("condition", f"{component} has a condition of {describe(condition)}")
@@ -138,19 +153,3 @@ def _above(condition: object, component: str) -> int | None:
     if tokens is None or tokens < 0 or tokens != int(tokens):
         raise Doubt("condition", f"{component} has a range from {describe(value)} on")
     return max(0, int(tokens) + BOUNDS[bound])
-
-
-def _usual(entries: list[_Entry], *, free: bool) -> tuple[dict[str, Price], list[str]]:
-    """The prices of short prompts, and the meters of which there are several."""
-    stated: dict[str, list[Price]] = {}
-    for entry in entries:
-        if not entry.above:
-            stated.setdefault(entry.meter, []).append(entry.price)
-    prices = {}
-    for meter, listed in stated.items():
-        one = listed[0] if len({price.text for price in listed}) == 1 else replace(listed[0], text="")
-        if free or not json_list.is_zero(one.text):
-            prices[meter] = one
-        elif meter in json_list.REQUIRED:
-            prices[meter] = replace(one, text="")
-    return prices, sorted(meter for meter, listed in stated.items() if len({price.text for price in listed}) > 1)
