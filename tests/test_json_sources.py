@@ -3,10 +3,13 @@
 import json
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.config import load, packaged
 from collector.contract import Follower, Quote, SourceSpec
@@ -74,7 +77,7 @@ def test_a_price_that_is_called_something_else_tomorrow_is_refused(spec: SourceS
                 continue
             # A module may have another place for the same meter: of that one the numbers are as before.
             before = cards(spec, document(spec.id, body.encode()))
-            assert spec.parser in ("gmi", "vercel", "helicone", "openrouter_format"), spec.id
+            assert spec.parser in ("gmicloud", "vercel_gateway", "helicone", "openrouter_format"), spec.id
             assert all(amounts(card).items() <= amounts(before[key]).items() for key, card in read.items())
 
 
@@ -93,8 +96,8 @@ def test_records_that_became_texts_are_refused(spec: SourceSpec, body: str) -> N
     ("source", "path", "unit"),
     [
         ("nanogpt", "pricing.unit", "per_thousand_tokens"),
-        ("perplexity", "pricing.unit", "usd_per_1k_tokens"),
-        ("telnyx", "pricing.unit", "1K_tokens"),
+        ("perplexity_api", "pricing.unit", "usd_per_1k_tokens"),
+        ("telnyx_api", "pricing.unit", "1K_tokens"),
         ("cortecs", "pricing.currency", "USD"),
         ("merge_gateway", "pricing.currency", "EUR"),
     ],
@@ -110,8 +113,8 @@ def test_a_stated_unit_that_changes_holds_every_row(source: str, path: str, unit
     ("source", "key", "value"),
     [
         ("merge_gateway", "has_more", True),
-        ("together", "next_cursor", "abc"),
-        ("azure", "NextPageLink", "https://prices.azure.com/api/retail/prices?$skip=1000"),
+        ("together_api", "next_cursor", "abc"),
+        ("azure_retail", "NextPageLink", "https://prices.azure.com/api/retail/prices?$skip=1000"),
         ("cloudflare_workers_ai", "result_info", {"page": 1, "total_pages": 2}),
     ],
 )
@@ -129,6 +132,75 @@ def test_a_friendli_list_of_the_older_form_is_refused() -> None:
         model["pricing"] |= {"unit_type": "TOKEN", "response_time": 0}
     with pytest.raises(SourceChanged, match="no record"):
         quotes(SOURCES["friendli"], json.dumps(body))
+
+
+# --- ranges of prompt length ------------------------------------------------------------------------------------------
+
+RANGES = st.lists(
+    st.tuples(st.integers(1, 900), st.integers(1, 9_999)), min_size=1, max_size=4, unique_by=lambda one: one[0]
+).map(lambda listed: sorted([(0, 5), *listed]))
+"""From so many thousand tokens on, so many cents per 1M."""
+
+
+def charged(card: RateCard, tokens: int) -> int:
+    """The input price of a prompt, as the card has it: the last condition that holds wins."""
+    price = amounts(card)["input"]
+    for override in card.overrides:
+        if override.above_tokens is not None and tokens > override.above_tokens:
+            price = dict(override.amounts).get("input", price)
+    return price
+
+
+def published(ranges: list[tuple[int, int]], tokens: int) -> int:
+    """The same, as the ranges have it."""
+    return [cents for thousands, cents in ranges if thousands * 1000 <= tokens][-1] * 10**7
+
+
+def in_zenmux(ranges: list[tuple[int, int]]) -> object:
+    listed = [
+        {"unit": "perMTokens", "currency": "USD", "value": cents / 100}
+        | {"conditions": {"prompt_tokens": {"gte": start, "unit": "kTokens"}}}
+        for start, cents in ranges
+    ]
+    return {"data": [{"id": "a/b", "pricings": {"prompt": listed, "completion": listed}}]}
+
+
+def in_vercel(ranges: list[tuple[int, int]]) -> object:
+    tiers = [{"min": start * 1000, "cost": f"{Decimal(cents) / 10**8:f}"} for start, cents in ranges]
+    pricing = {f"{meter}_tiers": tiers for meter in ("input", "output")}
+    return {
+        "data": [{"id": "a/b", "type": "language", "pricing": pricing | {"input": tiers[0]["cost"], "output": "1e-7"}}]
+    }
+
+
+def in_gmi(ranges: list[tuple[int, int]]) -> object:
+    tiers = [
+        {"threshold": start * 1000, "inputPrice": cents * 10_000, "outputPrice": cents * 10_000}
+        for start, cents in reversed(ranges)
+    ]
+    prices = {"pricePer1mPromptToken": 1, "pricePer1mCompletionToken": 1}
+    return {"modelPrices": [{"billingType": "llm", "modelName": "a/b", "tiers": tiers, **prices}]}
+
+
+@given(RANGES, st.integers(0, 1_000_000))
+def test_a_prompt_of_any_length_costs_what_its_published_range_says(ranges: list[tuple[int, int]], tokens: int) -> None:
+    edges = [max(0, thousands * 1000 + step) for thousands, _ in ranges for step in (-1, 0, 1)]
+    for source, body in (("zenmux", in_zenmux(ranges)), ("gmicloud", in_gmi(ranges))):
+        card = cards_of(source, body)["a/b"]
+        assert [charged(card, length) for length in (tokens, *edges)] == [
+            published(ranges, length) for length in (tokens, *edges)
+        ], source
+
+
+@given(RANGES, st.integers(0, 1_000_000))
+def test_a_vercel_range_that_begins_with_another_price_is_never_read(
+    ranges: list[tuple[int, int]], tokens: int
+) -> None:
+    assert cards_of("vercel_gateway", in_vercel(ranges)) == {}  # `output` says another price than its first range
+    body: Any = in_vercel(ranges)
+    body["data"][0]["pricing"]["output"] = body["data"][0]["pricing"]["input"]
+    card = cards_of("vercel_gateway", body)["a/b"]
+    assert charged(card, tokens) == published(ranges, tokens)
 
 
 # --- one module each --------------------------------------------------------------------------------------------------
@@ -184,18 +256,18 @@ def test_portkey_prices_in_another_currency_are_refused() -> None:
 
 
 def test_azure_asks_for_every_product_of_its_region() -> None:
-    spec = SOURCES["azure"]
+    spec = SOURCES["azure_retail"]
     parser = parser_of(spec)
     assert isinstance(parser, Follower)
-    links = parser.follow(document("azure", sample("azure")), spec)
+    links = parser.follow(document("azure_retail", sample("azure_retail")), spec)
     assert [link.part for link in links] == spec.options["products"][1:]
     assert links[3].url == spec.url.replace("Azure%20OpenAI%27", "Azure%20Deepseek%20Models%27")
     with pytest.raises(SourceChanged):
-        parser.follow(document("azure", {"Items": None, "NextPageLink": None}), spec)
+        parser.follow(document("azure_retail", {"Items": None, "NextPageLink": None}), spec)
 
 
 def test_azure_meters_with_a_word_more_are_another_model() -> None:
-    read = cards_of("azure", sample("azure"))
+    read = cards_of("azure_retail", sample("azure_retail"))
     names = {name for name in read if name.startswith("Azure OpenAI anvil 4.1 mini")}
     assert names == {
         "Azure OpenAI anvil 4.1 mini global",
@@ -208,11 +280,11 @@ def test_azure_meters_with_a_word_more_are_another_model() -> None:
     assert amounts(read["Azure OpenAI anvil 4.1 mini datazone"]) == {"input": 440_000_000, "output": 1_760_000_000}
 
 
-@pytest.mark.parametrize("source", ["azure", "bedrock"])
+@pytest.mark.parametrize("source", ["azure_retail", "bedrock_price_list"])
 def test_meters_count_the_same_in_any_order(source: str) -> None:
     body = sample(source)
     turned = json.loads(json.dumps(body))
-    if source == "azure":
+    if source == "azure_retail":
         turned["Items"] = [item for item in body["Items"] if "anvil 3" not in item["skuName"]][::-1]
         body["Items"] = turned["Items"][::-1]
     else:
@@ -221,13 +293,13 @@ def test_meters_count_the_same_in_any_order(source: str) -> None:
 
 
 def test_bedrock_follows_to_the_marketplace_offer() -> None:
-    spec = SOURCES["bedrock"]
+    spec = SOURCES["bedrock_price_list"]
     parser = parser_of(spec)
     assert isinstance(parser, Follower)
-    (link,) = parser.follow(document("bedrock", sample("bedrock")), spec)
+    (link,) = parser.follow(document("bedrock_price_list", sample("bedrock_price_list")), spec)
     assert link.url.endswith("/aws/AmazonBedrockFoundationModels/current/us-east-1/index.json")
     with pytest.raises(SourceChanged):
-        parser.follow(document("bedrock", {"products": [], "terms": {}}), spec)
+        parser.follow(document("bedrock_price_list", {"products": [], "terms": {}}), spec)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +330,7 @@ def test_a_bedrock_usage_type_says_what_it_charges_or_is_left_out(
         "products": {"A": {"attributes": {"regionCode": "us-east-1", "usagetype": usage, "model": "Anvil"}}},
         "terms": {"OnDemand": {"A": {"A.B": {"priceDimensions": {"A.B.C": _price("1M tokens", "3.00", "")}}}}},
     }
-    spec = SOURCES["bedrock"]
+    spec = SOURCES["bedrock_price_list"]
     if tag is None:
         with pytest.raises(SourceChanged, match="no SKU"):
             quotes(spec, json.dumps(body))
@@ -272,8 +344,8 @@ def _price(unit: str, usd: str, description: str) -> Mapping[str, object]:
 
 
 def test_bedrock_units_of_the_marketplace_are_a_million_only_where_it_says_so() -> None:
-    body = sample("bedrock", "sample-marketplace.json")
-    read = cards_of("bedrock", body)
+    body = sample("bedrock_price_list", "sample-marketplace.json")
+    read = cards_of("bedrock_price_list", body)
     assert amounts(read["Anvil Opus 5 us-east-1"]) == {"input": 5_500_000_000, "output": 27_500_000_000}
     assert not [name for name in read if name.startswith("Odd")]
 

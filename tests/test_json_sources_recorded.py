@@ -301,18 +301,18 @@ def names_of(found: list[Observation]) -> set[str]:
 
 def test_reduced_forms_of_other_projects_are_read(recorded: Path) -> None:
     shapes: dict[str, tuple[str, Callable[[bytes], bytes], set[str]]] = {
-        "azure": ("azure/2026-08-retail-prices-deepseek-v4-flash.json", bytes, {
+        "azure_retail": ("azure/2026-08-retail-prices-deepseek-v4-flash.json", bytes, {
             "Azure Deepseek Models v4 flash global",
             "Azure Deepseek Models v4 flash datazone",
             "Azure Deepseek Models v4 flash 0731 global",
         }),
-        "bedrock": ("aws-bedrock/2026-07-24-bedrock.json", offer_file, {"Claude Haiku 4.5 us-east-1"}),
+        "bedrock_price_list": ("aws-bedrock/2026-07-24-bedrock.json", offer_file, {"Claude Haiku 4.5 us-east-1"}),
         "deepinfra_models": ("deepinfra/2026-05-12-models-list.json", bytes, {"moonshotai/Kimi-K2.5"}),
         "friendli": ("friendli/2026-07-serverless-v1-models.json", bytes, {
             "zai-org/GLM-5.2", "meta-llama-3.3-70b-instruct"
         }),
         "gmicloud": ("gmi/2026-08-billing-model_prices.json", bytes, {"moonshotai/kimi-k3", "zai-org/GLM-5.2-FP8"}),
-        "telnyx": ("telnyx/2026-07-v2-ai-openai-models.json", bytes, {"zai-org/GLM-5.2", "moonshotai/Kimi-K3"}),
+        "telnyx_api": ("telnyx/2026-07-v2-ai-openai-models.json", bytes, {"zai-org/GLM-5.2", "moonshotai/Kimi-K3"}),
         "vercel_gateway": ("vercel/2026-07-24-pricing.json", bytes, {
             "acme/text-1", "acme/text-1 flex", "acme/embed-1", "acme/image-1"
         }),
@@ -331,7 +331,7 @@ def offer_file(raw: bytes) -> bytes:
 
 
 def test_azure_meters_are_booked_under_the_models_that_were_reviewed(recorded: Path) -> None:
-    found = observed("azure", body(recorded, "_shapes/azure/2026-08-retail-prices-deepseek-v4-flash.json"))
+    found = observed("azure_retail", body(recorded, "_shapes/azure/2026-08-retail-prices-deepseek-v4-flash.json"))
     assert {(one.identity.model, one.identity.variant) for one in found} == {
         ("deepseek/deepseek-v4-flash", "global"),
         ("deepseek/deepseek-v4-flash", "datazone"),
