@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.config import load, packaged
@@ -132,6 +132,58 @@ def test_a_friendli_list_of_the_older_form_is_refused() -> None:
         model["pricing"] |= {"unit_type": "TOKEN", "response_time": 0}
     with pytest.raises(SourceChanged, match="no record"):
         quotes(SOURCES["friendli"], json.dumps(body))
+
+
+ODD: tuple[object, ...] = (
+    None,
+    True,
+    "",
+    "x",
+    "-1",
+    "NaN",
+    "²",
+    "a\x00b",
+    -1,
+    0,
+    10**30,
+    Decimal("1e-9"),
+    [],
+    {},
+    [1],
+    {"a": 1},
+    "z" * 700,
+)
+
+
+def odd_texts() -> list[str]:
+    return [json.dumps(float(value) if isinstance(value, Decimal) else value) for value in ODD]
+
+
+@pytest.mark.parametrize(("spec", "body"), FILES.values(), ids=[" ".join(key) for key in FILES])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_any_value_that_turns_odd_is_refused_held_or_read_and_never_a_fault(
+    spec: SourceSpec, body: str, data: st.DataObject
+) -> None:
+    whole = json.loads(body)
+    holder = whole
+    while True:
+        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
+        key = data.draw(st.sampled_from(keys))
+        if not (isinstance(holder[key], dict | list) and holder[key]) or data.draw(st.integers(0, 9)) == 0:
+            break
+        holder = holder[key]
+    holder[key] = json.loads(data.draw(st.sampled_from(odd_texts())))
+    read = document(spec.id, whole)
+    try:
+        found = parser_of(spec).parse(read, spec)
+    except SourceChanged:
+        return
+    for quote in found:
+        observed = observe(quote, read, spec, read.fetched_at)
+        assert all(value.isprintable() for value in (quote.provider, quote.model, quote.tag))
+        if observed.card is None:
+            assert any(finding.held for finding in observed.findings) or quote.stated
 
 
 # --- ranges of prompt length ------------------------------------------------------------------------------------------

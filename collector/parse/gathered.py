@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from collector.contract import Price, Quote
 from collector.parse.amounts import read_amount
+from collector.parse.catalogue import named
 from collector.parse.doubt import Doubt
 
 
@@ -40,11 +41,14 @@ class Gathered:
 
     def quotes(self) -> Iterator[Quote]:
         """One quote per offer, located at the first of its records."""
-        for (model, tag), offer in self._offers.items():
+        for (published, tag), offer in self._offers.items():
+            model = named(published, "a model", offer.doubts)
+            if not model:
+                continue
             yield Quote(
                 provider=self._provider,
                 model=model,
-                tag=tag,
+                tag=named(tag, "a tag", offer.doubts) if tag else "",
                 prices=offer.prices,
                 locator=offer.locator,
                 findings=tuple(doubt.finding(offer.locator) for doubt in offer.doubts),

@@ -37,11 +37,11 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
 
 def _quote(record: Record, spec: SourceSpec) -> Quote:
     quote = json_list.quote_of(record, replace(spec, prices=()))
-    units = record.at("pricing.units")
-    if record.at("type") != CHAT or units in (None, MISSING):
+    if record.at("type") != CHAT:
         return replace(quote, findings=())  # no offer by the token: left out
     try:
-        prices, unread = _prices(units)
+        units = record.at("pricing.units")
+        prices, unread = _prices([] if units in (None, MISSING) else units)
     except Doubt as doubt:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator)))
     return replace(quote, prices=prices, findings=(*quote.findings, *unmapped(unread, record.locator)))

@@ -29,7 +29,6 @@ from collections.abc import Iterator, Mapping
 from collector.contract import Price, Quote, Request, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.amounts import NotAnAmount, read_amount
-from collector.parse.catalogue import named
 from collector.parse.doubt import Doubt, describe
 from collector.parse.gathered import Gathered
 from collector.parse.strict import read_json
@@ -110,19 +109,14 @@ def _gather(sku: str, attributes: Mapping[str, object], price: Mapping[str, obje
     meter = METERS.get(_direction(words - {*_NOISE, *TIERS, *ROUTES}))
     if unit is None or meter is None or len(tiers) > 1 or len(routes) > 1:
         return
-    doubts: list[Doubt] = []
     published = attributes.get("model") or attributes.get("titanModel") or attributes.get("servicename")
-    model = named(published, "a model", doubts).removesuffix(EDITION)
+    model = str(published or "").removesuffix(EDITION)
     route = routes[0] if routes else "cross-region" if "cross" in words else str(attributes.get("regionCode"))
     tag = "/".join([route, *(["mantle"] if "-mantle-" in usage else []), *tiers])
-    if not model:
-        return
     try:
         gathered.put(model, tag, meter, Price(text=_usd(price), unit=unit), sku)
     except Doubt as doubt:
-        doubts.append(doubt)
-    for one in doubts:
-        gathered.doubt(model, tag, one, sku)
+        gathered.doubt(model, tag, doubt, sku)
 
 
 def _usd(price: Mapping[str, object]) -> str:

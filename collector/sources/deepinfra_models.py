@@ -20,11 +20,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from decimal import Decimal
 
 from collector.contract import Price, Quote, SourceSpec
 from collector.parse import json_list
-from collector.parse.catalogue import number
+from collector.parse.catalogue import amount, number
 from collector.parse.doubt import Doubt, describe
 from collector.parse.json_list import Record
 from store.records import Document
@@ -99,5 +98,5 @@ def _times(quote: Quote, factors: Mapping[str, tuple[str, object]]) -> dict[str,
         factor = number(value, meter)
         if factor is not None and base in quote.prices:
             paid = quote.prices[base]
-            prices[meter] = Price(text=f"{Decimal(paid.text) * factor:f}", unit=paid.unit)
+            prices[meter] = Price(text=f"{amount(paid, base) * factor:f}", unit=paid.unit)
     return prices

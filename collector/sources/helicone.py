@@ -19,7 +19,7 @@ from decimal import Decimal
 from collector.contract import Price, Quote, SourceSpec
 from collector.parse import json_list
 from collector.parse.amounts import number_text
-from collector.parse.catalogue import conditions, count, number
+from collector.parse.catalogue import amount, conditions, count, number
 from collector.parse.doubt import Doubt, describe
 from collector.parse.json_list import Record
 from collector.parse.paths import MISSING
@@ -84,6 +84,6 @@ def _require_agreement(quote: Quote, short: Mapping[str, Price]) -> None:
         outer, inner = quote.prices.get(meter), short.get(meter)
         if outer is None or inner is None:
             continue
-        stated = Decimal(inner.text) * PER_MILLION
-        if abs(Decimal(outer.text) - stated) > stated * TOLERANCE:
+        stated = amount(inner, meter) * PER_MILLION
+        if abs(amount(outer, meter) - stated) > stated * TOLERANCE:
             raise Doubt("contradiction", f"{meter} is {outer.text} per 1M and {inner.text} per token")

@@ -52,7 +52,7 @@ from collector.parse.rows import facts_of
 from collector.parse.strict import read_json
 from store.records import Document, Facts, Finding
 
-MODES = frozenset({"chat", "responses", "completion"})
+MODES = ("chat", "completion", "responses")
 
 METER_OF = {
     "input_cost_per_token": "input",
@@ -131,7 +131,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         for quote in _quotes(name, entry, spec)
     ]
     if not quotes:
-        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(sorted(MODES))}, found none", code="empty")
+        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(MODES)}, found none", code="empty")
     return quotes
 
 

@@ -19,7 +19,7 @@ from decimal import Decimal
 from collector.contract import Price, Quote, SourceSpec
 from collector.parse import json_list
 from collector.parse.amounts import number_text
-from collector.parse.catalogue import conditions, count, number
+from collector.parse.catalogue import conditions, count, number, printed
 from collector.parse.doubt import Doubt, describe
 from collector.parse.json_list import Record
 from store.records import Document
@@ -44,9 +44,9 @@ def _quote(record: Record, spec: SourceSpec) -> Quote:
     region, pricing = record.at("region"), record.at("pricing")
     if record.at("type") != "llm" or not isinstance(pricing, Mapping):
         return replace(quote, findings=())  # no offer by the token: left out
-    if isinstance(region, str) and region.strip():
-        quote = replace(quote, tag=f"{quote.tag}/{region.strip().lower()}")
     try:
+        if isinstance(region, str) and region.strip():
+            quote = replace(quote, tag=f"{quote.tag}/{printed(region, 'region').lower()}")
         _require_flat(pricing)
         prices = {meter: one for key, meter in PRICES.items() if (one := _price(pricing.get(key), key)) is not None}
         above = _surcharge(pricing, prices)

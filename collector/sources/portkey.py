@@ -23,8 +23,9 @@ from dataclasses import replace
 
 from collector.contract import Price, Quote, Request, SourceSpec
 from collector.errors import SourceChanged
-from collector.parse.catalogue import complete, conditions, named, price, unmapped
+from collector.parse.catalogue import complete, conditions, named, price, printed, unmapped
 from collector.parse.doubt import Doubt, describe
+from collector.parse.rows import count_of
 from collector.parse.strict import read_json
 from store.records import Document
 
@@ -86,6 +87,7 @@ def _quotes(provider: str, key: str, entry: object) -> Iterator[Quote]:
     if not name:
         return
     bare = Quote(provider=provider, model=name, prices={}, locator=locator)
+    quotes: list[Quote] = []
     try:
         config = _object(_object(entry, "a model").get("pricing_config"), "pricing_config")
         tagged = _custom(_object(entry, "a model").get("custom_pricing"))
@@ -93,14 +95,16 @@ def _quotes(provider: str, key: str, entry: object) -> Iterator[Quote]:
         for tag, listed in offers.items():
             if listed is not None:
                 tagged[tag] = {**tagged.get(tag, {}), 0: _object(listed, tag or "pay_as_you_go")}
-        for tag, ranges in tagged.items():
-            quote = _quote(replace(bare, tag=tag), ranges)
-            if quote.prices:
-                yield quote
+        quotes = [
+            _quote(replace(bare, tag=printed(tag, "a region or mode") if tag else ""), ranges)
+            for tag, ranges in tagged.items()
+        ]
     except Doubt as doubt:
         doubts.append(doubt)
     if doubts:
         yield replace(bare, findings=tuple(doubt.finding(locator) for doubt in doubts))
+    else:
+        yield from (quote for quote in quotes if quote.prices)
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:
@@ -127,9 +131,10 @@ def _custom(custom: object) -> dict[str, dict[int, Mapping[str, object]]]:
             tag = "/".join(part for part in (region, mode) if part not in ("default", "standard"))
             ranges = _object(_object(priced, mode).get("context_tiers") or {"": priced}, "context_tiers")
             for name, holder in ranges.items():
-                if name and not names.get(name, "").isdigit():
+                stated = names.get(name, "") if name else "0"
+                start = 0 if stated == "0" else count_of(stated)
+                if start is None:
                     raise Doubt("ranges", f"context tier {name!r} has no number of tokens")
-                start = int(names[name]) if name else 0
                 config = _object(_object(holder, mode).get("pricing_config"), "pricing_config")
                 found.setdefault(tag, {})[start] = _object(config.get("pay_as_you_go"), "pay_as_you_go")
     return found

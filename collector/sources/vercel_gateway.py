@@ -23,7 +23,7 @@ from dataclasses import replace
 from collector.contract import Price, Prices, PriceSpec, Quote, SourceSpec
 from collector.parse import json_list
 from collector.parse.amounts import NotAnAmount, read_amount
-from collector.parse.catalogue import conditions, count, unmapped
+from collector.parse.catalogue import conditions, count, printed, unmapped
 from collector.parse.doubt import Doubt, describe
 from collector.parse.json_list import Record
 from collector.parse.rows import price_of
@@ -53,12 +53,10 @@ def _quotes(record: Record, spec: SourceSpec) -> tuple[Quote, list[Quote]]:
     """The offer of a model, without a price where it is not sold by the token or image, and those of its tiers."""
     quote = json_list.quote_of(record, spec)
     pricing, kind = record.at("pricing"), record.at("type")
-    if kind == "image" and isinstance(pricing, Mapping):
-        price = price_of(pricing.get("image"), IMAGE)
-        unread = unmapped(pricing.keys() - {"image"}, record.locator)
-        return replace(quote, prices={"output_image": price} if price else {}, findings=(*quote.findings, *unread)), []
-    if kind not in BY_THE_TOKEN or not isinstance(pricing, Mapping):
+    if kind not in (*BY_THE_TOKEN, "image") or not isinstance(pricing, Mapping):
         return replace(quote, prices={}, findings=()), []
+    if kind == "image":
+        return _by_image(quote, pricing), []
     meters = {price.at.rpartition(".")[2]: price for price in spec.prices}
     told = {*meters, *(f"{key}{_TIERS}" for key in meters), "service_tiers", "varies_by_provider"}
     try:
@@ -70,6 +68,15 @@ def _quotes(record: Record, spec: SourceSpec) -> tuple[Quote, list[Quote]]:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator))), []
     unread = unmapped(pricing.keys() - told, record.locator)
     return replace(quote, overrides=overrides, findings=(*quote.findings, *unread)), services
+
+
+def _by_image(quote: Quote, pricing: Mapping[str, object]) -> Quote:
+    unread = unmapped(pricing.keys() - {"image"}, quote.locator)
+    try:
+        price = price_of(pricing.get("image"), IMAGE)
+    except Doubt as doubt:
+        return replace(quote, prices={}, findings=(*quote.findings, doubt.finding(quote.locator)))
+    return replace(quote, prices={"output_image": price} if price else {}, findings=(*quote.findings, *unread))
 
 
 def _object(values: Mapping[str, object], key: str) -> Mapping[str, object]:
@@ -127,7 +134,7 @@ def _service(quote: Quote, tag: str, tier: object, meters: Mapping[str, PriceSpe
         if threshold is None:
             raise Doubt("ranges", f"service tier {tag} has a long context without a threshold")
         above[threshold] = _stated(longer, meters)
-    return replace(quote, tag=tag, prices=prices, overrides=conditions(above, prices))
+    return replace(quote, tag=printed(tag, "a service tier"), prices=prices, overrides=conditions(above, prices))
 
 
 def _stated(fields: Mapping[str, object], meters: Mapping[str, PriceSpec]) -> dict[str, Price]:
