@@ -5,16 +5,17 @@ Time alone never releases what is held; a value back within bounds does. What is
 is checked where values are made (`store.records`, `collector.normalise`); here is what is merely plausible.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from hashlib import blake2b
 
 from collector.contract import SourceSpec
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
 from store.records import Finding, Observation, RateCard, Sighting
-from store.timeline import EndpointState, Judge, Judged, Match, Patience, SourceState, lasted
+from store.timeline import EndpointState, Judge, Judged, Match, Patience, Rules, SourceState, lasted
 from store.units import NANO, decimal_text
 
 TEXT_METERS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "citation"})
@@ -31,12 +32,22 @@ def judge(settings: CheckSettings) -> Judge:
     return partial(_judge, settings)
 
 
-def expected(observations: Sequence[Observation], spec: SourceSpec) -> None:
-    """Raises: SourceChanged if a whole document holds fewer endpoints or models than its source is known to have."""
-    counts = {
+def rules(settings: CheckSettings, release: str = "") -> Rules:
+    """What decides the steps of a timeline: the checks of this release, with these settings."""
+    salt = blake2b(f"{release} {settings}".encode(), digest_size=16).digest()
+    return Rules(judge=judge(settings), patience=patience(settings), salt=salt)
+
+
+def counted(observations: Sequence[Observation]) -> dict[str, int]:
+    """How many endpoints and models a document holds."""
+    return {
         "endpoints": len({(one.key, one.facts.text) for one in observations}),
         "models": len({one.identity.model for one in observations}),
     }
+
+
+def expected(counts: Mapping[str, int], spec: SourceSpec) -> None:
+    """Raises: SourceChanged if a whole document holds fewer endpoints or models than its source is known to have."""
     for what, least in spec.expect.items():
         if counts[what] < least:
             raise SourceChanged(f"{spec.id}: wanted at least {least} {what}, found {counts[what]}", code="too_few")
@@ -48,13 +59,13 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
     for match in matches:
         endpoint = state.endpoints.get(match.key)
         found = [*match.observation.findings]
-        card = match.card
+        card, waits = match.card, False
         for stated in match.observation.stated:
             found += above_ceiling(stated.card, settings)
         if card is not None:
             found += (*above_ceiling(card, settings), *moved_too_far(card, endpoint, settings))
             if zero_at_birth(match.observation, endpoint) and not _has_lasted(sighting, match, state, settings):
-                card = unpriced(card)
+                card, waits = unpriced(card), True
                 found.append(
                     Finding(
                         rule="zero_at_birth",
@@ -63,7 +74,7 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
                     )
                 )
         held = match.held or any(finding.held and finding.rule != "zero_at_birth" for finding in found)
-        judged.append(replace(match, held=held, card=None if held else card))
+        judged.append(replace(match, held=held, card=None if held else card, waits=waits))
         findings += ((judged[-1], finding) for finding in found)
     missing = mass_absence(sighting, judged, state, settings)
     if missing is not None:
@@ -72,6 +83,7 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
         at=sighting.at,
         complete=sighting.complete and missing is None,
         failed_parts=sighting.failed_parts,
+        documents=sighting.documents,
         matches=tuple(judged),
         findings=tuple(findings),
     )
@@ -152,7 +164,7 @@ def mass_absence(
         if endpoint.open is not None and endpoint.part not in sighting.failed_parts
     ]
     missing = sum(key not in seen for key in open_keys)
-    if missing < 3 or missing < settings.missing_share * len(open_keys):
+    if missing < 3 or missing < settings.missing_share * (len(open_keys) + state.unchanged):
         return None
     share = settings.missing_share
     return Finding(

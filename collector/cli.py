@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 
 READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
 """Commands that live in `store.cli`."""
+ELSEWHERE = dict.fromkeys(READING, "store.cli") | {"db": "collector.database"}
+"""Commands, and groups of them, by the module that has them."""
 
 CONFIG, CONFIG_PATH, STORE = "tokentape.config", "tokentape.config_path", "tokentape.store"
 SHELLS = ("bash", "zsh", "fish")
 
 
 class Doorway(click.Group):
-    """A group that imports a reading command only when it is asked for, and ends every expected error in one line."""
+    """A group that imports commands from elsewhere only when asked for, and ends every expected error in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Exits 1 for an upstream at fault, 2 for a mistake in what was given or a store at fault."""
@@ -39,19 +41,21 @@ class Doorway(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, by name."""
-        return sorted([*super().list_commands(ctx), *READING])
+        return sorted([*super().list_commands(ctx), *ELSEWHERE])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """A command, from here or from the reading side."""
-        if cmd_name in READING:
-            command: click.Command = getattr(importlib.import_module("store.cli"), cmd_name)
+        """A command, from here or from elsewhere."""
+        if cmd_name in ELSEWHERE:
+            command: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name]), cmd_name)
             return command
         return super().get_command(ctx, cmd_name)
 
 
 @click.group(cls=Doorway, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
-@click.option("--store", help="Store, as sqlite:///PATH or a path. [default: `store` of the configuration]")
+@click.option(
+    "--store", help="Store: a path, sqlite:///PATH or postgresql://... [default: `store` of the configuration]"
+)
 @click.version_option(package_name="tokentape")
 @click.pass_context
 def main(ctx: click.Context, config_path: Path | None, store: str | None) -> None:
@@ -281,6 +285,7 @@ def archive() -> None:
     \b
     Examples:
       tokentape archive export ./timeline
+      tokentape archive prune --full 90d --dry-run
     """
 
 
@@ -302,6 +307,42 @@ def archive_export(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -
 
     config = _config(ctx)
     for line in export_archive(config, folder, _named(config, sources)):
+        click.echo(line)
+
+
+@archive.command("prune")
+@click.option("--full", metavar="SPAN", help="How long all are kept, as 90d, or all. [default: retention.full]")
+@click.option("--then", type=click.Choice(["daily", "weekly", "evidence"]), help="[default: retention.then]")
+@click.option("--drop-evidence-before", "before", metavar="INSTANT", help="Also what something rests on. For good.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be dropped.")
+@click.option("--yes", is_flag=True, help="Drop evidence without asking.")
+@click.pass_context
+def archive_prune(
+    ctx: click.Context, full: str | None, then: str | None, before: str | None, *, dry_run: bool, yes: bool
+) -> None:
+    """Drop archived documents that a policy does not keep, by default that of the configuration, which keeps all.
+
+    Of documents older than --full there stay, of each source, the first of each day or week (--then) and all that
+    something stored rests on: prices, findings, gaps and their witnesses. No answer changes; `verify` proves the same.
+
+    \b
+    Examples:
+      tokentape archive prune --full 90d --then weekly --dry-run
+      tokentape archive prune
+    """
+    from collector.backfill.commands import prune_archive
+    from collector.config import policy_with
+    from store.instants import parse_instant
+
+    config, now = _config(ctx), ctx.obj.now()
+    policy = policy_with(config.retention, full, then)
+    drop_before = parse_instant(before, now) if before else None
+    if drop_before and not (dry_run or yes):
+        for line in prune_archive(config, policy, now, drop_before=drop_before, dry_run=True):
+            click.confirm(
+                f"{line}: what they say cannot be proven or made anew after that. Go on?", abort=True, err=True
+            )
+    for line in prune_archive(config, policy, now, drop_before=drop_before, dry_run=dry_run):
         click.echo(line)
 
 
@@ -332,27 +373,31 @@ def _place(ctx: click.Context) -> tuple[str, Path | None]:
     Where there is no configuration of the user's own, none is read: that takes longer than most answers.
     """
     from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
-    from store.location import expanded
+    from store.location import expanded, is_postgres
 
-    if ctx.meta[STORE] is not None:
-        return ctx.meta[STORE], None
+    store = ctx.meta[STORE]
+    if store is not None and not is_postgres(store):
+        return store, None
     if user_file(ctx.meta[CONFIG_PATH], os.environ) is None:
-        return os.environ.get(ENVIRON_STORE) or DEFAULT_STORE, None
+        return store or os.environ.get(ENVIRON_STORE) or DEFAULT_STORE, None
     config = _config(ctx)
     return config.store, expanded(config.archive) if config.archive else None
 
 
 def _config(ctx: click.Context) -> "Config":
-    """The configuration; a store named on the command line has its archive beside it."""
+    """The configuration; a file named on the command line has its archive beside it."""
     from dataclasses import replace
 
     from collector.config import load
+    from store.location import is_postgres
 
     config: Config | None = ctx.meta.get(CONFIG)
     if config is None:
         config = load(ctx.meta[CONFIG_PATH])
         store = ctx.meta[STORE]
-        config = ctx.meta[CONFIG] = config if store is None else replace(config, store=store, archive="")
+        if store is not None:
+            config = replace(config, store=store, archive=config.archive if is_postgres(store) else "")
+        ctx.meta[CONFIG] = config
     return config
 
 

@@ -4,8 +4,9 @@ import asyncio
 import os
 import socket
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,12 +19,14 @@ from collector.fetch import Fetcher
 from collector.mend import source_facts
 from collector.poll import Poller, Progress, Report, no_progress, receive
 from collector.sighting import see
-from store.errors import StoreMissing
+from store.errors import StoreError, StoreMissing
 from store.instants import age_text, utc_now
 from store.leases import Claim, Held
 from store.lock import only_daemon
+from store.policy import Policy
 from store.read import open_store
 from store.records import Observation, RateCard
+from store.retention import Pruned
 from store.text import one_line, printable
 from store.units import CORE_METERS, decimal_text
 from store.write import Tape
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 WRITE_WITHIN = timedelta(seconds=60)
 """Beyond its deadline, the time a poll is given to be written before another daemon takes it over."""
+
+TIDY_EVERY_S = 86_400
 
 Show = Callable[[Report], None]
 
@@ -74,15 +79,17 @@ def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
     """
     tape = Tape(config.store, config.archive)
     try:
-        with only_daemon(tape.path):
-            tape.expire_claims()
+        with ExitStack() as alone:
+            if tape.path is not None:  # of several daemons on one server, each poll is claimed by one
+                alone.enter_context(only_daemon(tape.path))
+                tape.expire_claims()
             asyncio.run(_daemon(config, tape, specs, show))
     finally:
         tape.close()
 
 
 async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show: Show) -> None:
-    _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.path}; stop with SIGTERM or Ctrl-C")
+    _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.name}; stop with SIGTERM or Ctrl-C")
     holder = f"{socket.gethostname()}:{os.getpid()}"
     async with _poller(config, tape) as poller:
 
@@ -94,7 +101,43 @@ async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show:
             _clear()
             show(report)
 
-        await schedule.run(specs, claim, poll, utc_now)
+        async with _tidied(config, tape):
+            await schedule.run(specs, claim, poll, utc_now)
+
+
+@asynccontextmanager
+async def _tidied(config: Config, tape: Tape) -> AsyncIterator[None]:
+    """Keep the archive as its policy says, meanwhile; a stop does not wait for it."""
+    if config.retention.full_s is None:
+        yield
+        return
+    stopping = threading.Event()
+    task = asyncio.create_task(_tidy(tape, config.retention, timedelta(seconds=config.retention.full_s), stopping))
+    try:
+        yield
+    finally:
+        stopping.set()
+        task.cancel()
+
+
+async def _tidy(tape: Tape, policy: Policy, full: timedelta, stopping: threading.Event) -> None:
+    def go_on(_done: int, _known: int) -> None:
+        if stopping.is_set():
+            raise StoreError("stopped")
+
+    def prune(now: datetime) -> Pruned:
+        # Whole months, so that what stays is written anew once a month, and lies together.
+        horizon = (now - full).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        return tape.prune(policy, now=now, horizon=horizon, progress=go_on)
+
+    while True:
+        try:
+            pruned = await asyncio.to_thread(prune, utc_now())
+            if pruned.polls:
+                _note(f"archive: documents of {pruned.polls} polls dropped, {pruned.freed:,} bytes freed")
+        except (StoreError, OSError) as error:
+            _note(f"archive: not pruned: {error}")
+        await asyncio.sleep(TIDY_EVERY_S)
 
 
 def _claim(tape: Tape, spec: SourceSpec, holder: str) -> Claim | Held | None:
@@ -221,7 +264,7 @@ def verify_store(config: Config, now: datetime) -> Iterator[str]:
         pass  # a store that is not there is not made by looking at it
     tape = Tape(config.store, config.archive)
     try:
-        for fault in verify.faults(config.checks, tape, config.sources, now, _counted("verify")):
+        for fault in verify.faults(config.checks, tape, config.sources, now, _counted("verify"), _note):
             _clear()
             yield printable(fault)
     finally:

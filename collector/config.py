@@ -6,19 +6,21 @@ pay 50 ms for the import.
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import cast, get_args
 
 from collector.config_source import source_spec
-from collector.config_values import Section, address, seconds, share, size, text, truth, whole, word
+from collector.config_values import Section, Wrong, address, choice, seconds, share, size, text, truth, whole, word
 from collector.contract import Request, SourceSpec
 from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+from store.policy import Policy, Then
 
-_TOP = ("store", "archive", "http", "checks", "shapes", "sources", "inherit")
+_TOP = ("store", "archive", "retention", "http", "checks", "shapes", "sources", "inherit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +31,7 @@ class Config:
     """`sqlite:///PATH` or a path."""
     archive: str = ""
     """Folder of archived documents; empty means beside the store."""
+    retention: Policy = field(default_factory=Policy)
     http: HttpSettings
     checks: CheckSettings
     sources: Mapping[str, SourceSpec]
@@ -60,6 +63,18 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise ConfigError(f"{count} in the configuration:", mistakes=[str(one) for one in sorted(mistakes)])
     return config
+
+
+def policy_with(policy: Policy, full: str | None, then: str | None) -> Policy:
+    """A policy with what the command line says in its place.
+
+    Raises: ConfigError.
+    """
+    try:
+        full_s = policy.full_s if full is None else kept_for(Node(full, "", 0))
+    except Wrong as wrong:
+        raise ConfigError(f"--full: {wrong}") from None
+    return Policy(full_s=full_s, then=policy.then if then is None else cast("Then", then))
 
 
 def packaged() -> Path:
@@ -127,6 +142,7 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
     top.take("shapes", lambda node: node, None)
     store = top.take("store", word, DEFAULT_STORE)
     archive = top.take("archive", text, "")
+    retention = _retention(top.section("retention"))
     http = _http(top.section("http"))
     checks = _checks(top.section("checks"))
     sources = {name: source_spec(name, section) for name, section in top.sections("sources")}
@@ -134,11 +150,27 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
     return Config(
         store=environ.get(ENVIRON_STORE) or store,
         archive=archive,
+        retention=retention,
         http=http,
         checks=checks,
         sources=MappingProxyType(sources),
         path=path,
     )
+
+
+def _retention(section: Section) -> Policy:
+    default = Policy()
+    policy = Policy(
+        full_s=section.take("full", kept_for, default.full_s),
+        then=cast("Then", section.take("then", choice(*get_args(Then)), default.then)),
+    )
+    section.end()
+    return policy
+
+
+def kept_for(node: Node) -> int | None:
+    """`all`, or a span of time such as `90d`, in seconds."""
+    return None if word(node) == "all" else int(seconds("1d", "36500d")(node))
 
 
 def _http(section: Section) -> HttpSettings:

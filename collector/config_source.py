@@ -8,6 +8,7 @@ from typing import cast, get_args
 from collector.config_values import (
     Section,
     Wrong,
+    addresses,
     choice,
     grid,
     perhaps,
@@ -44,6 +45,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         trust=cast("Trust", section.need("trust", choice(*TRUST_ORDER), "scraped")),
         every_s=int(section.need("every", seconds("1s", "31d"), 86_400)),
         enabled=section.take("enabled", truth, default=True),
+        also_at=section.take("also_at", addresses, ()),
         provider=section.take("provider", word, ""),
         expect=MappingProxyType(section.each("expect", whole(), ("endpoints", "models"))),
         records=section.take("records", text, ""),

@@ -222,6 +222,11 @@ def url(node: Node) -> str:
     return address(node)
 
 
+def addresses(node: Node) -> tuple[str, ...]:
+    """One address as `address` reads it, or a list of them."""
+    return tuple(map(address, node.value)) if isinstance(node.value, list) else (address(node),)
+
+
 def address(node: Node) -> str:
     """An `https` or `http` address with a host and nothing hidden in it."""
     value = word(node)

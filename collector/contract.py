@@ -11,6 +11,9 @@ A source turns into quotes in four steps, each a function that a family (`collec
    doubt about a single row is a `Finding` on its quote.
 4. A source that is not on the network (`url: package:NAME`) supplies `read(spec, at)`, which returns its document.
 
+Where a document is one JSON object whose members are read one by one, `quotes(members, spec)` may be supplied too: of a
+long history of such documents only the members that changed are then read (`collector.entries`).
+
 All but `read` are pure: no network, file, clock, logger or database.
 """
 
@@ -78,6 +81,8 @@ class SourceSpec:
     every_s: int
     """Seconds between polls."""
     enabled: bool = True
+    also_at: tuple[str, ...] = ()
+    """Further addresses at which the same is published, or was: recorded documents from there are this source's too."""
     provider: str = ""
     """Who sells what this source lists, where one provider speaks for itself; empty where each record names its own."""
     expect: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
@@ -193,6 +198,18 @@ class Parser(Protocol):
         """Quotes as published, one per endpoint.
 
         Raises: SourceChanged if the document is not as expected.
+        """
+        ...
+
+
+@runtime_checkable
+class EntryParser(Protocol):
+    """Supplied where a document is one JSON object, and each of its members is read by itself, whatever the time."""
+
+    def quotes(self, members: Mapping[str, Any], spec: SourceSpec) -> list[Quote]:
+        """Quotes of some members of the object, none where they have none; of all, what `parse` gives.
+
+        Raises: SourceChanged if a member is not as expected.
         """
         ...
 

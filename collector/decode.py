@@ -229,6 +229,11 @@ _CHARSETS: Mapping[str, str] = MappingProxyType(
 )
 
 
+def is_plain(document: Document) -> bool:
+    """Whether the body is UTF-8 from its first byte on, if it is text at all."""
+    return _codec_of(document) == ("utf-8", 0)
+
+
 def text_of(document: Document) -> str:
     """The body as text: by its byte order mark, else by the charset of its content type, else as UTF-8.
 

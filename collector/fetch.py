@@ -15,7 +15,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Self, cast
 from urllib.parse import urljoin
@@ -27,6 +26,7 @@ from collector.address import checked, origin, shown, site
 from collector.contract import Request, SourceSpec
 from collector.decode import ACCEPT_ENCODING, BodyDecoder
 from collector.errors import Blocked, FetchFailed
+from collector.release import release
 from collector.settings import HttpSettings
 from collector.transport import Resolve, Transport, named_errors, system_addresses
 from store.records import Document
@@ -300,10 +300,7 @@ class Fetcher:
 
 
 def _default_user_agent() -> str:
-    try:
-        return f"tokentape/{version('tokentape')}"
-    except PackageNotFoundError:  # run from a checkout
-        return "tokentape"
+    return f"tokentape/{release()}".rstrip("/")
 
 
 def _validators(document: Document) -> dict[str, str]:

@@ -4,18 +4,23 @@ What comes out is laid beside what is believed (`store.ledger`): the difference 
 all where nothing changed. One transaction: it may be killed at any point and leaves the store as it was.
 """
 
+import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from collector import checks
 from collector.contract import TRUST_ORDER, SourceSpec
 from collector.errors import FetchFailed, SourceChanged
+from collector.release import release
 from collector.settings import CheckSettings
-from collector.sighting import Received, in_words, see
-from store.ledger import Correction
-from store.records import Document, Sighting
-from store.timeline import SourceState, step
+from collector.sighting import Received, Seer, in_words
+from store.ledger import Correction, Draft
+from store.records import Document
+from store.timeline import PollMark, Rules, SourceState
+from store.touched import Track
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 
 Progress = Callable[[int, int], None]
@@ -34,6 +39,8 @@ class Arrival:
     documents: tuple[Document, ...]
     failed_parts: frozenset[str] = frozenset()
     """Of a fan-out, what was asked for and is not to be had."""
+    origin: str = ""
+    """Which copy of the documents this is, in words that are said of no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +87,48 @@ def backfill(
 ) -> Mended:
     """Archive documents of the past and give them their place; those that the store has already change nothing.
 
+    Where all are newer than what is stored, the timeline goes on from there; else it is made anew.
+
     Raises: StoreError.
     """
-    arrived = list(_archived(tape, arrivals, tape.last_polls(spec.id).pack))
-    return _mend(settings, tape, spec, arrived, known=known, progress=progress)
+    rules, standing, places = checks.rules(settings, release()), tape.standing(spec.id), tape.places(spec.id)
+    seer, draft = Seer(spec), Draft()
+    state: SourceState | None = None
+    polls: list[PollFacts] = []
+    settled: list[PollFacts] = []
+    refused: list[tuple[datetime, str]] = []
+    newest, in_order, count = standing.newest, True, 0
+    with _no_collection(), tape.archive.bulk(tape.last_polls(spec.id).pack) as bulk:
+        for arrival in _ahead(iter(arrivals)):
+            count += 1
+            facts = _poll_of(arrival, bulk.keep(arrival.documents))
+            if (facts.at, facts.pack) in standing.polls:
+                continue
+            if not places.has(facts.at, facts.pack or ""):
+                refused.append((facts.at, "the documents that came next were pruned: it has no certain place"))
+                continue
+            polls.append(facts)
+            in_order = in_order and (newest is None or facts.at > newest)
+            if in_order:
+                newest = facts.at
+                if state is None:
+                    state = tape.state(spec.id)
+                    track = Track(state, rules)
+                replayed = _replay(seer, track, _as_received(arrival.documents, facts.failed_parts), facts.at)
+                settled.append(replayed.settled(facts))
+                draft.take(facts.at, replayed.step)
+                if replayed.step is None:
+                    refused.append((facts.at, replayed.message or ""))
+    corrections: list[Correction] | None = None if polls else []
+    if state is not None and in_order:
+        with _no_collection():
+            corrections = tape.go_on(source_facts(spec), settled, draft, state=state, salt=rules.salt, known=known)
+    if corrections is None:
+        mended = _mend(settings, tape, spec, polls, known=known, progress=progress)
+        return replace(mended, refused=tuple(sorted({*refused, *mended.refused})))
+    return Mended(
+        polls=len(standing.polls) + len(polls), arrived=count, refused=tuple(refused), corrections=tuple(corrections)
+    )
 
 
 def _mend(
@@ -97,72 +142,102 @@ def _mend(
     dry_run: bool = False,
 ) -> Mended:
     refused: list[tuple[datetime, str]] = []
-    count = 0
+    rules, count = checks.rules(settings, release()), 0
 
     def build(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
         nonlocal count
-        for poll, replayed in replay(settings, tape, spec, kept):
+        for poll, replayed in replay(rules, tape, spec, kept):
             if replayed.step is None:
                 refused.append((poll.at, replayed.message or ""))
             count += 1
             progress(count, len(kept))
             yield poll, replayed
 
-    corrections = tape.rebuild(
-        source_facts(spec), arrived, build, known=known, only_if_new=bool(arrived), dry_run=dry_run
-    )
+    with _no_collection():
+        corrections = tape.rebuild(
+            source_facts(spec),
+            arrived,
+            build,
+            salt=rules.salt,
+            known=known,
+            only_if_new=bool(arrived),
+            dry_run=dry_run,
+        )
     return Mended(polls=count, arrived=len(arrived), refused=tuple(refused), corrections=tuple(corrections))
 
 
-def _archived(tape: Tape, arrivals: Iterable[Arrival], base: str | None) -> Iterator[PollFacts]:
-    for arrival in arrivals:
-        base = tape.archive.keep(arrival.documents, base)
-        yield PollFacts(
-            at=arrival.at,
-            outcome="ok",
-            pack=base,
-            requests=len(arrival.documents) + len(arrival.failed_parts),
-            body_bytes=sum(len(document.body) for document in arrival.documents),
-            failed_parts=arrival.failed_parts,
-        )
+def _ahead(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
+    """Arrivals, each read (and hashed) by another thread while the one before is looked at."""
+    with ThreadPoolExecutor(1, "reading") as thread:
+        waiting = thread.submit(next, arrivals, None)
+        while (arrival := waiting.result()) is not None:
+            waiting = thread.submit(next, arrivals, None)
+            yield arrival
 
 
-def replay(
-    settings: CheckSettings, tape: Tape, spec: SourceSpec, kept: Iterable[KeptPoll]
-) -> Iterator[tuple[KeptPoll, Replayed]]:
-    """Every poll of a source, taken again from its archived documents, in the order of their instants."""
-    judge, patience = checks.judge(settings), checks.patience(settings)
-    state = SourceState()
-    for poll in kept:
-        try:
-            sighting, message = sighted(tape, spec, poll)
-        except SourceChanged as error:
-            yield poll, Replayed(outcome="failed", code=error.code, message=str(error))
-            continue
-        taken = step(state, sighting, judge, patience)
-        state = taken.state
-        yield (
-            poll,
-            Replayed(
-                step=taken,
-                outcome="partial" if sighting.failed_parts else "ok",
-                code="incomplete" if sighting.failed_parts else None,
-                message=message,
-                quotes=len(sighting.observations),
-                failed_parts=sighting.failed_parts,
-            ),
-        )
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
-def sighted(tape: Tape, spec: SourceSpec, poll: KeptPoll) -> tuple[Sighting, str | None]:
-    """What a poll saw, read again from the archive, and what was not to be had of it.
+def _poll_of(arrival: Arrival, pack: str) -> PollFacts:
+    return PollFacts(
+        at=arrival.at,
+        outcome="ok",
+        pack=pack,
+        message=arrival.origin or None,
+        requests=len(arrival.documents) + len(arrival.failed_parts),
+        body_bytes=sum(len(document.body) for document in arrival.documents),
+        failed_parts=arrival.failed_parts,
+    )
 
-    Raises: SourceChanged, ArchiveDamaged.
+
+def replay(rules: Rules, tape: Tape, spec: SourceSpec, kept: Iterable[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+    """Every poll of a source, taken again from its archived documents, in the order of their instants.
+
+    A poll whose documents were pruned is passed by: nothing rests on it.
     """
-    documents = tape.archive.documents(poll.pack, source=spec.id, fetched_at=poll.at)
+    seer, track = Seer(spec), Track(SourceState(), rules)
+    for poll in kept:
+        if poll.pruned:
+            if not poll.failed:
+                track.pass_by(PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True))
+            continue
+        yield poll, _replay(seer, track, received(tape, spec, poll), poll.at)
+
+
+def _replay(seer: Seer, track: Track, received: Received, at: datetime) -> Replayed:
+    """The step that a poll is, and what the poll comes to."""
+    try:
+        seen = seer.see(received, at)
+    except SourceChanged as error:
+        return Replayed(outcome="failed", code=error.code, message=str(error))
+    return Replayed(
+        step=seen.step(track),
+        outcome="partial" if seen.failed else "ok",
+        code="incomplete" if seen.failed else None,
+        message=in_words(seen.failed) if seen.failed else None,
+        quotes=seen.quotes,
+        failed_parts=seen.sighting.failed_parts,
+    )
+
+
+def received(tape: Tape, spec: SourceSpec, poll: KeptPoll) -> Received:
+    """What a poll got, from the archive.
+
+    Raises: ArchiveDamaged.
+    """
+    return _as_received(tape.archive.documents(poll.pack, source=spec.id, fetched_at=poll.at), poll.failed_parts)
+
+
+def _as_received(documents: Sequence[Document], failed_parts: frozenset[str]) -> Received:
     answered = {document.part for document in documents}
-    failures = {part: FetchFailed("did not answer", code="incomplete") for part in poll.failed_parts - answered}
-    sighting, failed = see(Received(documents=tuple(documents), failures=failures), spec, poll.at)
-    if sighting.complete:
-        checks.expected(sighting.observations, spec)
-    return sighting, in_words(failed) if failed else None
+    failures = {part: FetchFailed("did not answer", code="incomplete") for part in failed_parts - answered}
+    return Received(documents=tuple(documents), failures=failures)

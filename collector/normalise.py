@@ -61,13 +61,16 @@ def observe(quote: Quote, document: Document, spec: SourceSpec, at: datetime) ->
         facts=quote.facts,
         part=document.part,
         locator=quote.locator,
-        document=document.sha256,
-        url=document.url,
         declared_free=free,
         stated=stated,
         telemetry=quote.telemetry,
         findings=tuple(findings),
     )
+
+
+def timeless(quote: Quote) -> bool:
+    """Whether a quote is observed alike at all times."""
+    return not quote.stated and all(override.start_minute is None for override in quote.overrides)
 
 
 def _free_by_word(prices: Iterable[Price], spec: SourceSpec) -> bool:

@@ -15,6 +15,7 @@ from collector.contract import Follower, Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.fetch import Fetcher
 from collector.mend import replay, source_facts
+from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from store.errors import StoreError
@@ -22,7 +23,6 @@ from store.instants import utc_now
 from store.leases import Claim
 from store.records import Document, Sighting
 from store.text import one_line
-from store.timeline import step
 from store.write import LastPolls, PollFacts, Tape
 
 CLOCK_SLACK = timedelta(days=1)
@@ -160,7 +160,7 @@ class Poller:
         try:
             sighting, failed = see(received, spec, at)
             if sighting.complete:
-                checks.expected(sighting.observations, spec)
+                checks.expected(checks.counted(sighting.observations), spec)
         except SourceChanged as error:
             return self._failed(spec, facts, error)
         facts = replace(facts, quotes=len(sighting.observations))
@@ -189,15 +189,17 @@ class Poller:
     def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
         """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
         settings, known = self._config.checks, self._clock()
-        judge, patience = checks.judge(settings), checks.patience(settings)
+        rules = checks.rules(settings, release())
         with self._writing:
-            taken = self._tape.record(
-                source_facts(spec), facts, lambda state: step(state, sighting, judge, patience), known=known
-            )
+            taken = self._tape.record(source_facts(spec), facts, sighting, rules, known=known)
             if taken is not None:
                 return taken.changes, taken.held
             corrections = self._tape.rebuild(
-                source_facts(spec), [facts], lambda kept: replay(settings, self._tape, spec, kept), known=known
+                source_facts(spec),
+                [facts],
+                lambda kept: replay(rules, self._tape, spec, kept),
+                salt=rules.salt,
+                known=known,
             )
             return len(corrections), 0
 

@@ -4,12 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from collector.contract import SourceSpec
+from collector import checks
+from collector.contract import EntryParser, SourceSpec
+from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
-from store.records import Document, EndpointKey, Observation, Sighting
+from store.records import Document, EndpointKey, Observation, Offer, Sighting
 from store.text import one_line
+from store.timeline import Step
+from store.touched import Change, Track
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +45,17 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
     if failed and len(failed) == sum(bool(one.part) for one in received.documents) + len(received.failures):
         raise SourceChanged(f"{spec.id}: no part answered: {next(iter(failed.values()))}", code="incomplete")
     sighting = Sighting(
-        at=at, complete=not failed, failed_parts=frozenset(failed), observations=tuple(_each_once(seen))
+        at=at,
+        complete=not failed,
+        failed_parts=frozenset(failed),
+        documents=_evidence(received.documents),
+        observations=tuple(_each_once(seen)),
     )
     return sighting, failed
+
+
+def _evidence(documents: Iterable[Document]) -> dict[str, tuple[str, str]]:
+    return {document.part: (document.sha256, document.url) for document in documents}
 
 
 def _each_once(observations: Iterable[Observation]) -> Iterator[Observation]:
@@ -53,6 +65,54 @@ def _each_once(observations: Iterable[Observation]) -> Iterator[Observation]:
     for one in listed:
         if owner.setdefault(one.key, one.part) == one.part:
             yield one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One of several sightings in a row."""
+
+    sighting: Sighting
+    offers: Mapping[Offer, tuple[Observation, ...]] | None
+    """What is otherwise than in the sighting before, which is why `sighting` has no observations; None: it has all."""
+    quotes: int
+    failed: Mapping[str, CollectorError]
+
+    def step(self, track: Track) -> Step:
+        """The step that it is."""
+        if self.offers is None:
+            return track.take(self.sighting)
+        return track.change(Change(sighting=self.sighting, offers=self.offers))
+
+
+class Seer:
+    """Sees what a source sent, poll after poll, at the cost of what changed where its parser allows."""
+
+    def __init__(self, spec: SourceSpec) -> None:
+        self._spec = spec
+        parser = parser_of(spec)
+        self._entries = Entries(parser, spec) if isinstance(parser, EntryParser) else None
+
+    def see(self, received: Received, at: datetime) -> Seen:
+        """The next sighting.
+
+        Raises: SourceChanged, and it is as if it had not been shown.
+        """
+        if self._entries is not None and len(received.documents) == 1 and not received.failures:
+            (document,) = received.documents
+            first = self._entries.empty
+            offers = None if document.part else self._entries.read(document, at)
+            if offers is not None:
+                everything = tuple(one for seen in offers.values() for one in seen) if first else ()
+                sighting = Sighting(
+                    at=at, complete=True, documents=_evidence(received.documents), observations=everything
+                )
+                return Seen(sighting=sighting, offers=None if first else offers, quotes=self._entries.quotes, failed={})
+        sighting, failed = see(received, self._spec, at)
+        if sighting.complete:
+            checks.expected(checks.counted(sighting.observations), self._spec)
+        if self._entries is not None:
+            self._entries.forget()
+        return Seen(sighting=sighting, offers=None, quotes=len(sighting.observations), failed=failed)
 
 
 def in_words(failures: Mapping[str, CollectorError]) -> str:

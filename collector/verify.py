@@ -12,7 +12,7 @@ from collector.contract import SourceSpec
 from collector.errors import CollectorError
 from collector.mend import Progress, no_progress, reparse
 from collector.settings import CheckSettings
-from store.errors import StoreError
+from store.errors import EvidenceDropped, StoreError
 from store.ledger import Correction
 from store.units import CORE_METERS, decimal_text
 from store.write import Tape
@@ -26,8 +26,11 @@ def faults(
     specs: Mapping[str, SourceSpec],
     known: datetime,
     progress: Progress = no_progress,
+    note: Callable[[str], None] = print,
 ) -> Iterator[str]:
     """A line for each thing that is not as the documents say; none if all is well. Nothing is written.
+
+    What cannot be proven because documents were dropped, as asked for, is no fault: it is told to `note`.
 
     Raises: StoreError if the database itself cannot be read.
     """
@@ -41,6 +44,9 @@ def faults(
             continue
         try:
             mended = reparse(settings, tape, spec, known=known, progress=progress, dry_run=True)
+        except EvidenceDropped as error:
+            note(f"not proven: {error}")
+            continue
         except (StoreError, CollectorError) as error:
             yield f"{source}: {error}"
             continue

@@ -18,6 +18,8 @@ import zstandard
 from store.records import Document
 
 LEVEL = 12
+QUICK_LEVEL = 5
+"""Where many packs are waited for."""
 SHORTEST_MATCH = 6
 """Bytes worth pointing to in what a difference is from: shorter ones are chance, and looking for them takes time."""
 SHARE = 0.7
@@ -31,6 +33,7 @@ PERIOD = RUN**3
 SKIPPABLE = 0x184D2A5E
 _HEAD = struct.Struct("<IIIH32s")
 """Mark and length as zstd has them, CRC-32 of all after it, ordinal, key of the base (zeros: none)."""
+HEAD_SIZE = _HEAD.size
 _CHECKED = struct.calcsize("<III")
 _NO_BASE = bytes(32)
 
@@ -43,8 +46,10 @@ class Pack:
     """Place among the packs since one that stands alone, which is 0."""
     base: str | None = None
     """Key of the pack that this one is a difference from; None if it stands alone."""
-    frame: bytes
+    frame: bytes = b""
     """zstd."""
+    content: bytes | None = None
+    """The string itself, where it comes from among many; never in a file of its own."""
 
 
 def seal(pack: Pack) -> bytes:
@@ -68,6 +73,14 @@ def unseal(data: bytes) -> Pack:
     if (mark, length, check) != (SKIPPABLE, _HEAD.size - 8, zlib.crc32(memoryview(data)[_CHECKED:])):
         raise ValueError("not a pack as it was sealed")
     return Pack(ordinal=ordinal, base=None if base == _NO_BASE else base.hex(), frame=data[_HEAD.size :])
+
+
+def base_in(head: bytes) -> str | None:
+    """The key of the base that the first bytes of a file name, if they do; nothing is verified."""
+    if len(head) < HEAD_SIZE or head.startswith(zstandard.FRAME_HEADER):
+        return None
+    base = _HEAD.unpack(head)[-1]
+    return None if base == _NO_BASE else base.hex()
 
 
 def parent(ordinal: int) -> int:
@@ -140,22 +153,23 @@ def unfold(whole: bytes, *, source: str, fetched_at: datetime) -> list[Document]
     return documents
 
 
-def compress(whole: bytes) -> bytes:
-    """A string as a frame that stands alone."""
-    parameters = zstandard.ZstdCompressionParameters.from_level(LEVEL, source_size=len(whole))
+def compress(whole: bytes, *, quick: bool = False) -> bytes:
+    """A string as a frame that stands alone; a quick one is somewhat larger."""
+    level = QUICK_LEVEL if quick else LEVEL
+    parameters = zstandard.ZstdCompressionParameters.from_level(level, source_size=len(whole))
     return zstandard.ZstdCompressor(compression_params=parameters).compress(whole)
 
 
-def difference(whole: bytes, base: bytes) -> bytes:
-    """A string as a frame that points into another string wherever it can."""
+def difference(whole: bytes, base: bytes, *, quick: bool = False) -> bytes:
+    """A string as a frame that points into another string wherever it can; a quick one is somewhat larger."""
     both = (len(whole) + len(base)).bit_length()
+    closely = {} if quick else {"hash_log": min(22, max(17, both - 2)), "min_match": SHORTEST_MATCH}
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        LEVEL,
+        QUICK_LEVEL if quick else LEVEL,
         source_size=len(whole),
         dict_size=len(base),
         window_log=max(zstandard.WINDOWLOG_MIN, both),  # or the beginning of the base would be out of reach
-        hash_log=min(22, max(17, both - 2)),  # the level's own is as good, and takes longer to clear than to search
-        min_match=SHORTEST_MATCH,
+        **closely,  # the level's own hash is as good, and takes longer to clear than to search
     )
     return zstandard.ZstdCompressor(dict_data=_dictionary(base), compression_params=parameters).compress(whole)
 

@@ -5,7 +5,7 @@ Statements of the read side are put together from the fragments here, so that ev
 """
 
 import json
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from store.instants import from_millis, to_millis
 from store.read import Reader, Value
@@ -13,6 +13,11 @@ from store.read import Reader, Value
 EVER = 2**63 - 1
 """Later than any instant: all that is known."""
 
+_NEWEST_POLL = """
+SELECT at, failed_parts FROM poll
+WHERE source_id = :source AND outcome <> 'failed' AND at <= :seen AND known <= :known
+ORDER BY at DESC LIMIT 1
+"""
 _WHOLE_POLL = """
 SELECT at FROM poll
 WHERE source_id = :source AND outcome = 'ok' AND at <= :seen AND known <= :known
@@ -60,27 +65,37 @@ class Coverage:
     """
 
     def __init__(self, reader: Reader, at: datetime, known: datetime | None = None) -> None:
-        self.at = at if known is None else min(at, known)
-        """The last instant that could have been seen; what is told of freshness is told as of then."""
         self.known_millis = EVER if known is None else to_millis(known)
-        self.values: dict[str, Value] = {"at": to_millis(at), "seen": to_millis(self.at), "known": self.known_millis}
+        at_millis = to_millis(at)
+        self.seen_millis = min(at_millis, self.known_millis)
+        """The last instant that could have been seen; what is told of freshness is told as of then."""
+        self.values: dict[str, Value] = {"at": at_millis, "seen": self.seen_millis, "known": self.known_millis}
         self._reader = reader
+        self._newest: dict[int, tuple[int | None, frozenset[str]]] = {}
         self._whole: dict[int, int | None] = {}
-        self._last: dict[tuple[int, str], datetime | None] = {}
-        self._before: dict[datetime, Coverage] = {}
+        self._parts: dict[tuple[int, str], int | None] = {}
+        self._before: dict[int, Coverage] = {}
 
-    def last(self, source_id: int, part: str) -> datetime | None:
-        """The newest poll that covered a part; None if there is none."""
+    def last(self, source_id: int, part: str) -> int | None:
+        """The stored instant of the newest poll that covered a part; None if there is none."""
+        newest = self._newest.get(source_id)
+        if newest is None:
+            row = self._reader.row(_NEWEST_POLL, self.values | {"source": source_id})
+            newest = (None, frozenset()) if row is None else (row[0], _parts(row[1]))
+            self._newest[source_id] = newest
+        at, failed = newest
+        if part not in failed:
+            return at
         key = (source_id, part)
-        if key not in self._last:
-            found = self._find(source_id, part)
-            self._last[key] = None if found is None else from_millis(found)
-        return self._last[key]
+        if key not in self._parts:
+            self._parts[key] = self._find(source_id, part)
+        return self._parts[key]
 
-    def before(self, known_to: datetime) -> "Coverage":
-        """The same as it was known just before an instant."""
+    def before(self, known_to: int) -> "Coverage":
+        """The same as it was known just before a stored instant."""
         if known_to not in self._before:
-            self._before[known_to] = Coverage(self._reader, self.at, known_to - timedelta(milliseconds=1))
+            at, known = from_millis(self.seen_millis), from_millis(known_to - 1)
+            self._before[known_to] = Coverage(self._reader, at, known)
         return self._before[known_to]
 
     def _find(self, source_id: int, part: str) -> int | None:
@@ -91,6 +106,10 @@ class Coverage:
         whole = self._whole[source_id]
         newer = self._reader.rows(_PARTIAL_POLLS, values | {"whole": -(2**63) if whole is None else whole})
         for at, failed_parts in newer:
-            if part not in json.loads(failed_parts or "[]"):
+            if part not in _parts(failed_parts):
                 return int(at)
         return whole
+
+
+def _parts(failed_parts: str | None) -> frozenset[str]:
+    return frozenset(json.loads(failed_parts)) if failed_parts else frozenset()

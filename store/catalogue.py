@@ -124,7 +124,8 @@ ORDER BY q.name
 _HELD = f"""
 SELECT s.name, g.subject, m.name, p.name, e.published_model, e.tag, e.sibling, g.rule, g.message, g.first_seen,
     (SELECT i.card_id FROM "interval" i
-     WHERE i.endpoint_id = g.endpoint_id AND {believed("i")} AND (i.end_known IS NULL OR i.end_known > :known)),
+     WHERE i.endpoint_id = g.endpoint_id AND {believed("i")} AND (i.end_known IS NULL OR i.end_known > :known)
+     ORDER BY i.first_seen DESC LIMIT 1),
     g.card_id, g.locator, d.sha256, d.url
 FROM finding g
 JOIN source s ON s.id = g.source_id

@@ -1,9 +1,10 @@
 """What moved: from one interval of an endpoint to the next, in what is believed of the past, in what is announced."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from functools import lru_cache, partial
+from typing import Literal, NamedTuple
 
 from store.belief import EVER, believed, lasted, newest
 from store.corrections import CORRECTED, LATE_MILLIS, Term, Witness
@@ -12,13 +13,15 @@ from store.moves import card_moves, facts_moves
 from store.read import Reader, Row, Value
 from store.records import Facts, endpoint_reference
 
+FACTS_KEPT = 4096
+"""Sets of facts held in memory by an answer."""
+
 ChangeEvent = Literal[
     "arrival", "change", "withdrawal", "return", "correction", "announcement", "announcement withdrawn"
 ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeRow:
+class ChangeRow(NamedTuple):
     """One meter or fact of one endpoint that moved."""
 
     seen: datetime
@@ -63,8 +66,9 @@ def _in_force(at: str, column: str) -> str:
 
 
 # CROSS JOIN keeps SQLite from going through the whole history instead of from endpoint to endpoint, where time is an
-# index. The first poll of a source shows what was there, not what moved: an interval before which nobody looked is no
-# arrival. Of what has ended, nothing that began before the newest interval before `since` can have ended after it.
+# index, and from making a table of all events before they are sorted. The first poll of a source shows what was there,
+# not what moved: an interval before which nobody looked is no arrival. Of what has ended, nothing that began before the
+# newest interval before `since` can have ended after it.
 _CHANGES = f"""
 WITH offered AS (
     SELECT e.id, e.source_id, m.name AS model, p.name AS provider, e.published_model, e.tag, e.sibling, e.variant,
@@ -85,7 +89,8 @@ FROM (
             AS event,
         CASE WHEN o.ended = i.first_seen THEN o.card_id END AS old_card,
         CASE WHEN o.ended = i.first_seen THEN o.facts_id END AS old_facts,
-        i.card_id AS new_card, i.facts_id AS new_facts, i.document_id, NULL AS first, NULL AS last
+        i.card_id AS new_card, i.facts_id AS new_facts, i.document_id, CAST(NULL AS BIGINT) AS first,
+        CAST(NULL AS BIGINT) AS last
     FROM offered e
     CROSS JOIN "interval" i
     LEFT JOIN "interval" o ON o.endpoint_id = e.id AND o.first_seen = {newest("e.id", "< i.first_seen")}
@@ -117,10 +122,11 @@ FROM (
     SELECT k.endpoint_id, k.known, k.known, NULL, 'correction', NULL, NULL, NULL, NULL, NULL, NULL, NULL
     FROM ({CORRECTED}) k
 ) n
-JOIN offered e ON e.id = n.endpoint_id
+CROSS JOIN offered e
 LEFT JOIN document d ON d.id = n.document_id
-ORDER BY n.seen, e.model, e.provider, e.published_model, e.tag, e.sibling, e.source, e.id, n.event, n.first, n.last,
-    n.new_card, n.old_card
+WHERE e.id = n.endpoint_id
+ORDER BY n.seen, e.model, e.provider, e.published_model, e.tag, e.sibling, e.source, e.id, n.event,
+    n.first NULLS FIRST, n.last NULLS FIRST, n.new_card NULLS FIRST, n.old_card NULLS FIRST
 """  # noqa: S608 - put together from constants only
 _FACTS = "SELECT body FROM facts WHERE id = :facts"
 
@@ -164,38 +170,41 @@ def changes(
         "source": source,
     }
     witness = Witness(reader)
-    for row in reader.rows(_CHANGES, values):
+    facts = lru_cache(maxsize=FACTS_KEPT)(partial(_facts, reader))
+    for row in reader.stream(_CHANGES, values):
         kind, document, first, last, endpoint_id, source_id = row[0], *row[8:13]
         if kind == "correction":
             for one in witness.corrections(endpoint_id, source_id, row[2]):
-                yield from _rows(
-                    reader, row, _Event("correction", one.old, one.new, one.document, one.since, one.until)
-                )
+                event = _Event("correction", one.old, one.new, one.document, one.since, one.until)
+                yield from _rows(reader, facts, row, event)
         else:
-            yield from _rows(reader, row, _Event(kind, _term(*row[4:6]), _term(*row[6:8]), document, first, last))
+            event = _Event(kind, _term(*row[4:6]), _term(*row[6:8]), document, first, last)
+            yield from _rows(reader, facts, row, event)
 
 
 def _term(card_id: int | None, facts_id: int | None) -> Term | None:
     return None if card_id is None else Term(card_id, facts_id)
 
 
-def _rows(reader: Reader, row: Row, event: _Event) -> Iterator[ChangeRow]:
-    _, seen, known, not_before = row[:4]
+def _rows(reader: Reader, facts: Callable[[int], Facts], row: Row, event: _Event) -> Iterator[ChangeRow]:
+    seen, known, not_before = from_millis(row[1]), from_millis(row[2]), _instant(row[3])
+    since, until = _instant(event.first), _instant(event.last)
     model, provider, published_model, tag, sibling, variant, source = row[13:]
+    endpoint = endpoint_reference(published_model, tag, sibling)
     old, new = event.old, event.new
     moves = card_moves(
         None if old is None else reader.card(old.card_id), None if new is None else reader.card(new.card_id)
     )
     if old and new and old.facts_id is not None and new.facts_id is not None and old.facts_id != new.facts_id:
-        moves += facts_moves(_facts(reader, old.facts_id), _facts(reader, new.facts_id))
+        moves += facts_moves(facts(old.facts_id), facts(new.facts_id))
     for meter, before, after, old_state, new_state, percent in moves:
         yield ChangeRow(
-            seen=from_millis(seen),
-            not_before=_instant(not_before),
+            seen=seen,
+            not_before=not_before,
             event=event.kind,
             model=model,
             provider=provider,
-            endpoint=endpoint_reference(published_model, tag, sibling),
+            endpoint=endpoint,
             variant=variant,
             source=source,
             meter=meter,
@@ -205,9 +214,9 @@ def _rows(reader: Reader, row: Row, event: _Event) -> Iterator[ChangeRow]:
             new_state=new_state,
             change_percent=percent,
             document=event.document,
-            known=from_millis(known),
-            since=_instant(event.first),
-            until=_instant(event.last),
+            known=known,
+            since=since,
+            until=until,
         )
 
 

@@ -1,4 +1,4 @@
-"""What can be checked inside a store: SQLite's own structure, values stored once, and evidence against the archive."""
+"""What can be checked inside a store: structure, beliefs that overlap, values stored once, evidence and archive."""
 
 from collections.abc import Iterator
 from hashlib import sha256
@@ -6,6 +6,7 @@ from hashlib import sha256
 from sqlalchemy import Connection, text
 
 from store.archive import Archive
+from store.db import on_sqlite
 from store.errors import ArchiveDamaged
 from store.instants import from_millis
 from store.records import Facts, RateCard
@@ -20,15 +21,36 @@ _EVIDENCE = text(
      ORDER BY poll.id
     """
 )
+_OVERLAPS = text(
+    """
+    SELECT source.name, endpoint.published_provider, endpoint.published_model, endpoint.tag, one.first_seen
+      FROM (SELECT endpoint_id, first_seen, lasted,
+                   lead(first_seen) OVER (PARTITION BY endpoint_id ORDER BY first_seen) AS next_seen
+              FROM span WHERE known_to IS NULL) AS one
+      JOIN endpoint ON endpoint.id = one.endpoint_id JOIN source ON source.id = endpoint.source_id
+     WHERE one.lasted < 0 OR one.next_seen < one.first_seen + one.lasted
+        OR (one.next_seen IS NOT NULL AND one.lasted IS NULL)
+     ORDER BY one.endpoint_id, one.first_seen
+    """
+)
 
 
 def structure(connection: Connection) -> Iterator[str]:
-    """What SQLite itself finds."""
+    """What SQLite itself finds. PostgreSQL holds every row to its constraints when it is written."""
+    if not on_sqlite(connection):
+        return
     for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
         if line != "ok":
             yield f"store: {line}"
     for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         yield f"store: row {row[1]} of {row[0]} points to no {row[2]}"
+
+
+def overlaps(connection: Connection) -> Iterator[str]:
+    """Intervals that are believed and go on after the next one of their endpoint has begun."""
+    for source, provider, model, tag, first_seen in connection.execute(_OVERLAPS):
+        began = f"{from_millis(first_seen):%Y-%m-%dT%H:%M:%SZ}"
+        yield f"{source}: {provider} {model} {tag}: the interval from {began} overlaps the next one"
 
 
 def values(connection: Connection) -> Iterator[str]:

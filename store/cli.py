@@ -6,13 +6,13 @@ answer.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
+from store.cli_export import export
 from store.doors import (
     AT,
     COUNT,
@@ -30,11 +30,9 @@ from store.doors import (
     instant_option,
     question,
 )
-from store.errors import QueryError
 from store.text import printable
 
 if TYPE_CHECKING:
-    from store.export import Form, Written
     from store.routing import Excluded, Route
 
 __all__ = ["Doors", "changes", "cheapest", "endpoints", "explain", "export", "held", "history", "models"]
@@ -342,97 +340,6 @@ def held(doors: Doors, *, source: str | None, known_at: datetime | None, form: s
         found = catalogue.held(reader, known=doors.instants(None, known_at)[1], source=source)
     written = answer(form, found, columns.HELD, views.held(), raw=raw)
     done(written, "nothing is held; `tokentape sources` shows how each source fares")
-
-
-@question(
-    click.argument("what", type=click.Choice(["current", "history", "changes"])),
-    click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True),
-    click.option("-o", "--output", default="-", metavar="FILE", help="Appears whole or not at all. [default: stdout]"),
-    click.option("--model", help="Only this model."),
-    PROVIDER,
-    SOURCE,
-    SINCE,
-    UNTIL,
-    AT,
-    KNOWN_AT,
-    click.option("--superseded", is_flag=True, help="Of `history`, also what has been corrected since."),
-    RAW,
-)
-def export(
-    doors: Doors,
-    *,
-    what: str,
-    form: "Form",
-    output: str,
-    model: str | None,
-    provider: str | None,
-    source: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    at: datetime | None,
-    known_at: datetime | None,
-    superseded: bool,
-    raw: bool,
-) -> None:
-    """Write everything for other programs, in constant memory.
-
-    `current` is every price in force (at --at), `history` every interval, `changes` everything that moved (both with
-    --since and --until), with the columns of `endpoints`, `history` and `changes`; each as known at --known-at.
-
-    \b
-    Examples:
-      tokentape export current -o prices.csv
-      tokentape export history --since 2026-08-01 --format jsonl -o history.jsonl
-      tokentape export changes --since 7d
-    """
-    from store import columns, intervals
-    from store import export as exports
-    from store.changes import changes as find_changes
-    from store.naming import find_model
-    from store.show import data_out
-
-    if (at and what != "current") or ((since or until) and what == "current"):
-        raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
-    if superseded and what != "history":
-        raise click.UsageError("--superseded goes with `history`")
-    instant, known = doors.instants(at, known_at)
-    with doors.open() as reader:
-        name = None if model is None else find_model(reader, model)
-
-        def write(out: TextIO) -> "Written":
-            if what == "current":
-                prices = intervals.current(reader, instant, known=known, model=name, provider=provider, source=source)
-                return exports.write(out, form, columns.ENDPOINTS, prices, raw=raw)
-            if what == "history":
-                past = intervals.history(
-                    reader,
-                    name,
-                    instant,
-                    known=known,
-                    since=since,
-                    until=until,
-                    provider=provider,
-                    source=source,
-                    superseded=superseded,
-                )
-                return exports.write(out, form, columns.HISTORY, past, raw=raw)
-            moved = find_changes(
-                reader, known=known, since=since, until=until, model=name, provider=provider, source=source
-            )
-            return exports.write(out, form, columns.CHANGES, moved, raw=raw)
-
-        written = write(data_out()) if output == "-" else _to_file(Path(output), write)
-    done(written, "nothing to export; `tokentape sources` shows what was collected")
-
-
-def _to_file(path: Path, write: "Callable[[TextIO], Written]") -> "Written":
-    from store.export import file_put_in_place
-
-    try:
-        with file_put_in_place(path) as out:
-            return write(out)
-    except OSError as error:
-        raise QueryError(f"{path} cannot be written: {error.strerror}") from None
 
 
 def _left_out(excluded: "Sequence[Excluded]", *, why: bool) -> None:

@@ -6,6 +6,7 @@ StoreError
 ├── StoreBusy        another program holds the store locked
 ├── LeaseLost        another daemon has taken over the poll that was to be written
 ├── ArchiveDamaged   an archived document is missing or is not what its hash says
+├── EvidenceDropped  documents that beliefs rest on were dropped, as asked for: nothing can be made anew from them
 └── QueryError       a question that cannot be asked: unknown option value, instant without an offset, ...
     └── NothingMatched   a question about something that the store does not have
 """
@@ -38,6 +39,10 @@ class LeaseLost(StoreError):
 
 class ArchiveDamaged(StoreError):
     """An archived document is missing or is not what its hash says."""
+
+
+class EvidenceDropped(StoreError):
+    """Documents that beliefs rest on were dropped, as asked for."""
 
 
 class QueryError(StoreError):

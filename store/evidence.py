@@ -51,7 +51,7 @@ WHERE s.name = :source AND p.name = :provider
 ORDER BY e.id
 """
 _DOCUMENT = """
-SELECT d.url, d.part, b.at, b.pack
+SELECT d.url, d.part, b.at, b.pack, b.pruned
 FROM document d
 JOIN poll b ON b.id = d.poll_id
 WHERE d.id = :document
@@ -115,10 +115,12 @@ def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, s
 def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
-        raise StoreForeign(f"store {reader.path} is damaged: document {row.document_id} is missing")
-    url, part, polled_at, pack = document
+        raise StoreForeign(f"store {reader.name} is damaged: document {row.document_id} is missing")
+    url, part, polled_at, pack, pruned = document
     facts = None if row.facts_id is None else reader.row(_FACTS, {"facts": row.facts_id})
-    record, missing = _published(archive, reader.path, row, pack, part)
+    record, missing = _published(archive or reader.archive, row, pack, part)
+    if record is None and pruned is not None:
+        missing = f"it was dropped from the archive on {from_millis(pruned):%Y-%m-%d}, as asked for"
     held = reader.rows(_HELD, coverage.values | {"endpoint": row.endpoint_id})
     return Evidence(
         row=row,
@@ -133,17 +135,14 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
     )
 
 
-def _published(
-    archive: Path | None, store: Path, row: IntervalRow, pack: str | None, part: str
-) -> tuple[str | None, str | None]:
+def _published(archive: Path, row: IntervalRow, pack: str | None, part: str) -> tuple[str | None, str | None]:
     """The record as published, or why it cannot be shown."""
-    from store.archive import Archive, archive_root  # nothing else that is asked needs a decompressor
+    from store.archive import Archive  # nothing else that is asked needs a decompressor
 
     if pack is None:
         return None, "the poll kept no documents"
     try:
-        packs = Archive(archive or archive_root(store))
-        documents = packs.documents(pack, source=row.source, fetched_at=row.first_seen)
+        documents = Archive(archive).documents(pack, source=row.source, fetched_at=row.first_seen)
     except ArchiveDamaged as error:
         return None, str(error)
     body = next((one.body for one in documents if one.part == part and one.sha256 == row.document), None)

@@ -7,7 +7,7 @@ empty price is not offered, varies or is unknown: the `*_state` columns say whic
 import json
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +23,7 @@ Form = Literal["csv", "json", "jsonl"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How a cell begins that a spreadsheet would take for a formula."""
+_COMPACT = json.JSONEncoder(separators=(",", ":"))
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
 
@@ -61,23 +62,40 @@ def _write_json(out: TextIO, columns: Sequence[Column[R]], rows: Iterable[R], *,
 
 
 def _write_csv(out: TextIO, columns: Sequence[Column[R]], rows: Iterable[R], *, raw: bool) -> Written:
-    import csv  # JSON and tables need it not
-
-    writer = csv.writer(_LineFeeds(out), lineterminator="\r\n")
-    writer.writerow([column.name for column in columns])
+    write_row = csv_writer(out)
+    write_row([column.name for column in columns])
+    values = [column.of for column in columns]
     count = guarded = 0
     for row in rows:
         count += 1
-        cells = [cell_text(column.of(row)) for column in columns]
-        if not raw:
-            for place, cell in enumerate(cells):
-                if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
-                    cells[place] = f"'{printable(cell)}"
-                    guarded += 1
-                else:
-                    cells[place] = printable(cell)
-        writer.writerow(cells)
+        cells = [value(row) for value in values]
+        guarded += make_safe(cells, raw=raw)
+        write_row(cells)
     return Written(rows=count, guarded=guarded)
+
+
+def csv_writer(out: TextIO) -> Callable[[list[Cell]], object]:
+    """What writes a row of safe cells."""
+    import csv  # JSON and tables need it not
+
+    return csv.writer(_LineFeeds(out), lineterminator="\r\n").writerow
+
+
+def make_safe(cells: list[Cell], *, raw: bool) -> int:
+    """Replace cells by what CSV has for them; returns how many began like a formula and got an apostrophe."""
+    guarded = 0
+    for place, cell in enumerate(cells):
+        if isinstance(cell, str):
+            if raw:
+                continue
+            safe = printable(cell)
+            if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
+                guarded += 1
+                safe = f"'{safe}"
+            cells[place] = safe
+        elif cell is not None and type(cell) is not int:  # a csv.writer knows these two itself
+            cells[place] = cell_text(cell)
+    return guarded
 
 
 class _LineFeeds:
@@ -99,7 +117,9 @@ def cell_text(cell: Cell) -> str:
         return cell
     if isinstance(cell, datetime):
         return iso(cell)
-    return json.dumps(cell, separators=(",", ":"))
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    return _COMPACT.encode(cell)
 
 
 def _value(cell: Cell) -> object:

@@ -39,7 +39,7 @@ def from_millis(millis: int) -> datetime:
 
 def iso(at: datetime) -> str:
     """`2026-08-22T23:01:19Z`, with a fraction only where there is one."""
-    text = at.astimezone(UTC).replace(tzinfo=None).isoformat()
+    text = (at if at.tzinfo is UTC else at.astimezone(UTC)).isoformat()[: -len("+00:00")]
     return f"{text.rstrip('0') if at.microsecond else text}Z"
 
 

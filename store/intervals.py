@@ -1,9 +1,8 @@
 """What an endpoint charges now, then, and over time."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import datetime
+from typing import Literal, NamedTuple
 
 from store.belief import Coverage, at_end, believed, lasted, newest
 from store.instants import from_millis, to_millis
@@ -14,9 +13,11 @@ GRACE_S = 900
 """A price is stale once it was last seen more than two polling periods and this many seconds ago."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IntervalRow:
-    """One endpoint in one source over a stretch of time in which card and facts stayed the same."""
+class IntervalRow(NamedTuple):
+    """One endpoint in one source over a stretch of time in which card and facts stayed the same.
+
+    A tuple, for a frozen dataclass of as many fields takes more than twice as long to make, and answers have many.
+    """
 
     model: str
     provider: str
@@ -139,7 +140,7 @@ ORDER BY {_ORDER}, i.first_seen, i.known_from
 """
 _STATED_AT = f"""{_STATED}
     AND (t.since IS NULL OR t.since <= :at) AND (t.until IS NULL OR t.until > :at)
-    AND {newest("e.id", "<= :at")} IS NULL
+    AND {newest("t.endpoint_id", "<= :at")} IS NULL
 ORDER BY {_OLDEST_STATED}
 """
 _STATED_IN = f"""{_STATED}
@@ -232,21 +233,52 @@ def _names(reader: Reader, model: str | None) -> Iterable[str]:
 
 
 def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
-    endpoint_id, model, provider, published_model, tag, sibling, variant, source_id, source, trust, every_s = row[:11]
-    part, document_id, document, disputed, basis, card_id, locator, not_before, first, last, end = row[11:22]
-    end_reason, unseen, seen_before, since, until, facts_id, context_length, max_output_tokens = row[22:30]
-    quantization, known_from, known_to = row[30:]
-    first_seen, last_seen, ended = from_millis(first), _instant(last), _instant(end)
+    (
+        endpoint_id,
+        model,
+        provider,
+        published_model,
+        tag,
+        sibling,
+        variant,
+        source_id,
+        source,
+        trust,
+        every_s,
+        part,
+        document_id,
+        document,
+        disputed,
+        basis,
+        card_id,
+        locator,
+        not_before,
+        first_seen,
+        last_seen,
+        ended,
+        end_reason,
+        unseen,
+        seen_before,
+        since,
+        until,
+        facts_id,
+        context_length,
+        max_output_tokens,
+        quantization,
+        known_from,
+        known_to,
+    ) = row
     # What is superseded only later was believed still, as far as anybody knew then.
     superseded = known_to is not None and known_to <= coverage.known_millis
-    of_then = coverage.before(from_millis(known_to)) if superseded else coverage
+    of_then = coverage.before(known_to) if superseded else coverage
     if unseen is not None:
-        last_seen = from_millis(seen_before)
-    elif last_seen is None or last_seen > of_then.at:
+        last_seen = seen_before
+    elif last_seen is None or last_seen > of_then.seen_millis:
         # Open and seen, or not yet gone at that instant: seen by whichever poll came last before it.
-        last_seen = of_then.last(source_id, part) or first_seen
-    last_seen = max(first_seen, last_seen)
-    in_force = not superseded and (ended is None or ended > coverage.at)
+        last_seen = of_then.last(source_id, part)
+    if last_seen is None or last_seen < first_seen:
+        last_seen = first_seen
+    in_force = not superseded and (ended is None or ended > coverage.seen_millis)
     return IntervalRow(
         model=model,
         provider=provider,
@@ -256,9 +288,9 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         trust=trust,
         basis=basis,
         not_before=_instant(not_before),
-        first_seen=first_seen,
-        last_seen=last_seen,
-        ended=ended,
+        first_seen=from_millis(first_seen),
+        last_seen=from_millis(last_seen),
+        ended=_instant(ended),
         end_reason=end_reason,
         stated_since=_instant(since),
         stated_until=_instant(until),
@@ -269,7 +301,7 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         document=document,
         locator=locator,
         unseen_since=_instant(unseen) if in_force else None,
-        stale=in_force and coverage.at - last_seen > timedelta(seconds=2 * every_s + GRACE_S),
+        stale=in_force and coverage.seen_millis - last_seen > 1000 * (2 * every_s + GRACE_S),
         disputed=in_force and bool(disputed),
         known_from=from_millis(known_from),
         known_to=_instant(known_to) if superseded else None,

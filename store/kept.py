@@ -9,10 +9,10 @@ from store.instants import from_millis
 from store.read import Reader
 
 _POLLS = """
-SELECT s.name, p.at, p.pack, p.failed_parts
+SELECT s.name, p.at, p.pack, p.pruned, p.failed_parts
 FROM poll p
 JOIN source s ON s.id = p.source_id
-WHERE p.pack IS NOT NULL AND (:sources IS NULL OR s.name IN (SELECT value FROM json_each(:sources)))
+WHERE p.pack IS NOT NULL AND {asked}
 ORDER BY s.name, p.at, p.pack, p.outcome = 'failed', p.id
 """
 
@@ -25,15 +25,18 @@ class Kept:
     at: datetime
     pack: str
     """Archive key."""
+    pruned: bool
+    """Dropped by policy: the archive need not have them."""
     failed_parts: frozenset[str]
 
 
 def kept_polls(reader: Reader, sources: Sequence[str] | None = None) -> Iterator[Kept]:
     """Polls with documents, also those whose documents were refused, by source and instant; each once."""
     before = None
-    asked = None if sources is None else json.dumps(sources)
-    for name, at, pack, failed_parts in reader.rows(_POLLS, {"sources": asked}):
+    values = {f"source_{number}": name for number, name in enumerate(sources or ())}
+    asked = "1 = 1" if sources is None else f"s.name IN ({', '.join(f':{one}' for one in values)})"
+    for name, at, pack, pruned, failed_parts in reader.stream(_POLLS.format(asked=asked), values):
         if (name, at, pack) != before:
             before = (name, at, pack)
             failed = frozenset(json.loads(failed_parts or "[]"))
-            yield Kept(source=name, at=from_millis(at), pack=pack, failed_parts=failed)
+            yield Kept(source=name, at=from_millis(at), pack=pack, pruned=pruned is not None, failed_parts=failed)

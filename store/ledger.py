@@ -6,19 +6,17 @@ anew from now on, what was open and has an end now is ended, and what is the sam
 that an answer once given can be given again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, TypeVar
 
-from sqlalchemy import Connection
-
 from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
-from store.load import load
 from store.records import EndpointKey, RateCard, Stated
-from store.scribe import Scribe, millis
+from store.scribe import Proof, Scribe, millis
+from store.touched import AT_REST, Mark, mark_after
 
 K = TypeVar("K")
 RowKey = tuple[object, ...]
@@ -47,52 +45,64 @@ class Belief:
 
 @dataclass(slots=True)
 class Draft:
-    """A whole timeline as its steps give it, not yet compared with anything."""
+    """A stretch of a timeline as its steps give it, not yet compared with anything and not yet written.
+
+    It begins with nothing, or where the store is: then what ends in it may have begun before. Polls are numbered in
+    the order in which they are taken.
+    """
 
     names: dict[EndpointKey, tl.Named] = field(default_factory=dict)
+    states: dict[EndpointKey, tl.EndpointState] = field(default_factory=dict)
+    """Endpoints as they stand in the end, those that were touched."""
     intervals: dict[tuple[EndpointKey, datetime], tuple[tl.Interval, int]] = field(default_factory=dict)
     gaps: dict[tuple[EndpointKey, datetime], tuple[datetime, datetime | None]] = field(default_factory=dict)
-    stated: dict[tuple[EndpointKey, Stated, datetime], tuple[tl.Evidence, int, datetime | None]] = field(
-        default_factory=dict
-    )
-    findings: dict[tuple[tl.OpenFinding, datetime], tuple[tl.Evidence, int, datetime | None]] = field(
-        default_factory=dict
-    )
+    stated: dict[tuple[EndpointKey, Stated, datetime], tuple[Proof, datetime | None]] = field(default_factory=dict)
+    findings: dict[tuple[tl.OpenFinding, datetime], tuple[Proof, datetime | None]] = field(default_factory=dict)
     fared: list[tuple[tl.Fared, datetime]] = field(default_factory=list)
+    ended_intervals: list[tuple[EndpointKey, tl.Interval]] = field(default_factory=list)
+    """Like the next three, of what began before the draft."""
+    ended_gaps: dict[EndpointKey, datetime] = field(default_factory=dict)
+    ended_stated: dict[tuple[EndpointKey, Stated], datetime] = field(default_factory=dict)
+    ended_findings: dict[tl.OpenFinding, datetime] = field(default_factory=dict)
+    polls: int = 0
     _open_gaps: dict[EndpointKey, datetime] = field(default_factory=dict)
     _open_stated: dict[tuple[EndpointKey, Stated], datetime] = field(default_factory=dict)
     _open_findings: dict[tl.OpenFinding, datetime] = field(default_factory=dict)
 
-    def take(self, poll_id: int, at: datetime, events: Sequence[tl.Event]) -> None:
-        """Add a step, newer than all before it."""
-        for event in events:
+    def take(self, at: datetime, step: tl.Step | None) -> None:
+        """Add a poll, newer than all before it; without a step, one that changes nothing."""
+        poll = self.polls
+        self.polls += 1
+        if step is None:
+            return
+        self.states.update(step.state.endpoints)
+        for event in step.events:
             match event:
                 case tl.Named():
                     self.names[event.key] = event
                 case tl.Opened():
-                    self.intervals[event.key, event.interval.first_seen] = (event.interval, poll_id)
+                    self.intervals[event.key, event.interval.first_seen] = (event.interval, poll)
                 case tl.Updated():
                     self._update(event.key, event.interval, at)
                 case tl.StatedBegan():
                     self._open_stated[event.key, event.stated] = at
-                    self.stated[event.key, event.stated, at] = (event.evidence, poll_id, None)
+                    self.stated[event.key, event.stated, at] = ((event.evidence, poll), None)
                 case tl.StatedEnded():
-                    began = self._open_stated.pop((event.key, event.stated))
-                    evidence, first_poll, _ = self.stated[event.key, event.stated, began]
-                    self.stated[event.key, event.stated, began] = (evidence, first_poll, at)
+                    self._end_stated(event.key, event.stated, at)
                 case tl.FindingBegan():
                     self._open_findings[event.finding] = at
-                    self.findings[event.finding, at] = (event.evidence, poll_id, None)
+                    self.findings[event.finding, at] = ((event.evidence, poll), None)
                 case tl.FindingEnded():
-                    began = self._open_findings.pop(event.finding)
-                    evidence, first_poll, _ = self.findings[event.finding, began]
-                    self.findings[event.finding, began] = (evidence, first_poll, at)
+                    self._end_finding(event.finding, at)
                 case tl.Fared():
                     self.fared.append((event, at))
 
     def _update(self, key: EndpointKey, interval: tl.Interval, at: datetime) -> None:
-        _, poll_id = self.intervals[key, interval.first_seen]
-        self.intervals[key, interval.first_seen] = (interval, poll_id)
+        drafted = self.intervals.get((key, interval.first_seen))
+        if drafted is not None:
+            self.intervals[key, interval.first_seen] = (interval, drafted[1])
+        elif interval.ended is not None:
+            self.ended_intervals.append((key, interval))
         since = self._open_gaps.pop(key, None)
         if interval.ended is None and interval.unseen_since is not None:
             assert interval.last_seen is not None
@@ -100,35 +110,95 @@ class Draft:
             self.gaps[key, interval.unseen_since] = (interval.last_seen, None)
         elif since is not None:
             self.gaps[key, since] = (self.gaps[key, since][0], at)
+        elif drafted is None:
+            self.ended_gaps.setdefault(key, at)
+
+    def _end_stated(self, key: EndpointKey, stated: Stated, at: datetime) -> None:
+        began = self._open_stated.pop((key, stated), None)
+        if began is None:
+            self.ended_stated[key, stated] = at
+        else:
+            self.stated[key, stated, began] = (self.stated[key, stated, began][0], at)
+
+    def _end_finding(self, finding: tl.OpenFinding, at: datetime) -> None:
+        began = self._open_findings.pop(finding, None)
+        if began is None:
+            self.ended_findings[finding] = at
+        else:
+            self.findings[finding, began] = (self.findings[finding, began][0], at)
 
 
-def mend(connection: Connection, source_id: int, known: datetime, draft: Draft) -> list[Correction]:
-    """Bring what is believed of a source in line with a draft; what that changed."""
-    loaded = load(connection, source_id)
-    scribe = Scribe(connection, source_id, known, loaded)
-    parameters = {"source_id": source_id}
-    scribe.documents = {(row.poll_id, row.part): row.id for row in connection.execute(sql.DOCUMENTS, parameters)}
+def go_on(scribe: Scribe, draft: Draft, salt: bytes) -> list[Correction]:
+    """Write a draft that begins where the store is; what that changed."""
+    loaded = scribe.loaded
+    scribe.name(draft.names.values())
+    _keep_values(scribe, draft)
+    scribe.open((key, one, poll) for (key, _), (one, poll) in draft.intervals.items())
+    scribe.end_intervals(draft.ended_intervals)
+    unseen = [(key, at) for key, at in draft.ended_gaps.items() if _unseen(loaded.state.endpoints[key])]
+    scribe.end_gaps(unseen)
+    scribe.miss((key, since, seen, until) for (key, since), (seen, until) in draft.gaps.items())
+    scribe.end("stated", ((loaded.stated_ids[one], at) for one, at in draft.ended_stated.items()))
+    scribe.state((key, one, proof, at, ended) for (key, one, at), (proof, ended) in draft.stated.items())
+    scribe.end("finding", ((loaded.finding_ids[one], at) for one, at in draft.ended_findings.items()))
+    scribe.find((one, proof, at, ended) for (one, at), (proof, ended) in draft.findings.items())
+    scribe.fare(draft.fared)
+    scribe.mark(
+        {
+            key: mark_after(loaded.state.endpoints.get(key), after, loaded.marks.get(key), salt)
+            for key, after in draft.states.items()
+        }
+    )
+    changed: list[Correction] = [
+        Correction(kind="added", subject=tl.subject(key), first_seen=at, before=None, after=one.card)
+        for (key, at), (one, _) in draft.intervals.items()
+    ]
+    changed += (
+        Correction(kind="ended", subject=tl.subject(key), first_seen=one.first_seen, before=one.card, after=one.card)
+        for key, one in draft.ended_intervals
+    )
+    return sorted(changed, key=lambda one: (one.subject, one.first_seen))
+
+
+def _unseen(endpoint: tl.EndpointState) -> bool:
+    return endpoint.open is not None and endpoint.open.unseen_since is not None
+
+
+def _keep_values(scribe: Scribe, draft: Draft) -> None:
+    """Make sure that all that a draft points to is stored."""
+    intervals = [one for one, _ in draft.intervals.values()]
+    stated_cards = (stated.card for _, stated, _ in draft.stated)
+    held_cards = (finding.card for finding, _ in draft.findings if finding.card is not None)
+    scribe.keep(
+        (*(one.card for one in intervals), *stated_cards, *held_cards),
+        (one.facts for one in intervals),
+        (one.evidence.locator for one in intervals),
+    )
+    proofs = (*draft.stated.values(), *draft.findings.values())
+    scribe.prove((*((one.evidence, poll) for one, poll in draft.intervals.values()), *(proof for proof, _ in proofs)))
+
+
+def mend(scribe: Scribe, draft: Draft, salt: bytes) -> list[Correction]:
+    """Bring what is believed of a source in line with a draft that begins with nothing; what that changed."""
+    loaded = scribe.loaded
+    parameters = {"source_id": scribe.source_id}
+    scribe.documents = {(row.poll_id, row.part): row.id for row in scribe.connection.execute(sql.DOCUMENTS, parameters)}
+    renamed: list[tl.Named] = []
     for named in draft.names.values():
         before = loaded.state.endpoints.get(named.key)
         if before is None or (before.identity, before.part) != (named.identity, named.part):
-            scribe.name(named)
-    scribe.keep(
-        (
-            *(one.card for one, _ in draft.intervals.values()),
-            *(stated.card for _, stated, _ in draft.stated),
-            *(finding.card for finding, _ in draft.findings if finding.card is not None),
-        ),
-        (one.facts for one, _ in draft.intervals.values()),
-        (one.evidence.locator for one, _ in draft.intervals.values()),
-    )
+            renamed.append(named)
+    scribe.name(renamed)
+    _keep_values(scribe, draft)
     corrections = _mend_intervals(scribe, draft, parameters)
     _mend_gaps(scribe, draft, parameters)
     _mend_stated(scribe, draft, parameters)
     _mend_findings(scribe, draft, parameters)
-    connection.execute(sql.FORGET_TELEMETRY, parameters)
-    if draft.fared:
-        connection.execute(sql.INSERT["telemetry"], [scribe.fared(event, at) for event, at in draft.fared])
-    connection.execute(sql.FORGET_UNUSED, parameters)
+    scribe.connection.execute(sql.FORGET_TELEMETRY, parameters)
+    scribe.fare(draft.fared)
+    marks: dict[EndpointKey, Mark] = dict.fromkeys(loaded.endpoint_ids, AT_REST)
+    scribe.mark(marks | {key: mark_after(None, after, None, salt) for key, after in draft.states.items()})
+    scribe.connection.execute(sql.FORGET_UNUSED, parameters)
     return corrections
 
 
@@ -168,22 +238,19 @@ def _mend_intervals(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) ->
                 interval.card.text,
                 interval.facts.text,
                 millis(interval.not_before),
-                scribe.document(interval.evidence, poll_id),
+                scribe.document(interval.evidence, poll),
                 interval.evidence.locator,
             ),
             None
             if interval.ended is None
             else (millis(interval.last_seen), to_millis(interval.ended), interval.end_reason),
         )
-        for one, (interval, poll_id) in draft.intervals.items()
+        for one, (interval, poll) in draft.intervals.items()
     }
     superseded, begun, ended = compare(believed, drafted)
     _supersede(scribe, "span", superseded)
-    for key, first_seen in begun:
-        interval, poll_id = draft.intervals[key, first_seen]
-        scribe.open(key, interval, poll_id)
-    for key, first_seen in ended:
-        scribe.end_interval(key, draft.intervals[key, first_seen][0])
+    scribe.open((one[0], *draft.intervals[one]) for one in begun)
+    scribe.end_intervals((one[0], draft.intervals[one][0]) for one in ended)
     kinds: dict[tuple[EndpointKey, datetime], Kind] = dict.fromkeys(ended, "ended")
     kinds |= dict.fromkeys(superseded, "dropped")
     kinds |= {one: "corrected" if one in believed else "added" for one in begun}
@@ -200,13 +267,12 @@ def _mend_intervals(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) ->
 
 
 def _supersede(scribe: Scribe, table: str, keys: Sequence[tuple[EndpointKey, datetime]]) -> None:
-    for key, began in keys:
-        values = {
-            "endpoint": scribe.loaded.endpoint_ids[key],
-            "began": to_millis(began),
-            "known": to_millis(scribe.known),
-        }
-        scribe.connection.execute(sql.SUPERSEDE[table], values)
+    known = to_millis(scribe.known)
+    rows = [
+        {"endpoint": scribe.loaded.endpoint_ids[key], "began": to_millis(began), "known": known} for key, began in keys
+    ]
+    if rows:
+        scribe.connection.execute(sql.SUPERSEDE[table], rows)
 
 
 def _mend_gaps(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> None:
@@ -223,13 +289,8 @@ def _mend_gaps(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> None
     }
     superseded, begun, ended = compare(believed, drafted)
     _supersede(scribe, "gap", superseded)
-    for key, since in ended:
-        until = draft.gaps[key, since][1]
-        assert until is not None
-        scribe.end_gap(key, until)
-    for key, since in begun:
-        last_seen, until = draft.gaps[key, since]
-        scribe.miss(key, since, last_seen, until)
+    scribe.end_gaps(_ends((key, draft.gaps[key, since][1]) for key, since in ended))
+    scribe.miss((key, since, *draft.gaps[key, since]) for key, since in begun)
 
 
 def _mend_stated(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> None:
@@ -240,8 +301,8 @@ def _mend_stated(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> No
         ids[one] = row.id
         believed[one] = Belief((row.document_id, row.locator), None if row.ended is None else (row.ended,))
     drafted: dict[RowKey, Belief] = {}
-    of: dict[RowKey, tuple[EndpointKey, Stated, tl.Evidence, int, datetime, datetime | None]] = {}
-    for (key, stated, at), (evidence, poll_id, ended_at) in draft.stated.items():
+    of: dict[RowKey, tuple[EndpointKey, Stated, Proof, datetime, datetime | None]] = {}
+    for (key, stated, at), (proof, ended_at) in draft.stated.items():
         one = (
             scribe.loaded.endpoint_ids[key],
             millis(stated.since),
@@ -249,20 +310,14 @@ def _mend_stated(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> No
             stated.card.text,
             to_millis(at),
         )
-        document = scribe.document(evidence, poll_id)
-        drafted[one] = Belief((document, evidence.locator), None if ended_at is None else (to_millis(ended_at),))
-        of[one] = (key, stated, evidence, poll_id, at, ended_at)
+        drafted[one] = Belief(
+            (scribe.document(*proof), proof[0].locator), None if ended_at is None else (to_millis(ended_at),)
+        )
+        of[one] = (key, stated, proof, at, ended_at)
     superseded, begun, ended = compare(believed, drafted)
     _supersede_rows(scribe, "stated", [ids[one] for one in superseded])
-    for one in begun:
-        key, stated, evidence, poll_id, at, ended_at = of[one]
-        row_id = scribe.state(key, stated, evidence, poll_id, at)
-        if ended_at is not None:
-            scribe.end("stated", row_id, ended_at)
-    for one in ended:
-        ended_at = of[one][-1]
-        assert ended_at is not None
-        scribe.end("stated", ids[one], ended_at)
+    scribe.state(of[one] for one in begun)
+    scribe.end("stated", _ends((ids[one], of[one][-1]) for one in ended))
 
 
 def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> None:
@@ -273,8 +328,8 @@ def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> 
         ids[one] = row.id
         believed[one] = Belief((row.document_id, row.locator), None if row.ended is None else (row.ended,))
     drafted: dict[RowKey, Belief] = {}
-    of: dict[RowKey, tuple[tl.OpenFinding, tl.Evidence, int, datetime, datetime | None]] = {}
-    for (finding, at), (evidence, poll_id, ended_at) in draft.findings.items():
+    of: dict[RowKey, tuple[tl.OpenFinding, Proof, datetime, datetime | None]] = {}
+    for (finding, at), (proof, ended_at) in draft.findings.items():
         one = (
             scribe.loaded.endpoint_ids[finding.key] if finding.key else None,
             finding.subject,
@@ -284,22 +339,21 @@ def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> 
             finding.card.text if finding.card else None,
             to_millis(at),
         )
-        document = scribe.document(evidence, poll_id) if evidence.document else None
-        drafted[one] = Belief((document, evidence.locator), None if ended_at is None else (to_millis(ended_at),))
-        of[one] = (finding, evidence, poll_id, at, ended_at)
+        document = scribe.document(*proof) if proof[0].document else None
+        drafted[one] = Belief((document, proof[0].locator), None if ended_at is None else (to_millis(ended_at),))
+        of[one] = (finding, proof, at, ended_at)
     superseded, begun, ended = compare(believed, drafted)
     _supersede_rows(scribe, "finding", [ids[one] for one in superseded])
-    for one in begun:
-        finding, evidence, poll_id, at, ended_at = of[one]
-        row_id = scribe.find(finding, evidence, poll_id, at)
-        if ended_at is not None:
-            scribe.end("finding", row_id, ended_at)
-    for one in ended:
-        ended_at = of[one][-1]
-        assert ended_at is not None
-        scribe.end("finding", ids[one], ended_at)
+    scribe.find(of[one] for one in begun)
+    scribe.end("finding", _ends((ids[one], of[one][-1]) for one in ended))
+
+
+def _ends(ended: Iterable[tuple[K, datetime | None]]) -> Iterator[tuple[K, datetime]]:
+    """What has an end, and when."""
+    return ((one, at) for one, at in ended if at is not None)
 
 
 def _supersede_rows(scribe: Scribe, table: str, rows: Sequence[int]) -> None:
-    for row in rows:
-        scribe.connection.execute(sql.SUPERSEDE[table], {"row": row, "known": to_millis(scribe.known)})
+    known = to_millis(scribe.known)
+    if rows:
+        scribe.connection.execute(sql.SUPERSEDE[table], [{"row": row, "known": known} for row in rows])

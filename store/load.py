@@ -1,7 +1,8 @@
-"""The state of a source's timeline, as the store keeps it."""
+"""The state of a source's timeline, as the store keeps it: all of it, or what a sighting touches."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -11,7 +12,8 @@ from sqlalchemy import Connection, Row
 from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
-from store.records import EndpointKey, Facts, Identity, RateCard, Stated, Telemetry
+from store.records import EndpointKey, Facts, Identity, Offer, RateCard, Sighting, Stated, Telemetry
+from store.touched import AT_REST, Mark, mark
 
 PATIENCE_POLLS_LIMIT = 100
 """Complete polls always loaded, so that any setting of patience up to this finds what it needs."""
@@ -22,9 +24,11 @@ class Loaded:
     """A state, and the row ids behind it."""
 
     state: tl.SourceState
-    endpoint_ids: dict[EndpointKey, int]
-    stated_ids: dict[tuple[EndpointKey, Stated], int]
-    finding_ids: dict[tl.OpenFinding, int]
+    endpoint_ids: dict[EndpointKey, int] = field(default_factory=dict)
+    marks: dict[EndpointKey, Mark] = field(default_factory=dict)
+    """As they are stored."""
+    stated_ids: dict[tuple[EndpointKey, Stated], int] = field(default_factory=dict)
+    finding_ids: dict[tl.OpenFinding, int] = field(default_factory=dict)
 
 
 _card = lru_cache(maxsize=20_000)(RateCard.from_text)
@@ -33,26 +37,63 @@ _facts = lru_cache(maxsize=20_000)(Facts.from_text)
 
 def load(connection: Connection, source_id: int) -> Loaded:
     """Everything that the next step of a source depends on."""
-    parameters = {"source_id": source_id}
+    return _loaded(connection, source_id, None)
+
+
+def load_touched(connection: Connection, source_id: int, sighting: Sighting, salt: bytes) -> tuple[Loaded, Sighting]:
+    """What of a source a sighting touches, and the sighting of that alone (see `store.touched`)."""
+    fresh = {mark(one, salt): one for one in sighting.observations}
+    cursor = connection.execute(sql.MARKS, {"source_id": source_id, "rest": AT_REST}).cursor
+    rows = cursor.fetchall() if cursor else []  # as the driver has them: rows of SQLAlchemy's take as long again
+    stored: dict[bytes, int] = {one: endpoint_id for one, endpoint_id in rows if one is not None}
+    visited = [endpoint_id for one, endpoint_id in rows if one not in fresh]
+    ids: dict[int, None] = {}
+    offers: dict[Offer, None] = {}
+    for some in _chunks(visited):
+        for provider, model, tag, endpoint_id in connection.execute(sql.SIBLINGS_OF, {"endpoints": some}):
+            ids[endpoint_id] = offers[provider, model, tag] = None
+    new = dict.fromkeys(seen.key.offer for one, seen in fresh.items() if one not in stored)
+    for some in _chunks([offer for offer in new if offer not in offers]):
+        ids |= dict.fromkeys(connection.execute(sql.SIBLINGS, {"source_id": source_id, "offers": some}).scalars())
+    offers |= new
+    loaded = _loaded(connection, source_id, list(ids))
+    held = connection.execute(sql.HELD, {"source_id": source_id}).scalar_one()
+    left_out = len(stored) - sum(bool(one) for one in loaded.marks.values())
+    loaded.state = replace(
+        loaded.state,
+        unchanged=left_out,
+        standing=held - sum(finding.held for finding in loaded.finding_ids),
+    )
+    shown = tuple(one for one in sighting.observations if one.key[:3] in offers) if offers else ()
+    return loaded, replace(sighting, observations=shown)
+
+
+def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -> Loaded:
+    """The state as far as it is about some endpoints and about none; `ids` None: about all."""
+
+    def rows(statements: Sequence[Any]) -> Iterator[Row[Any]]:
+        whole, some = statements
+        if ids is None:
+            yield from connection.execute(whole, {"source_id": source_id})
+        for chunk in _chunks(ids or ()):
+            yield from connection.execute(some, {"source_id": source_id, "endpoints": chunk})
+
+    loaded = Loaded(state=tl.SourceState())
     stated: dict[int, set[Stated]] = {}
     stated_rows: list[tuple[int, int, Stated]] = []
-    for row in connection.execute(sql.STATED, parameters):
-        one = Stated(
-            since=_instant(row.since),
-            until=_instant(row.until),
-            card=_card(row.card),
-        )
+    for row in rows(sql.STATED):
+        one = Stated(since=_instant(row.since), until=_instant(row.until), card=_card(row.card))
         stated.setdefault(row.endpoint_id, set()).add(one)
         stated_rows.append((row.id, row.endpoint_id, one))
     telemetry = {
-        row.endpoint_id: Telemetry(status=row.status, uptime_percent=row.uptime_percent)
-        for row in connection.execute(sql.TELEMETRY, parameters)
+        row.endpoint_id: Telemetry(status=row.status, uptime_percent=row.uptime_percent) for row in rows(sql.TELEMETRY)
     }
     endpoints: dict[EndpointKey, tl.EndpointState] = {}
     keys: dict[int, EndpointKey] = {}
-    for row in connection.execute(sql.ENDPOINTS, parameters):
-        key = EndpointKey(provider=row.published_provider, model=row.published_model, tag=row.tag, sibling=row.sibling)
+    for row in rows(sql.ENDPOINTS):
+        key = EndpointKey(row.published_provider, row.published_model, row.tag, row.sibling)
         keys[row.id] = key
+        loaded.endpoint_ids[key], loaded.marks[key] = row.id, row.mark
         if row.first_seen is None and row.id not in stated:
             continue  # all that was believed of it is superseded
         endpoints[key] = tl.EndpointState(
@@ -63,25 +104,34 @@ def load(connection: Connection, source_id: int) -> Loaded:
             stated=frozenset(stated.get(row.id, ())),
             telemetry=telemetry.get(row.id),
         )
-    findings = {
-        tl.OpenFinding(
-            subject=row.subject,
-            rule=row.rule,
-            message=row.message,
-            held=bool(row.held),
-            card=None if row.card is None else _card(row.card),
-            key=None if row.endpoint_id is None else keys[row.endpoint_id],
-            part=row.part or "",
-        ): row.id
-        for row in connection.execute(sql.FINDINGS, parameters)
-    }
-    return Loaded(
-        state=tl.SourceState(
-            endpoints=endpoints, findings=frozenset(findings), polls=_polls(connection, source_id, endpoints)
-        ),
-        endpoint_ids={key: row_id for row_id, key in keys.items()},
-        stated_ids={(keys[endpoint_id], one): row_id for row_id, endpoint_id, one in stated_rows},
-        finding_ids=findings,
+    loaded.stated_ids = {(keys[endpoint_id], one): row_id for row_id, endpoint_id, one in stated_rows}
+    found = rows((sql.FINDINGS, sql.FINDINGS_OF_SOME))
+    loaded.finding_ids = {_finding(row, keys): row.id for row in found}
+    if ids is not None:
+        of_none = connection.execute(sql.FINDINGS_OF_NONE, {"source_id": source_id})
+        loaded.finding_ids |= {_finding(row, keys): row.id for row in of_none}
+    loaded.state = tl.SourceState(
+        endpoints=endpoints,
+        findings=frozenset(loaded.finding_ids),
+        polls=_polls(connection, source_id, endpoints.values()),
+    )
+    return loaded
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), sql.CHUNK):
+        yield values[start : start + sql.CHUNK]
+
+
+def _finding(row: Row[Any], keys: dict[int, EndpointKey]) -> tl.OpenFinding:
+    return tl.OpenFinding(
+        subject=row.subject,
+        rule=row.rule,
+        message=row.message,
+        held=bool(row.held),
+        card=None if row.card is None else _card(row.card),
+        key=None if row.endpoint_id is None else keys[row.endpoint_id],
+        part=row.part or "",
     )
 
 
@@ -103,18 +153,17 @@ def _instant(millis: int | None) -> datetime | None:
     return None if millis is None else from_millis(millis)
 
 
-def _polls(
-    connection: Connection, source_id: int, endpoints: dict[EndpointKey, tl.EndpointState]
-) -> tuple[tl.PollMark, ...]:
+def _polls(connection: Connection, source_id: int, endpoints: Iterable[tl.EndpointState]) -> tuple[tl.PollMark, ...]:
     """The polls that the next step may ask about (see `store.timeline.needed_since`)."""
     enough = connection.execute(sql.COMPLETE_SINCE, {"source_id": source_id, "skip": PATIENCE_POLLS_LIMIT - 1}).scalar()
-    unseen = (one.open.unseen_since for one in endpoints.values() if one.open is not None)
+    unseen = (one.open.unseen_since for one in endpoints if one.open is not None)
     since = min([0 if enough is None else int(enough), *(to_millis(at) for at in unseen if at is not None)])
     return tuple(
         tl.PollMark(
             at=from_millis(row.at),
             complete=bool(row.complete),
             failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+            pruned=row.pruned is not None,
         )
         for row in connection.execute(sql.POLLS_SINCE, {"source_id": source_id, "since": since})
     )

@@ -1,19 +1,21 @@
-"""A store opened for reading: standard library only, so that a question costs no more than its answer.
+"""A store opened for reading: standard library only on SQLite, so that a question costs no more than its answer.
 
 One reader is one read transaction: everything it says belongs to one moment of the store, whatever is collected
 meanwhile. Nothing is ever written, also where the store lies on a read-only medium.
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
-from store.location import sqlite_path
+from store.location import archive_folder, is_postgres, sqlite_path
 from store.records import RateCard
-from store.version import APPLICATION_ID, SCHEMA_VERSION
+from store.version import APPLICATION_ID, check_version
 
 BUSY_TIMEOUT_S = 5.0
 CARDS_KEPT = 4096
@@ -22,29 +24,52 @@ CARDS_KEPT = 4096
 Value = int | str | None
 Row = tuple[Any, ...]
 
+LINES_AT_ONCE = 1000
 _CARD = "SELECT body FROM rate_card WHERE id = :card"
 
 
-class Reader:
-    """Runs questions against one state of a store."""
+class Reader(ABC):
+    """Runs questions against one state of a store. Statements are text, in the SQL that all engines mean alike."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
-        self.path = path
-        self._connection = connection
+    def __init__(self, url: str, name: str, version: int) -> None:
+        self.name = name
+        """How messages name the store."""
+        self.version = version
+        """Of its schema."""
+        self._url = url
         self._cards: dict[int, RateCard] = {}
 
+    @abstractmethod
     def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
-        """The rows of a statement, as they are fetched.
+        """The rows of a statement, `:name` for its parameters. For answers that fit in memory.
 
-        Raises: StoreBusy, StoreForeign; QueryError for a value that is no text.
+        Raises: StoreBusy, StoreForeign, StoreError; QueryError for a value that is no text.
         """
-        with _told(self.path):
-            try:
-                cursor = self._connection.execute(sql, values or {})
-            except UnicodeEncodeError:
-                raise QueryError("a name in the question is not valid Unicode") from None
-            for row in cursor:  # noqa: UP028 - it would close the cursor of an answer left half read, with its store gone
-                yield row
+
+    @abstractmethod
+    def stream(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
+        """The same for an answer of any size: in constant memory, as it is read."""
+
+    @abstractmethod
+    def line(self, columns: Sequence[str]) -> str:
+        """SQL: a line of CSV, of columns that hold nothing but numbers and words."""
+
+    @abstractmethod
+    def csv(self, columns: Sequence[str], rest: str) -> Iterator[str]:
+        """Lines of CSV of such columns, many at a time; `rest` is the statement from FROM on."""
+
+    @abstractmethod
+    def engine(self) -> str:
+        """The engine and its version."""
+
+    @abstractmethod
+    def size(self) -> int:
+        """Bytes that the database takes, archive and logs aside."""
+
+    @property
+    def archive(self) -> Path:
+        """The folder of the archived documents, unless another is configured."""
+        return archive_folder(self._url)
 
     def row(self, sql: str, values: Mapping[str, Value] | None = None) -> Row | None:
         """The first row of a statement."""
@@ -56,23 +81,69 @@ class Reader:
         if card is None:
             row = self.row(_CARD, {"card": card_id})
             if row is None:
-                raise StoreForeign(f"store {self.path} is damaged: rate card {card_id} is missing")
+                raise StoreForeign(f"store {self.name} is damaged: rate card {card_id} is missing")
             try:
                 card = RateCard.from_text(str(row[0]))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise StoreForeign(f"store {self.path} is damaged: rate card {card_id}: {error}") from None
+                raise StoreForeign(f"store {self.name} is damaged: rate card {card_id}: {error}") from None
             if len(self._cards) >= CARDS_KEPT:
                 self._cards.clear()
             self._cards[card_id] = card
         return card
 
 
+class SqliteReader(Reader):
+    """Runs questions in one read transaction on a file."""
+
+    def __init__(self, url: str, path: Path, connection: sqlite3.Connection, version: int) -> None:
+        super().__init__(url, str(path), version)
+        self.path = path
+        self._connection = connection
+
+    def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
+        """The rows of a statement, as they are fetched."""
+        with _told(self.path):
+            try:
+                cursor = self._connection.execute(sql, values or {})
+            except UnicodeEncodeError:
+                raise QueryError("a name in the question is not valid Unicode") from None
+            for row in cursor:  # noqa: UP028 - it would close the cursor of an answer left half read, with its store gone
+                yield row
+
+    stream = rows
+
+    def line(self, columns: Sequence[str]) -> str:
+        """By `printf`, which writes nothing for NULL."""
+        return f"printf('{','.join(['%s'] * len(columns))}\n', {', '.join(columns)})"
+
+    def csv(self, columns: Sequence[str], rest: str) -> Iterator[str]:
+        """Lines made by SQLite."""
+        rows = self.rows(f"SELECT {self.line(columns)} {rest}")
+        while lines := "".join(line for (line,) in islice(rows, LINES_AT_ONCE)):
+            yield lines
+
+    def engine(self) -> str:
+        """The engine and its version."""
+        return f"SQLite {sqlite3.sqlite_version}"
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        ((size,),) = self.rows("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        return int(size)
+
+
 @contextmanager
-def open_store(url: str) -> Iterator[Reader]:
-    """A reader of the store at a URL (see `store.location`).
+def open_store(url: str, *, any_schema: bool = False) -> Iterator[Reader]:
+    """A reader of the store at a URL (see `store.location`); of this schema, unless any will do.
 
     Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError.
     """
+    if is_postgres(url):
+        from store.postgres import open_reader
+
+        with open_reader(url, any_schema=any_schema) as reader:
+            yield reader
+        return
     path = sqlite_path(url)
     if not path.exists():
         raise StoreMissing(f"no store at {path}: run `tokentape collect`")
@@ -82,8 +153,10 @@ def open_store(url: str) -> Iterator[Reader]:
         connection = _connect(path)
     try:
         with _told(path):
-            _check(path, connection)
-        yield Reader(path, connection)
+            version = _version(path, connection)
+        if not any_schema:
+            check_version(str(path), version)
+        yield SqliteReader(url, path, connection, version)
     finally:
         connection.close()
 
@@ -115,13 +188,12 @@ def _begin(address: str) -> sqlite3.Connection:
     return connection
 
 
-def _check(path: Path, connection: sqlite3.Connection) -> None:
+def _version(path: Path, connection: sqlite3.Connection) -> int:
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     if application_id != APPLICATION_ID:
         raise StoreForeign(f"{path} is not a tokentape store")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version != SCHEMA_VERSION:
-        raise StoreForeign(f"store {path} has schema version {version}; this tokentape reads {SCHEMA_VERSION}")
+    return int(version)
 
 
 @contextmanager

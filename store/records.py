@@ -6,10 +6,11 @@ other thing (see `store.units`). *Free* is the amount 0, *not offered* is a mete
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from store.units import METERS
 
@@ -101,9 +102,14 @@ class RateCard:
         if list(self.states) != sorted(self.states):
             raise ValueError("states are not sorted by meter")
 
+    @cached_property
+    def by_meter(self) -> dict[str, int]:
+        """`amounts`, to look up in; never changed."""
+        return dict(self.amounts)
+
     def amount(self, meter: str) -> int | None:
         """The amount outside all conditions, or None where there is none (see `state`)."""
-        return dict(self.amounts).get(meter)
+        return self.by_meter.get(meter)
 
     def state(self, meter: str) -> str:
         """`priced`, `free`, `varies`, `unknown` or `not_offered`."""
@@ -211,15 +217,26 @@ class Facts:
         return cls(**fields)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointKey:
-    """What an endpoint is, as published; with the source it identifies the endpoint for good."""
+Offer: TypeAlias = tuple[str, str, str]
+"""Provider, model and tag as published: what siblings share."""
+
+
+class EndpointKey(NamedTuple):
+    """What an endpoint is, as published; with the source it identifies the endpoint for good.
+
+    A tuple, because it is hashed and compared for every endpoint of every poll.
+    """
 
     provider: str
     model: str
     tag: str = ""
     sibling: str = ""
     """Tells apart offers that share provider, model and tag; empty for the first one seen."""
+
+    @property
+    def offer(self) -> Offer:
+        """What it shares with its siblings."""
+        return self[:3]
 
 
 def endpoint_reference(published_model: str, tag: str, sibling: str) -> str:
@@ -284,10 +301,8 @@ class Observation:
     """None: the quote itself was refused (see `findings`); the endpoint still counts as seen."""
     facts: Facts
     part: str = ""
+    """Of the document that it stood in (see `Sighting.documents`)."""
     locator: str = ""
-    document: str = ""
-    """SHA-256 of the document it stood in."""
-    url: str = ""
     declared_free: bool = False
     stated: tuple[Stated, ...] = ()
     telemetry: Telemetry | None = None
@@ -303,6 +318,8 @@ class Sighting:
     """Every followed request succeeded, so that absence may count."""
     failed_parts: frozenset[str] = frozenset()
     """Parts of a fan-out that were asked for and did not answer."""
+    documents: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Part -> SHA-256 (hex) and URL of the document that is evidence for its observations."""
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
     """About the whole document."""

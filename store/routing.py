@@ -7,7 +7,8 @@ with the reason.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import groupby
+from itertools import chain, groupby
+from typing import NamedTuple
 
 from store.instants import to_millis
 from store.intervals import IntervalRow
@@ -37,8 +38,7 @@ class Workload:
             raise ValueError("a workload without tokens costs nothing anywhere")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(NamedTuple):
     """What one request costs, exactly, and the amounts that made it."""
 
     femto: int
@@ -83,8 +83,7 @@ class Constraints:
     include_free: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(NamedTuple):
     """An endpoint with its place."""
 
     rank: int
@@ -164,13 +163,14 @@ def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:
     The cached part is charged as a cache read where that is offered, else as input. A meter that the workload needs
     and that has no amount makes the cost unknown.
     """
-    amounts = dict(card.amounts)
-    try:
-        held = [override for override in card.overrides if holds(override, workload.input_tokens, at)]
-    except (KeyError, ValueError):
-        return Unpriced(reason="time zone unknown")
-    for override in held:
-        amounts.update(override.amounts)
+    amounts: Mapping[str, int] = card.by_meter
+    held: Sequence[Override] = ()
+    if card.overrides:
+        try:
+            held = [override for override in card.overrides if holds(override, workload.input_tokens, at)]
+        except (KeyError, ValueError):
+            return Unpriced(reason="time zone unknown")
+        amounts = dict(chain(card.amounts, *(override.amounts for override in held)))
     states = {meter: state for meter, state in card.states if meter not in amounts}
     cached_meter = "cache_read" if "cache_read" in amounts or "cache_read" in states else "input"
     total = 0
@@ -190,7 +190,7 @@ def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:
         input=amounts.get("input"),
         output=amounts.get("output"),
         cache_read=amounts.get("cache_read"),
-        conditions=tuple(condition_text(override) for override in held),
+        conditions=tuple(map(condition_text, held)),
     )
 
 
@@ -212,7 +212,8 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
         by_source: dict[str, list[IntervalRow]] = {}
         for row in group:
             by_source.setdefault(row.source, []).append(row)
-        best = min(by_source.values(), key=_doubt)
+        offers = list(by_source.values())
+        best = offers[0] if len(offers) == 1 else min(offers, key=_doubt)
         chosen.extend(best)
     return chosen
 

@@ -1,19 +1,25 @@
-"""Writes what steps of a source's timeline change: beliefs begin, and what was open ends."""
+"""Writes rows of a source: beliefs begin, and what was open ends. Many rows at a time, by statements built once."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any, Literal
 
 from sqlalchemy import Connection
+from sqlalchemy.sql.base import Executable
 
 from store import statements as sql
 from store import timeline as tl
 from store.instants import to_millis
 from store.load import Loaded
 from store.records import END_REASONS, EndpointKey, Facts, RateCard, Stated
+from store.touched import Mark
 from store.units import CORE_METERS
+
+Proof = tuple[tl.Evidence, int]
+"""Evidence, and which of the polls that are written has it."""
 
 
 def millis(at: datetime | None) -> int | None:
@@ -34,84 +40,72 @@ class Scribe:
     source_id: int
     known: datetime
     loaded: Loaded
+    polls: Sequence[int]
+    """The row of each poll that is written."""
     documents: dict[tuple[int, str], int] = field(default_factory=dict)
-    names: dict[tuple[str, str], int] = field(default_factory=dict)
+    """(poll row, part) -> row of a document that is evidence."""
     ids: dict[tuple[str, str], int] = field(default_factory=dict)
-    """(table, canonical text) -> row id, of values that are stored once per distinct text."""
+    """(table, name or canonical text) -> row, of values that are stored once per distinct text."""
 
-    def write(self, poll_id: int, at: datetime, events: Sequence[tl.Event]) -> None:
-        """Write the events of the newest step."""
-        opened = [one.interval for one in events if isinstance(one, tl.Opened)]
-        self.keep(_cards(events), (one.facts for one in opened), (one.evidence.locator for one in opened))
-        fared: list[dict[str, Any]] = []
-        for event in events:
-            match event:
-                case tl.Named():
-                    self.name(event)
-                case tl.Updated():
-                    self._update(event, at)
-                case tl.Opened():
-                    self.open(event.key, event.interval, poll_id)
-                case tl.StatedBegan():
-                    row = self.state(event.key, event.stated, event.evidence, poll_id, at)
-                    self.loaded.stated_ids[event.key, event.stated] = row
-                case tl.StatedEnded():
-                    self.end("stated", self.loaded.stated_ids.pop((event.key, event.stated)), at)
-                case tl.FindingBegan():
-                    self.loaded.finding_ids[event.finding] = self.find(event.finding, event.evidence, poll_id, at)
-                case tl.FindingEnded():
-                    self.end("finding", self.loaded.finding_ids.pop(event.finding), at)
-                case tl.Fared():
-                    fared.append(self.fared(event, at))
-        if fared:
-            self.connection.execute(sql.INSERT["telemetry"], fared)
+    def _write(self, statement: Executable, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            self.connection.execute(statement, rows)
 
-    def name(self, event: tl.Named) -> None:
-        """Put an endpoint under its canonical names."""
-        names = {
-            "provider_id": self._named("provider", event.identity.provider),
-            "model_id": self._named("model", event.identity.model),
-            "variant": event.identity.variant,
-            "part": event.part,
-        }
-        known = self.loaded.endpoint_ids.get(event.key)
-        if known is not None:
-            self.connection.execute(sql.RENAME, {"endpoint": known, **{f"new_{k}": v for k, v in names.items()}})
-            return
-        values = {
-            **names,
-            "source_id": self.source_id,
-            "published_provider": event.key.provider,
-            "published_model": event.key.model,
-            "tag": event.key.tag,
-            "sibling": event.key.sibling,
-        }
-        self.loaded.endpoint_ids[event.key] = inserted(self.connection.execute(sql.INSERT["endpoint"], values))
+    def _write_for_ids(self, table: str, rows: Sequence[Mapping[str, Any]]) -> list[int]:
+        return list(self.connection.execute(sql.INSERT_FOR_IDS[table], rows).scalars()) if rows else []
 
-    def _named(self, table: str, name: str) -> int:
-        found = self.names.get((table, name))
-        if found is None:
-            found = self.connection.execute(sql.BY_NAME[table], {"name": name}).scalar()
-            if found is None:
-                found = inserted(self.connection.execute(sql.INSERT[table], {"name": name}))
-            self.names[table, name] = found
-        return found
+    def name(self, named: Iterable[tl.Named]) -> None:
+        """Put endpoints under their canonical names."""
+        told = list(named)
+        self._keep("provider", {one.identity.provider: {"name": one.identity.provider} for one in told})
+        self._keep("model", {one.identity.model: {"name": one.identity.model} for one in told})
+        renamed, new = [], []
+        for one in told:
+            names = {
+                "provider_id": self.ids["provider", one.identity.provider],
+                "model_id": self.ids["model", one.identity.model],
+                "variant": one.identity.variant,
+                "part": one.part,
+            }
+            known = self.loaded.endpoint_ids.get(one.key)
+            if known is not None:
+                renamed.append({"endpoint": known, **{f"new_{name}": value for name, value in names.items()}})
+                continue
+            provider, model, tag, sibling = one.key
+            published = {"published_provider": provider, "published_model": model, "tag": tag, "sibling": sibling}
+            new.append({"source_id": self.source_id, **published, **names})
+        self._write(sql.RENAME, renamed)
+        unknown = [one.key for one in told if one.key not in self.loaded.endpoint_ids]
+        self.loaded.endpoint_ids |= zip(unknown, self._write_for_ids("endpoint", new), strict=True)
 
-    def open(self, key: EndpointKey, one: tl.Interval, poll_id: int) -> None:
-        """Begin to believe an interval, with its end where that is known."""
-        first_seen = to_millis(one.first_seen)
-        values = {
-            "endpoint_id": self.loaded.endpoint_ids[key],
-            "first_seen": first_seen,
-            "known_lag": to_millis(self.known) - first_seen,
-            "card_id": self.ids["rate_card", one.card.text],
-            "facts_id": self.ids["facts", one.facts.text],
-            "document_id": self.document(one.evidence, poll_id),
-            "locator_id": self.ids["locator", one.evidence.locator],
-            "unseen": None if one.not_before is None else first_seen - to_millis(one.not_before),
-            **self._end_of(one),
-        }
-        self.connection.execute(sql.INSERT["span"], values)
+    def mark(self, marks: Mapping[EndpointKey, Mark]) -> None:
+        """Remember on what endpoints settled."""
+        changed = [
+            {"endpoint": self.loaded.endpoint_ids[key], "new_mark": mark}
+            for key, mark in marks.items()
+            if self.loaded.marks.get(key) != mark
+        ]
+        self._write(sql.SET_MARK, changed)
+
+    def open(self, begun: Iterable[tuple[EndpointKey, tl.Interval, int]]) -> None:
+        """Begin to believe intervals (endpoint, interval, poll), with their ends where those are known."""
+        known, rows = to_millis(self.known), []
+        for key, one, poll in begun:
+            first_seen = to_millis(one.first_seen)
+            rows.append(
+                {
+                    "endpoint_id": self.loaded.endpoint_ids[key],
+                    "first_seen": first_seen,
+                    "known_lag": known - first_seen,
+                    "card_id": self.ids["rate_card", one.card.text],
+                    "facts_id": self.ids["facts", one.facts.text],
+                    "document_id": self.document(one.evidence, poll),
+                    "locator_id": self.ids["locator", one.evidence.locator],
+                    "unseen": None if one.not_before is None else first_seen - to_millis(one.not_before),
+                    **self._end_of(one),
+                }
+            )
+        self._write(sql.INSERT["span"], rows)
 
     def _end_of(self, one: tl.Interval) -> dict[str, Any]:
         if one.ended is None or one.last_seen is None or one.end_reason is None:
@@ -124,127 +118,138 @@ class Scribe:
             "end_lag": to_millis(self.known) - ended,
         }
 
-    def end_interval(self, key: EndpointKey, one: tl.Interval) -> None:
-        """Fill in the end of an interval that was open."""
-        values = {
-            "endpoint": self.loaded.endpoint_ids[key],
-            "began": to_millis(one.first_seen),
-            **self._end_of(one),
-        }
-        self.connection.execute(sql.END_INTERVAL, values)
+    def end_intervals(self, ended: Iterable[tuple[EndpointKey, tl.Interval]]) -> None:
+        """Fill in the ends of intervals that were open."""
+        rows = [
+            {
+                "endpoint": self.loaded.endpoint_ids[key],
+                "began": to_millis(one.first_seen),
+                **self._end_of(one),
+            }
+            for key, one in ended
+        ]
+        self._write(sql.END_INTERVAL, rows)
 
-    def _update(self, event: tl.Updated, at: datetime) -> None:
-        one = event.interval
-        if one.ended is not None:
-            self.end_interval(event.key, one)
-        if one.ended is None and one.unseen_since is not None:
-            assert one.last_seen is not None
-            self.miss(event.key, one.unseen_since, one.last_seen, None)
-        else:
-            self.end_gap(event.key, at)
+    def miss(self, begun: Iterable[tuple[EndpointKey, datetime, datetime, datetime | None]]) -> None:
+        """Begin to believe gaps (endpoint, since, last seen, until)."""
+        known = to_millis(self.known)
+        rows = [
+            {
+                "endpoint_id": self.loaded.endpoint_ids[key],
+                "since": to_millis(since),
+                "known_from": known,
+                "last_seen": to_millis(last_seen),
+                "until": millis(until),
+                "until_known": None if until is None else known,
+            }
+            for key, since, last_seen, until in begun
+        ]
+        self._write(sql.INSERT["gap"], rows)
 
-    def miss(self, key: EndpointKey, since: datetime, last_seen: datetime, until: datetime | None) -> None:
-        """Begin to believe a gap, with its end where that is known."""
-        values = {
-            "endpoint_id": self.loaded.endpoint_ids[key],
-            "since": to_millis(since),
-            "known_from": to_millis(self.known),
-            "last_seen": to_millis(last_seen),
-            "until": millis(until),
-            "until_known": None if until is None else to_millis(self.known),
-        }
-        self.connection.execute(sql.INSERT["gap"], values)
+    def end_gaps(self, ended: Iterable[tuple[EndpointKey, datetime]]) -> None:
+        """Fill in the ends of gaps that were open."""
+        known = to_millis(self.known)
+        rows = [{"endpoint": self.loaded.endpoint_ids[key], "at": to_millis(at), "known": known} for key, at in ended]
+        self._write(sql.END_GAP, rows)
 
-    def end_gap(self, key: EndpointKey, at: datetime) -> None:
-        """End the gap of an endpoint that is open, if there is one."""
-        values = {
-            "endpoint": self.loaded.endpoint_ids[key],
-            "at": to_millis(at),
-            "known": to_millis(self.known),
-        }
-        self.connection.execute(sql.END_GAP, values)
+    def fare(self, fared: Iterable[tuple[tl.Fared, datetime]]) -> None:
+        """Add to the series of how endpoints fare."""
+        rows = [
+            {
+                "endpoint_id": self.loaded.endpoint_ids[one.key],
+                "at": to_millis(at),
+                "status": one.telemetry.status,
+                "uptime_percent": one.telemetry.uptime_percent,
+            }
+            for one, at in fared
+        ]
+        self._write(sql.INSERT["telemetry"], rows)
 
-    def fared(self, event: tl.Fared, at: datetime) -> dict[str, Any]:
-        """The row of an endpoint's telemetry."""
-        return {
-            "endpoint_id": self.loaded.endpoint_ids[event.key],
-            "at": to_millis(at),
-            "status": event.telemetry.status,
-            "uptime_percent": event.telemetry.uptime_percent,
-        }
+    def state(self, begun: Iterable[tuple[EndpointKey, Stated, Proof, datetime, datetime | None]]) -> None:
+        """Begin to believe that a source states dated prices (endpoint, stated, proof, first seen, ended)."""
+        known = to_millis(self.known)
+        rows = [
+            {
+                "endpoint_id": self.loaded.endpoint_ids[key],
+                "since": millis(stated.since),
+                "until": millis(stated.until),
+                "card_id": self.ids["rate_card", stated.card.text],
+                "document_id": self.document(*proof),
+                "locator": proof[0].locator,
+                "known_from": known,
+                "first_seen": to_millis(at),
+                "ended": millis(ended),
+                "end_known": None if ended is None else known,
+            }
+            for key, stated, proof, at, ended in begun
+        ]
+        self._write(sql.INSERT["stated"], rows)
 
-    def state(self, key: EndpointKey, stated: Stated, evidence: tl.Evidence, poll_id: int, at: datetime) -> int:
-        """Begin to believe that a source states a dated price."""
-        values = {
-            "endpoint_id": self.loaded.endpoint_ids[key],
-            "since": millis(stated.since),
-            "until": millis(stated.until),
-            "card_id": self.ids["rate_card", stated.card.text],
-            "document_id": self.document(evidence, poll_id),
-            "locator": evidence.locator,
-            "known_from": to_millis(self.known),
-            "first_seen": to_millis(at),
-        }
-        return inserted(self.connection.execute(sql.INSERT["stated"], values))
+    def find(self, begun: Iterable[tuple[tl.OpenFinding, Proof, datetime, datetime | None]]) -> None:
+        """Begin to believe findings (finding, proof, first seen, ended)."""
+        known = to_millis(self.known)
+        rows = [
+            {
+                "source_id": self.source_id,
+                "endpoint_id": self.loaded.endpoint_ids[one.key] if one.key else None,
+                "subject": one.subject,
+                "rule": one.rule,
+                "message": one.message,
+                "held": one.held,
+                "card_id": self.ids["rate_card", one.card.text] if one.card else None,
+                "document_id": self.document(*proof) if proof[0].document else None,
+                "locator": proof[0].locator,
+                "known_from": known,
+                "first_seen": to_millis(at),
+                "ended": millis(ended),
+                "end_known": None if ended is None else known,
+            }
+            for one, proof, at, ended in begun
+        ]
+        self._write(sql.INSERT["finding"], rows)
 
-    def find(self, one: tl.OpenFinding, evidence: tl.Evidence, poll_id: int, at: datetime) -> int:
-        """Begin to believe a finding."""
-        values = {
-            "source_id": self.source_id,
-            "endpoint_id": self.loaded.endpoint_ids[one.key] if one.key else None,
-            "subject": one.subject,
-            "rule": one.rule,
-            "message": one.message,
-            "held": one.held,
-            "card_id": self.ids["rate_card", one.card.text] if one.card else None,
-            "document_id": self.document(evidence, poll_id) if evidence.document else None,
-            "locator": evidence.locator,
-            "known_from": to_millis(self.known),
-            "first_seen": to_millis(at),
-        }
-        return inserted(self.connection.execute(sql.INSERT["finding"], values))
+    def end(self, table: Literal["stated", "finding"], ended: Iterable[tuple[int, datetime]]) -> None:
+        """Fill in the ends of rows that were open."""
+        known = to_millis(self.known)
+        self._write(sql.END[table], [{"row": row, "at": to_millis(at), "known": known} for row, at in ended])
 
-    def end(self, table: Literal["stated", "finding"], row: int, at: datetime) -> None:
-        """Fill in the end of what was open."""
-        self.connection.execute(sql.END[table], {"row": row, "at": to_millis(at), "known": to_millis(self.known)})
+    def document(self, evidence: tl.Evidence, poll: int) -> int:
+        """The row of a document that is evidence (see `prove`)."""
+        return self.documents[self.polls[poll], evidence.part]
 
-    def document(self, evidence: tl.Evidence, poll_id: int) -> int:
-        """The row of a document that is evidence."""
-        key = (poll_id, evidence.part)
-        if key not in self.documents:
-            values = {"poll_id": poll_id, "part": evidence.part, "sha256": evidence.document, "url": evidence.url}
-            self.documents[key] = inserted(self.connection.execute(sql.INSERT["document"], values))
-        return self.documents[key]
+    def prove(self, proofs: Iterable[Proof]) -> None:
+        """Make sure that documents that are evidence are stored."""
+        new: dict[tuple[int, str], dict[str, Any]] = {}
+        for evidence, poll in proofs:
+            key = (self.polls[poll], evidence.part)
+            if evidence.document and key not in self.documents and key not in new:
+                new[key] = {"poll_id": key[0], "part": key[1], "sha256": evidence.document, "url": evidence.url}
+        self.documents |= zip(new, self._write_for_ids("document", list(new.values())), strict=True)
 
     def keep(self, cards: Iterable[RateCard], facts: Iterable[Facts], locators: Iterable[str]) -> None:
-        """Make sure that cards, facts and locators are stored, and know their ids."""
-        self._keep("rate_card", "digest", {card.text: _card_row(card) for card in cards})
-        self._keep("facts", "digest", {one.text: _facts_row(one) for one in facts})
-        self._keep("locator", "text", {text: {"text": text} for text in locators})
+        """Make sure that cards, facts and locators are stored, and know their ids; after names (see `SHARED`)."""
+        self._keep("rate_card", {text: _card_row(card) for text, card in _by_text(cards).items()})
+        self._keep("facts", {text: _facts_row(one) for text, one in _by_text(facts).items()})
+        self._keep("locator", {text: {"text": text} for text in locators})
 
-    def _keep(self, table: str, key: str, rows: Mapping[str, dict[str, Any]]) -> None:
+    def _keep(self, table: str, rows: Mapping[str, dict[str, Any]]) -> None:
         """Rows by their canonical text, each stored once under its key."""
+        key = sql.SHARED[table]
         texts = {row[key]: text for text, row in rows.items() if (table, text) not in self.ids}
         for _ in range(2):
             missing = [one for one, text in texts.items() if (table, text) not in self.ids]
             for start in range(0, len(missing), sql.CHUNK):
                 for row in self.connection.execute(sql.BY_KEY[table], {"keys": missing[start : start + sql.CHUNK]}):
                     self.ids[table, texts[row.key]] = row.id
-            new = [rows[text] for text in texts.values() if (table, text) not in self.ids]
+            new = sorted((rows[text] for text in texts.values() if (table, text) not in self.ids), key=itemgetter(key))
             if not new:
                 break
-            self.connection.execute(sql.INSERT[table], new)
+            self._write(sql.KEEP[table], new)
 
 
-def _cards(events: Sequence[tl.Event]) -> Iterator[RateCard]:
-    for event in events:
-        match event:
-            case tl.Opened():
-                yield event.interval.card
-            case tl.StatedBegan():
-                yield event.stated.card
-            case tl.FindingBegan() if event.finding.card is not None:
-                yield event.finding.card
+def _by_text(values: Iterable[Any]) -> dict[str, Any]:
+    """Cards or facts by their canonical text."""
+    return {one.text: one for one in values}
 
 
 def _card_row(card: RateCard) -> dict[str, Any]:

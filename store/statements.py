@@ -1,6 +1,20 @@
 """The statements of the write side, built once."""
 
-from sqlalchemy import Table, TextClause, Update, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    Table,
+    TextClause,
+    Update,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    tuple_,
+    update,
+)
 from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
 
@@ -11,6 +25,26 @@ CHUNK = 500
 
 _TABLES = SQLModel.metadata.tables
 INSERT: dict[str, Executable] = {name: insert(table) for name, table in _TABLES.items()}
+INSERT_FOR_IDS: dict[str, Executable] = {
+    name: insert(table).returning(table.c.id, sort_by_parameter_order=True)
+    for name, table in _TABLES.items()
+    if "id" in table.c
+}
+"""Rows of which the ids are wanted, in the order of the rows."""
+
+SHARED = {"provider": "name", "model": "name", "rate_card": "digest", "facts": "digest", "locator": "text"}
+"""Tables of what sources share, each stored once under its key. Whoever adds to several does so in this order, and to
+one in that of its keys: else two writers could wait for each other."""
+
+
+def _keep(table: Table) -> TextClause:
+    columns = [column.name for column in table.columns if column.name != "id"]
+    values = ", ".join(f":{column}" for column in columns)
+    return text(f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({values}) ON CONFLICT DO NOTHING")  # noqa: S608
+
+
+KEEP = {name: _keep(_TABLES[name]) for name in ("source", *SHARED)}
+"""Store what is not stored yet, whoever else stores the same at this moment."""
 
 SOURCE = select(_TABLES["source"]).where(_TABLES["source"].c.name == bindparam("name"))
 SOURCES = select(_TABLES["source"].c.name).order_by(_TABLES["source"].c.name)
@@ -28,58 +62,74 @@ SETTLE_POLL = (
     update(_TABLES["poll"])
     .where(_TABLES["poll"].c.id == bindparam("poll"))
     .values(
-        {
-            name: bindparam(name)
-            for name in ("outcome", "code", "message", "quotes", "failed_parts", "complete", "changes", "held")
-        }
+        {name: bindparam(name) for name in ("outcome", "code", "quotes", "failed_parts", "complete", "changes", "held")}
+        | {"message": func.coalesce(bindparam("message"), _TABLES["poll"].c.message)}
     )
 )
+_NEWEST = """(
+        SELECT poll.{column} FROM poll
+         WHERE poll.source_id = (SELECT source.id FROM source WHERE source.name = :name) {where}
+         ORDER BY poll.at DESC LIMIT 1
+    )"""
 LAST_POLLS = text(
-    """
-    SELECT max(poll.at) AS newest,
-           max(CASE WHEN poll.outcome <> 'failed' THEN poll.at END) AS newest_ok,
-           (SELECT kept.pack FROM poll AS kept JOIN source AS s ON s.id = kept.source_id
-             WHERE s.name = :name AND kept.pack IS NOT NULL ORDER BY kept.at DESC LIMIT 1) AS pack
-      FROM poll JOIN source ON source.id = poll.source_id
-     WHERE source.name = :name
+    f"""
+    SELECT {_NEWEST.format(column="at", where="")} AS newest,
+           {_NEWEST.format(column="known", where="")} AS known,
+           {_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")} AS newest_ok,
+           {_NEWEST.format(column="pack", where="AND poll.pack IS NOT NULL")} AS pack
     """
 )
 LAST_KNOWN = text(
     """
-    SELECT max(known) FROM (
+    SELECT max(both_kinds.known) FROM (
         SELECT max(known) AS known FROM poll WHERE source_id = :source_id
         UNION ALL
         SELECT max(coalesce(interval.known_to, interval.known_from)) FROM interval
-          JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id)
+          JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id) AS both_kinds
+    """
+)
+ORIGINS = text(
+    """
+    SELECT poll.at, poll.message FROM poll JOIN source ON source.id = poll.source_id
+     WHERE source.name = :name AND poll.outcome = 'ok' AND poll.pack IS NOT NULL AND poll.message IS NOT NULL
     """
 )
 KEPT_POLLS = text(
     """
-    SELECT id, at, outcome, pack, failed_parts FROM poll
+    SELECT id, at, outcome, complete, pack, pruned, failed_parts FROM poll
      WHERE source_id = :source_id AND pack IS NOT NULL ORDER BY at, id
     """
 )
-
-
-def _by_name(table: Table) -> Executable:
-    return select(table.c.id).where(table.c.name == bindparam("name"))
 
 
 def _by_key(table: Table, key: str) -> Executable:
     return select(table.c[key].label("key"), table.c.id).where(table.c[key].in_(bindparam("keys", expanding=True)))
 
 
-BY_NAME = {name: _by_name(_TABLES[name]) for name in ("provider", "model")}
-BY_KEY = {
-    name: _by_key(_TABLES[name], key)
-    for name, key in (("rate_card", "digest"), ("facts", "digest"), ("locator", "text"))
-}
+BY_KEY = {name: _by_key(_TABLES[name], key) for name, key in SHARED.items()}
 
 _endpoint = _TABLES["endpoint"]
 RENAME = (
     update(_endpoint)
     .where(_endpoint.c.id == bindparam("endpoint"))
     .values({name: bindparam(f"new_{name}") for name in ("provider_id", "model_id", "variant", "part")})
+)
+MARKS = select(_endpoint.c.mark, _endpoint.c.id).where(
+    _endpoint.c.source_id == bindparam("source_id"),
+    or_(_endpoint.c.mark.is_(None), _endpoint.c.mark != bindparam("rest")),
+)
+"""Endpoints that settled on something, and those (None) that every poll must look at."""
+SET_MARK = update(_endpoint).where(_endpoint.c.id == bindparam("endpoint")).values(mark=bindparam("new_mark"))
+_offer = (_endpoint.c.published_provider, _endpoint.c.published_model, _endpoint.c.tag)
+_sibling = _endpoint.alias("sibling")
+SIBLINGS_OF = (
+    select(*_offer, _sibling.c.id)
+    .join(_sibling, and_(*(_sibling.c[one.name] == one for one in (_endpoint.c.source_id, *_offer))))
+    .where(_endpoint.c.id.in_(bindparam("endpoints", expanding=True)))
+)
+"""The offers of endpoints, and all endpoints that share them."""
+SIBLINGS = select(_endpoint.c.id).where(
+    _endpoint.c.source_id == bindparam("source_id"), tuple_(*_offer).in_(bindparam("offers", expanding=True))
 )
 
 
@@ -114,21 +164,41 @@ SUPERSEDE = {
     },
 }
 
+_poll = _TABLES["poll"]
 FORGET_TELEMETRY = delete(_TABLES["telemetry"]).where(
     _TABLES["telemetry"].c.endpoint_id.in_(
         select(_endpoint.c.id).where(_endpoint.c.source_id == bindparam("source_id"))
-    )
+    ),
+    _TABLES["telemetry"].c.at.not_in(
+        select(_poll.c.at).where(_poll.c.source_id == bindparam("source_id"), _poll.c.pruned.is_not(None))
+    ),
 )
+"""Of a source, but for polls whose documents cannot tell it again."""
+RESTORE_POLLS = (
+    update(_poll)
+    .where(
+        _poll.c.source_id == bindparam("source"), _poll.c.at == bindparam("instant"), _poll.c.pack == bindparam("key")
+    )
+    .values(pruned=None)
+)
+"""Of polls whose documents were dropped and came back."""
 FORGET_UNUSED = delete(_endpoint).where(
     _endpoint.c.source_id == bindparam("source_id"),
     *(_endpoint.c.id.not_in(select(_TABLES[name].c.endpoint_id)) for name in ("span", "stated")),
 )
 """Endpoints about which nothing was ever believed."""
 
-ENDPOINTS: TextClause = text(
+
+def _of_some(query: str) -> tuple[TextClause, TextClause]:
+    """A statement about all endpoints of a source, and about some of them."""
+    some = text(f"{query} AND endpoint.id IN :endpoints").bindparams(bindparam("endpoints", expanding=True))
+    return text(query), some
+
+
+ENDPOINTS = _of_some(
     """
     SELECT endpoint.id, endpoint.published_provider, endpoint.published_model, endpoint.tag, endpoint.sibling,
-           endpoint.part, endpoint.variant, provider.name AS provider, model.name AS model,
+           endpoint.part, endpoint.variant, endpoint.mark, provider.name AS provider, model.name AS model,
            interval.first_seen, interval.not_before, interval.last_seen, interval.ended, interval.end_reason,
            interval.locator, rate_card.body AS card, facts.body AS facts, document.part AS document_part,
            document.sha256, document.url, gap.since AS unseen_since, gap.last_seen AS seen_before_gap
@@ -146,14 +216,14 @@ ENDPOINTS: TextClause = text(
      WHERE endpoint.source_id = :source_id
     """
 )
-STATED = text(
+STATED = _of_some(
     """
     SELECT stated.id, stated.endpoint_id, stated.since, stated.until, rate_card.body AS card
       FROM stated JOIN endpoint ON endpoint.id = stated.endpoint_id JOIN rate_card ON rate_card.id = stated.card_id
      WHERE endpoint.source_id = :source_id AND stated.ended IS NULL AND stated.known_to IS NULL
     """
 )
-TELEMETRY = text(
+TELEMETRY = _of_some(
     """
     SELECT telemetry.endpoint_id, telemetry.status, telemetry.uptime_percent
       FROM telemetry JOIN endpoint ON endpoint.id = telemetry.endpoint_id
@@ -161,14 +231,23 @@ TELEMETRY = text(
            SELECT max(newest.at) FROM telemetry AS newest WHERE newest.endpoint_id = telemetry.endpoint_id)
     """
 )
-FINDINGS = text(
-    """
+_FINDINGS = """
     SELECT finding.id, finding.endpoint_id, finding.subject, finding.rule, finding.message, finding.held,
            rate_card.body AS card, document.part
       FROM finding
       LEFT JOIN rate_card ON rate_card.id = finding.card_id
       LEFT JOIN document ON document.id = finding.document_id
      WHERE finding.source_id = :source_id AND finding.ended IS NULL AND finding.known_to IS NULL
+    """
+FINDINGS = text(_FINDINGS)
+FINDINGS_OF_NONE = text(f"{_FINDINGS} AND finding.endpoint_id IS NULL")
+FINDINGS_OF_SOME = text(f"{_FINDINGS} AND finding.endpoint_id IN :endpoints").bindparams(
+    bindparam("endpoints", expanding=True)
+)
+HELD = text(
+    """
+    SELECT count(*) FROM finding
+     WHERE source_id = :source_id AND ended IS NULL AND known_to IS NULL AND held
     """
 )
 COMPLETE_SINCE = text(
@@ -179,7 +258,7 @@ COMPLETE_SINCE = text(
 )
 POLLS_SINCE = text(
     """
-    SELECT at, complete, failed_parts FROM poll
+    SELECT at, complete, failed_parts, pruned FROM poll
      WHERE source_id = :source_id AND outcome <> 'failed' AND at >= :since ORDER BY at, id
     """
 )

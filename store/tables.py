@@ -5,11 +5,26 @@ thing. History is clustered by (endpoint, time). Only writing commands import th
 SQLAlchemy (see `store.read`).
 """
 
-from sqlalchemy import BigInteger, Connection, Index, LargeBinary, MetaData, UniqueConstraint, event, text
-from sqlmodel import Field, SQLModel
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    event,
+    text,
+)
+from sqlmodel import AutoString, Field, SQLModel
 
 from store.corrections import LATE_MILLIS
 from store.records import END_REASONS
+from store.version import VERSION_TABLE
 
 _SLOT = text("slot IS NOT NULL")
 _SUPERSEDED = text("known_to IS NOT NULL")
@@ -108,7 +123,7 @@ class Endpoint(SQLModel, table=True):
     part: str
     """Of a fan-out, the request it stands in."""
     mark: bytes | None = Field(default=None, sa_type=LargeBinary)
-    """Digest of the observation that, seen again, changes nothing; None: whatever is seen has to be looked at."""
+    """Digest of what it settled on, empty at rest, None to be visited at every poll (see `store.touched`)."""
 
 
 class RateCardRow(SQLModel, table=True):
@@ -212,10 +227,23 @@ FROM span
 """  # noqa: S608 - put together from constants only
 """Beliefs in instants, as every statement that reads takes them."""
 
+NO_OVERLAP = """
+ALTER TABLE span ADD CONSTRAINT span_no_overlap EXCLUDE USING gist (
+    box(point(endpoint_id, first_seen), point(endpoint_id + 0.5, coalesce(first_seen + lasted - 0.5, 9e15))) WITH &&
+) WHERE (known_to IS NULL AND lasted IS DISTINCT FROM 0) DEFERRABLE INITIALLY DEFERRED
+"""
+"""On PostgreSQL, what is believed of an endpoint cannot overlap; on SQLite `tokentape verify` finds it.
+
+Endpoint and time span a box: whole numbers are exact in it up to 2^53, half of one keeps neighbours apart, and it costs
+a fifth of what two ranges do.
+"""
+
 
 @event.listens_for(SQLModel.metadata, "after_create")
 def _make_view(_metadata: MetaData, connection: Connection, **_: object) -> None:
     connection.exec_driver_sql(INTERVAL)
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(NO_OVERLAP)
 
 
 class Gap(SQLModel, table=True):
@@ -291,3 +319,18 @@ class TelemetryRow(SQLModel, table=True):
     at: int = Field(primary_key=True, sa_type=BigInteger)
     status: int | None = None
     uptime_percent: int | None = None
+
+
+VERSION = Table(
+    VERSION_TABLE,
+    SQLModel.metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name=f"{VERSION_TABLE}_pkc"),
+)
+"""The revision of the schema, as Alembic keeps it."""
+
+# Text is compared by its bytes, in every database and whatever its locale.
+for _table in SQLModel.metadata.tables.values():
+    for _column in _table.columns:
+        if isinstance(_column.type, AutoString):
+            _column.type = String().with_variant(Text(collation="C"), "postgresql")

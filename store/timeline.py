@@ -1,13 +1,15 @@
 """The timeline of a source: a pure function of its set of sightings.
 
-It is a fold of `step` (match, judge, advance) over sightings in the order of their instants. The fast path for the
-newest poll is that same step taken from the state kept in the store; a property test holds the two equal.
+It is a fold of `step` (match, judge, advance) over sightings in the order of their instants. What is taken in its
+place is the same step over the part of the state that the sighting touches (`store.touched`); property tests hold the
+two equal.
 
 An interval is [first_seen, ended). Absence counts only in complete sightings, and only once confirmed (`Patience`); the
 interval then ends at the first of those misses. A shorter gap leaves no trace in prices. A part of a fan-out that did
 not answer says nothing about its endpoints: they are neither seen nor missed.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -20,6 +22,7 @@ from store.records import (
     Finding,
     Identity,
     Observation,
+    Offer,
     RateCard,
     Sighting,
     Stated,
@@ -75,6 +78,9 @@ class EndpointState:
     """The newest interval; open unless `ended` is set. None: only stated prices so far."""
     stated: frozenset[Stated] = frozenset()
     telemetry: Telemetry | None = None
+    settled: Observation | None = None
+    """What was seen of it last, if the same seen again changes nothing whatever the time; None also where that is not
+    known: nothing is ever wrong for it, only slower."""
 
     @property
     def open(self) -> Interval | None:
@@ -89,6 +95,8 @@ class PollMark:
     at: datetime
     complete: bool
     failed_parts: frozenset[str] = frozenset()
+    pruned: bool = False
+    """Its documents were dropped, for nothing rests on them: it counts, and is a witness of nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +115,16 @@ class OpenFinding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Everything that the next step of a source's timeline depends on."""
+    """Everything that the next step of a source's timeline depends on: all of it, or what a sighting touches."""
 
     endpoints: Mapping[EndpointKey, EndpointState] = field(default_factory=dict)
     findings: frozenset[OpenFinding] = frozenset()
     polls: Sequence[PollMark] = ()
     """Successful polls in order of their instants, as far back as `needed_since` asks."""
+    unchanged: int = 0
+    """Open endpoints that are left out, for they are seen as they were before."""
+    standing: int = 0
+    """Findings that hold something back and are left out, for they are about those."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +138,8 @@ class Match:
     """The card is not believed: the endpoint counts as seen and keeps its interval."""
     card: RateCard | None = None
     """What goes on the tape; None when held."""
+    waits: bool = False
+    """Time alone may change what is believed of it."""
 
 
 # --- events: what one step changes, in the order in which it must be written ---
@@ -208,7 +222,7 @@ class Step:
     complete: bool
     """Absence counted."""
     held: int
-    """Findings of this sighting that hold something back."""
+    """Findings that hold something back, after it."""
 
     @property
     def changes(self) -> int:
@@ -226,6 +240,8 @@ class Judged:
     at: datetime
     complete: bool
     failed_parts: frozenset[str]
+    documents: Mapping[str, tuple[str, str]]
+    """As of the sighting."""
     matches: tuple[Match, ...]
     findings: tuple[tuple[Match | None, Finding], ...]
     """With the observation each is about; None: the whole document."""
@@ -235,28 +251,38 @@ Judge = Callable[[Sighting, Sequence[Match], SourceState], Judged]
 """The checks: `collector.checks.judge` with its settings bound."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What decides a step, apart from what is seen."""
+
+    judge: Judge
+    patience: Patience
+    salt: bytes
+    """Stands for both, where what was decided is remembered: other rules, another salt."""
+
+
 def match(sighting: Sighting, state: SourceState) -> tuple[tuple[Match, ...], tuple[tuple[Match, Finding], ...]]:
     """Each observation with its endpoint, and findings about those that cannot be told apart.
 
     Offers that share provider, model and tag are siblings: they are told apart by their facts, never by their place in
     a list. Where even facts do not help, they are held.
     """
-    known: dict[EndpointKey, list[EndpointState]] = {}
+    known: dict[Offer, list[EndpointState]] = {}
     for endpoint in state.endpoints.values():
-        known.setdefault(replace(endpoint.key, sibling=""), []).append(endpoint)
-    groups: dict[EndpointKey, list[Observation]] = {}
+        known.setdefault(endpoint.key.offer, []).append(endpoint)
+    groups: dict[Offer, list[Observation]] = {}
     for observation in sighting.observations:
-        groups.setdefault(observation.key, []).append(observation)
+        groups.setdefault(observation.key.offer, []).append(observation)
     matches: list[Match] = []
     findings: list[tuple[Match, Finding]] = []
-    for key, group in groups.items():
-        siblings = known.get(key, ())
+    for offer, group in groups.items():
+        siblings = known.get(offer, ())
         if len(group) == 1 and len(siblings) <= 1:
-            found = siblings[0].key if siblings else key
+            found = siblings[0].key if siblings else group[0].key
             matches.append(Match(observation=group[0], key=found, card=group[0].card))
             continue
         for one, sibling, ambiguous in _tell_apart(group, siblings):
-            matched = Match(observation=one, key=replace(key, sibling=sibling), card=one.card)
+            matched = Match(observation=one, key=EndpointKey(*offer, sibling), card=one.card)
             if ambiguous:
                 matched = replace(matched, held=True, card=None)
                 message = "two offers share provider, model, tag and every fact, at different prices"
@@ -313,9 +339,9 @@ def _new_sibling(facts_text: str, taken: Iterable[str]) -> str:
 
 
 def last_covering(polls: Sequence[PollMark], part: str, before: datetime) -> datetime | None:
-    """The newest successful poll before an instant that covered a part."""
+    """The newest successful poll before an instant that covered a part, and can still show that it did."""
     for mark in reversed(polls):
-        if mark.at < before and part not in mark.failed_parts:
+        if mark.at < before and not mark.pruned and part not in mark.failed_parts:
             return mark.at
     return None
 
@@ -327,12 +353,13 @@ def lasted(polls: Sequence[PollMark], part: str, since: datetime, now: datetime,
 
 
 def needed_since(polls: Sequence[PollMark], endpoints: Iterable[EndpointState], patience: Patience) -> datetime:
-    """How far back the next step has to know the polls: to the oldest unconfirmed absence, and over as many complete
-    polls as anything has to last."""
+    """How far back the next step has to know the polls: to the oldest unconfirmed absence, over as many complete polls
+    as anything has to last, and to one that is a witness."""
     complete = [mark.at for mark in polls if mark.complete]
     since = complete[-patience.polls] if len(complete) >= patience.polls else polls[0].at
+    witness = next((mark.at for mark in reversed(polls) if mark.complete and not mark.pruned), polls[0].at)
     unseen = (one.open.unseen_since for one in endpoints if one.open is not None)
-    return min([since, *(at for at in unseen if at is not None)])
+    return min([since, witness, *(at for at in unseen if at is not None)])
 
 
 def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
@@ -345,7 +372,7 @@ def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
             continue  # offers that nothing tells apart: both are held, and one sighting is enough
         seen.add(matched.key)
         before = endpoints.get(matched.key)
-        after = _see(events, state.polls, judged.at, before, matched)
+        after = _see(events, state.polls, judged, before, matched)
         if after is not None:
             endpoints[matched.key] = after
     polls = (
@@ -355,32 +382,49 @@ def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
     for key, endpoint in state.endpoints.items():
         if key not in seen and endpoint.part not in judged.failed_parts:
             endpoints[key] = _miss(events, polls, judged, endpoint, patience)
+    _settle(endpoints, judged)
     findings = _findings(events, state.findings, judged, endpoints)
     needed = needed_since(polls, endpoints.values(), patience)
     return Step(
-        state=SourceState(
-            endpoints=endpoints, findings=findings, polls=tuple(mark for mark in polls if mark.at >= needed)
+        state=replace(
+            state,
+            endpoints=endpoints,
+            findings=findings,
+            polls=tuple(mark for mark in polls if mark.at >= needed),
         ),
         events=tuple(events),
         complete=judged.complete,
-        held=sum(finding.held for _, finding in judged.findings),
+        held=state.standing + sum(finding.held for finding in findings),
     )
 
 
+def _settle(endpoints: dict[EndpointKey, EndpointState], judged: Judged) -> None:
+    """Note of which endpoints the same seen again changes nothing.
+
+    It is so of what was seen and is open, unless it waits: what was accepted is what stands, what was held is held
+    against the same, and what is found is found again. Siblings are told apart as a group, and never settle.
+    """
+    known = Counter(key.offer for key in endpoints)
+    seen = Counter(matched.key.offer for matched in judged.matches)
+    for matched in judged.matches:
+        endpoint = endpoints.get(matched.key)
+        alone = known[matched.key.offer] == seen[matched.key.offer] == 1
+        if endpoint is not None and endpoint.open is not None and alone and not matched.waits:
+            endpoints[matched.key] = replace(endpoint, settled=matched.observation)
+
+
 def _see(
-    events: list[Event], polls: Sequence[PollMark], at: datetime, before: EndpointState | None, matched: Match
+    events: list[Event], polls: Sequence[PollMark], judged: Judged, before: EndpointState | None, matched: Match
 ) -> EndpointState | None:
     """The endpoint after it was seen; None for an offer that is not yet on the tape and is held."""
-    observation, card = matched.observation, matched.card
+    observation, card, at = matched.observation, matched.card, judged.at
     if before is None and (matched.held or (card is None and not observation.stated)):
         return None
     names = (observation.identity, observation.part)
     if before is None or names != (before.identity, before.part):
         events.append(Named(key=matched.key, identity=names[0], part=names[1]))
     last = before.last if before else None
-    evidence = Evidence(
-        part=observation.part, document=observation.document, url=observation.url, locator=observation.locator
-    )
+    evidence = _evidence(judged, observation, observation.locator)
     current = before.open if before else None
     if current is not None and (matched.held or (card == current.card and observation.facts == current.facts)):
         if current.unseen_since is not None:
@@ -410,6 +454,11 @@ def _see(
     return EndpointState(
         key=matched.key, identity=names[0], part=names[1], last=last, stated=stated, telemetry=telemetry
     )
+
+
+def _evidence(judged: Judged, observation: Observation, locator: str) -> Evidence:
+    document, url = judged.documents[observation.part]
+    return Evidence(part=observation.part, document=document, url=url, locator=locator)
 
 
 def _end_stated_only(
@@ -464,7 +513,7 @@ def _miss(
             missed = replace(missed, ended=misses[0], end_reason="withdrawn", unseen_since=None)
         if missed != current:
             events.append(Updated(key=endpoint.key, interval=missed))
-            after = replace(endpoint, last=missed)
+            after = replace(endpoint, last=missed, settled=None)
     if endpoint.stated and judged.complete and after.open is None:
         gone = sorted(endpoint.stated, key=_stated_order)
         events.extend(StatedEnded(key=endpoint.key, stated=stated) for stated in gone)
@@ -490,15 +539,12 @@ def _findings(
             key=matched.key if matched and matched.key in endpoints else None,
             part=one.part if one else "",
         )
-        now.setdefault(
-            about,
-            Evidence(
-                part=one.part if one else "",
-                document=one.document if one else "",
-                url=one.url if one else "",
-                locator=finding.locator or (one.locator if one else ""),
-            ),
-        )
+        if about not in now:
+            now[about] = (
+                _evidence(judged, one, finding.locator or one.locator)
+                if one
+                else Evidence(part="", document="", url="", locator=finding.locator)
+            )
     kept = {finding for finding in before if finding in now or finding.part in judged.failed_parts}
     events.extend(FindingEnded(finding=finding) for finding in sorted(before - kept, key=_finding_order))
     began = sorted(now.keys() - kept, key=_finding_order)
@@ -513,6 +559,18 @@ def _finding_order(finding: OpenFinding) -> tuple[str, str, str, str]:
 def subject(key: EndpointKey) -> str:
     """An endpoint in words: `DeepInfra openai/gpt-oss-120b@deepinfra/turbo`."""
     return f"{key.provider} {endpoint_reference(key.model, key.tag, key.sibling)}"
+
+
+def pass_by(state: SourceState, mark: PollMark) -> SourceState:
+    """The state after a poll that nothing rests on and whose documents were dropped: it counts, and changes nothing.
+
+    What it said of telemetry is not known any more, so that the next poll says it anew.
+    """
+    endpoints = {
+        key: endpoint if endpoint.telemetry is None else replace(endpoint, telemetry=None)
+        for key, endpoint in state.endpoints.items()
+    }
+    return replace(state, endpoints=endpoints, polls=(*state.polls, mark))
 
 
 def step(state: SourceState, sighting: Sighting, judge: Judge, patience: Patience) -> Step:

@@ -8,7 +8,7 @@ other thing; `collector.normalise` is the only place that converts into them.
 import re
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 NANO = 1_000_000_000
 """Amounts are integers of one billionth of a currency unit."""
@@ -109,6 +109,7 @@ def unit(name: str) -> Unit:
     )
 
 
+@lru_cache(maxsize=16_384)  # the same amounts stand in thousands of rows
 def decimal_text(amount_nano: int) -> str:
     """A plain decimal for an amount, without exponent or trailing zeros: 150000000 is `0.15`."""
     sign = "-" if amount_nano < 0 else ""

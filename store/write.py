@@ -1,27 +1,34 @@
 """The write side of the store: one transaction per poll.
 
-`Tape.record` takes the step of a poll under the write lock: it loads the source's state, lets the caller decide, and
-writes poll row and events together or not at all. What a step does not change is not touched.
+`Tape.record` takes the step of a poll under the write lock: it loads what the sighting touches of the source's state,
+and writes poll row and events together or not at all. What a step does not change is not touched.
+
+Where a connection is cut while a transaction is committed, nobody can say whether it was. It need not be known: the
+next poll is decided from the state that it finds under the lock, and a document that is there already is not written
+again.
 """
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import Connection
 
-from store import check, leases
+from store import check, leases, retention
 from store import statements as sql
 from store import timeline as tl
-from store.archive import Archive, archive_root
-from store.db import BUSY_S, open_engine, plain_errors
+from store.archive import Archive
+from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors
+from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
-from store.ledger import Correction, Draft, mend
-from store.load import load
-from store.location import expanded
+from store.ledger import Correction, Draft, go_on, mend
+from store.load import load, load_touched
+from store.location import archive_folder
+from store.policy import Policy
+from store.records import Sighting
 from store.scribe import Scribe, inserted
 
 Outcome = Literal["ok", "partial", "failed"]
@@ -39,7 +46,7 @@ class SourceFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollFacts:
-    """One attempt at a source, apart from what it changed."""
+    """One attempt at a source."""
 
     at: datetime
     outcome: Outcome
@@ -53,6 +60,14 @@ class PollFacts:
     failed_parts: frozenset[str] = frozenset()
     claim: leases.Claim | None = None
     """Of a daemon: the poll is written only if the claim still stands."""
+    complete: bool = False
+    """Absence counted."""
+    changes: int = 0
+    held: int = 0
+
+    def after(self, step: tl.Step) -> "PollFacts":
+        """With what the poll changed."""
+        return replace(self, complete=step.complete, changes=step.changes, held=step.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +83,16 @@ class LastPolls:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """How far a source's timeline goes."""
+
+    polls: frozenset[tuple[datetime, str]] = frozenset()
+    """Instant and archive key of all that got documents."""
+    newest: datetime | None = None
+    """Of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KeptPoll:
     """A poll that is part of a source's timeline."""
 
@@ -77,6 +102,10 @@ class KeptPoll:
     """Its documents were refused when they came."""
     pack: str
     failed_parts: frozenset[str]
+    complete: bool
+    """Absence counted when it was read last."""
+    pruned: bool
+    """Its documents were dropped, for nothing rests on them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +120,18 @@ class Replayed:
     quotes: int = 0
     failed_parts: frozenset[str] = frozenset()
 
+    def settled(self, poll: PollFacts) -> PollFacts:
+        """The poll, with what it came to."""
+        found = replace(
+            poll,
+            outcome=self.outcome,
+            code=self.code,
+            message=self.message or poll.message,
+            quotes=self.quotes,
+            failed_parts=self.failed_parts,
+        )
+        return found if self.step is None else found.after(self.step)
+
 
 Build = Callable[[Sequence[KeptPoll]], Iterable[tuple[KeptPoll, Replayed]]]
 """A source's timeline, poll by poll in the order of their instants."""
@@ -103,17 +144,38 @@ class Tape:
     """
 
     def __init__(self, url: str, archive: str = "", *, busy_s: float = BUSY_S) -> None:
-        self._engine, self.path = open_engine(url, busy_s)
-        self.archive = Archive(expanded(archive) if archive else archive_root(self.path))
+        database = open_engine(url, busy_s)
+        self._engine = database.engine
+        self.name = database.name
+        """How messages name it."""
+        self.path = database.path
+        """The file, on SQLite."""
+        self.archive = Archive(archive_folder(url, archive))
 
     def close(self) -> None:
-        """Release the file."""
+        """Release the file, or the server."""
         self._engine.dispose()
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
-        with plain_errors(self.path), self._engine.begin() as connection:
+    def _writing(self, source: str = "") -> Iterator[Connection]:
+        """A transaction, of one who writes a source if one is named."""
+        with plain_errors(self.name), self._engine.begin() as connection:
+            if source:
+                lock_source(connection, source)
             yield connection
+
+    @contextmanager
+    def _alone(self) -> Iterator[Connection]:
+        """A transaction while nobody else writes a poll."""
+        with self._writing() as connection:
+            lock_polls(connection)
+            yield connection
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        """A connection for questions, which holds up nobody."""
+        with plain_errors(self.name), self._engine.connect() as connection:
+            yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def sources(self) -> list[str]:
         """The sources that have ever been polled."""
@@ -124,13 +186,13 @@ class Tape:
         """A line for each thing inside the store that is not as it should be."""
         with self._writing() as connection:
             yield from check.structure(connection)
+            yield from check.overlaps(connection)
             yield from check.values(connection)
             yield from check.evidence(connection, self.archive)
 
     def last_polls(self, source: str) -> LastPolls:
         """What came before, for a source that may be new."""
-        with plain_errors(self.path), self._engine.connect() as reading:
-            connection = reading.execution_options(isolation_level="AUTOCOMMIT")  # no lock for a question
+        with self._reading() as connection:
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
             newest=None if row.newest is None else from_millis(row.newest),
@@ -165,37 +227,123 @@ class Tape:
         with self._writing() as connection:
             leases.expire(connection)
 
+    def prune(
+        self,
+        policy: Policy,
+        *,
+        now: datetime,
+        horizon: datetime | None,
+        drop_before: datetime | None = None,
+        dry_run: bool = False,
+        progress: retention.Progress,
+    ) -> retention.Pruned:
+        """Drop documents that a policy does not keep (see `store.retention.prune`)."""
+        return retention.prune(
+            self.archive,
+            self._reading,
+            self._alone,
+            policy,
+            now=now,
+            horizon=horizon,
+            drop_before=drop_before,
+            dry_run=dry_run,
+            progress=progress,
+        )
+
+    def places(self, source: str) -> retention.Places:
+        """Where in a source's timeline a late document can have its place."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            return retention.Places(connection, 0 if row is None else int(row.id))
+
+    def _need(self, poll: PollFacts) -> None:
+        """Raises: StoreError if the documents of a poll were pruned before it was written."""
+        if poll.pack is not None and not self.archive.has(poll.pack):
+            raise StoreError(f"documents {poll.pack[:12]} were pruned before their poll was written: poll again")
+
     def record_failure(self, source: SourceFacts, poll: PollFacts, *, known: datetime) -> None:
         """Write the row of a poll that changes nothing."""
-        with self._writing() as connection:
+        with self._writing(source.name) as connection:
             source_id = _source_id(connection, source)
             _insert_poll(connection, source_id, poll, known=known)
+            self._need(poll)
 
     def record(
-        self, source: SourceFacts, poll: PollFacts, decide: Callable[[tl.SourceState], tl.Step], *, known: datetime
+        self, source: SourceFacts, poll: PollFacts, sighting: Sighting, rules: tl.Rules, *, known: datetime
     ) -> tl.Step | None:
         """Write a poll newer than all before it, with all that it changed.
 
         Returns: None, with nothing written, if a newer one is in the timeline already: that takes `rebuild`.
         """
-        with self._writing() as connection:
-            newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
-            if newest_ok is not None and to_millis(poll.at) <= newest_ok:
+        with self._writing(source.name) as connection:
+            last = connection.execute(sql.LAST_POLLS, {"name": source.name}).one()
+            if last.newest_ok is not None and to_millis(poll.at) <= last.newest_ok:
                 return None
+            if last.known is not None:  # of several who collect, the clock of one may be behind
+                known = max(known, from_millis(last.known + 1))
+            source_id = _source_id(connection, source)
+            loaded, touched = load_touched(connection, source_id, sighting, rules.salt)
+            step = tl.step(loaded.state, touched, rules.judge, rules.patience)
+            poll_id = _insert_poll(connection, source_id, poll.after(step), known=known)
+            draft = Draft()
+            draft.take(poll.at, step)
+            go_on(Scribe(connection, source_id, known, loaded, [poll_id]), draft, rules.salt)
+            self._need(poll)
+        return step
+
+    def standing(self, source: str) -> Standing:
+        """How far the timeline of a source goes, for a source that may be new."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            if row is None:
+                return Standing()
+            kept = _kept_polls(connection, row.id)
+            return Standing(
+                polls=frozenset((poll.at, poll.pack) for poll in kept if not poll.pruned),
+                newest=kept[-1].at if kept else None,
+            )
+
+    def state(self, source: str) -> tl.SourceState:
+        """What the next step of a source depends on."""
+        with self._reading() as connection:
+            row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
+            return tl.SourceState() if row is None else load(connection, row.id).state
+
+    def origins(self, source: str) -> frozenset[tuple[datetime, str]]:
+        """Of polls that were read well: when, and which copy of their documents they came from, if that was told."""
+        with self._reading() as connection:
+            rows = connection.execute(sql.ORIGINS, {"name": source})
+            return frozenset((from_millis(row.at), row.message) for row in rows)
+
+    def go_on(
+        self,
+        source: SourceFacts,
+        polls: Sequence[PollFacts],
+        draft: Draft,
+        *,
+        state: tl.SourceState,
+        salt: bytes,
+        known: datetime,
+    ) -> list[Correction] | None:
+        """Write polls newer than all before them, at least one, with what they changed from a state on.
+
+        Returns: None, with nothing written, if the timeline is not in that state any more: that takes `rebuild`.
+        """
+        with self._writing(source.name) as connection:
             source_id = _source_id(connection, source)
             loaded = load(connection, source_id)
-            step = decide(loaded.state)
-            poll_id = _insert_poll(
-                connection,
-                source_id,
-                poll,
-                known=known,
-                complete=step.complete,
-                changes=step.changes,
-                held=step.held,
+            newest_ok = connection.execute(sql.LAST_POLLS, {"name": source.name}).one().newest_ok
+            if loaded.state != state or (newest_ok is not None and to_millis(polls[0].at) <= newest_ok):
+                return None
+            known = _after_all(connection, source_id, known)
+            rows = connection.execute(
+                sql.INSERT_FOR_IDS["poll"], [_poll_row(source_id, poll, known=known) for poll in polls]
             )
-            Scribe(connection, source_id, known, loaded).write(poll_id, poll.at, step.events)
-        return step
+            scribe = Scribe(connection, source_id, known, loaded, list(rows.scalars()))
+            corrections = go_on(scribe, draft, salt)
+            for poll in polls:
+                self._need(poll)
+            return corrections
 
     def rebuild(
         self,
@@ -203,6 +351,7 @@ class Tape:
         arrived: Iterable[PollFacts],
         build: Build,
         *,
+        salt: bytes,
         known: datetime,
         only_if_new: bool = True,
         dry_run: bool = False,
@@ -211,29 +360,42 @@ class Tape:
 
         A poll that the store has already (same instant, same documents) is not written again, and with `only_if_new`
         nothing is done where that is true of all. With `dry_run` nothing is written at all.
+
+        Raises: EvidenceDropped if documents that it needs were dropped.
         """
-        with plain_errors(self.path), self._engine.connect() as connection, connection.begin() as transaction:
+        with plain_errors(self.name), self._engine.connect() as connection, connection.begin() as transaction:
+            lock_source(connection, source.name)
             source_id = _source_id(connection, source)
-            # Knowledge only grows: whatever the clock says, this is known after all that was known before.
-            newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
-            known = known if newest is None else max(known, from_millis(newest + 1))
-            have = {(poll.at, poll.pack) for poll in _kept_polls(connection, source_id)}
-            new = {
-                _insert_poll(connection, source_id, poll, known=known)
-                for poll in arrived
-                if (poll.at, poll.pack) not in have
-            }
+            if (why := retention.lost(connection, source_id)) is not None:
+                raise EvidenceDropped(f"{source.name}: {why}")
+            known = _after_all(connection, source_id, known)
+            have = {(poll.at, poll.pack): poll.pruned for poll in _kept_polls(connection, source_id)}
+            new: set[int] = set()
+            for late in arrived:
+                pruned = have.get((late.at, late.pack or ""))
+                if pruned is None:
+                    new.add(_insert_poll(connection, source_id, late, known=known))
+                elif pruned:
+                    back = {"source": source_id, "instant": to_millis(late.at), "key": late.pack}
+                    connection.execute(sql.RESTORE_POLLS, back)
+                if pruned is not False:
+                    self._need(late)
             if only_if_new and not new:
                 return []
-            draft = Draft()
+            draft, polls = Draft(), list[int]()
             for poll, replayed in build(_kept_polls(connection, source_id)):
-                poll_id = _settle(connection, source_id, poll, replayed, known=known, new=poll.id in new)
-                if replayed.step is not None:
-                    draft.take(poll_id, poll.at, replayed.step.events)
-            corrections = mend(connection, source_id, known, draft)
+                polls.append(_settle(connection, source_id, poll, replayed, known=known, new=poll.id in new))
+                draft.take(poll.at, replayed.step)
+            corrections = mend(Scribe(connection, source_id, known, load(connection, source_id), polls), draft, salt)
             if dry_run:
                 transaction.rollback()
         return corrections
+
+
+def _after_all(connection: Connection, source_id: int, known: datetime) -> datetime:
+    """Knowledge only grows: whatever the clock says, what is learned now is known after all that was known before."""
+    newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
+    return known if newest is None else max(known, from_millis(newest + 1))
 
 
 def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
@@ -248,6 +410,8 @@ def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
                 failed=row.outcome == "failed",
                 pack=row.pack,
                 failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+                complete=bool(row.complete),
+                pruned=row.pruned is not None,
             )
     return list(kept.values())
 
@@ -275,9 +439,7 @@ def _settle(
             quotes=replayed.quotes,
             failed_parts=replayed.failed_parts,
         )
-        return _insert_poll(
-            connection, source_id, facts, known=known, complete=taken.complete, changes=taken.changes, held=taken.held
-        )
+        return _insert_poll(connection, source_id, facts.after(taken), known=known)
     if new:
         outcome = {
             "outcome": replayed.outcome,
@@ -296,7 +458,8 @@ def _source_id(connection: Connection, source: SourceFacts) -> int:
     values = {"name": source.name, "trust": source.trust, "every_s": source.every_s}
     row = connection.execute(sql.SOURCE, {"name": source.name}).one_or_none()
     if row is None:
-        return inserted(connection.execute(sql.INSERT["source"], values))
+        connection.execute(sql.KEEP["source"], values)
+        row = connection.execute(sql.SOURCE, {"name": source.name}).one()
     if (row.trust, row.every_s) != (source.trust, source.every_s):
         connection.execute(sql.UPDATE_SOURCE, {"source": row.id, "trust": source.trust, "every_s": source.every_s})
     return int(row.id)
@@ -308,28 +471,28 @@ def _insert_poll(
     poll: PollFacts,
     *,
     known: datetime,
-    complete: bool = False,
-    changes: int = 0,
-    held: int = 0,
 ) -> int:
     if poll.claim is not None:
         leases.settle(connection, source_id, poll.claim)
-    values = {
+    return inserted(connection.execute(sql.INSERT["poll"], _poll_row(source_id, poll, known=known)))
+
+
+def _poll_row(source_id: int, poll: PollFacts, *, known: datetime) -> dict[str, object]:
+    return {
         "source_id": source_id,
         "at": to_millis(poll.at),
         "known": to_millis(known),
         "outcome": poll.outcome,
-        "complete": complete,
+        "complete": poll.complete,
         "pack": poll.pack,
         "code": poll.code,
         "message": poll.message,
         "quotes": poll.quotes,
-        "changes": changes,
-        "held": held,
+        "changes": poll.changes,
+        "held": poll.held,
         "requests": poll.requests,
         "body_bytes": poll.body_bytes,
         "duration_ms": poll.duration_ms,
         "failed_parts": json.dumps(sorted(poll.failed_parts)) if poll.failed_parts else None,
         "slot": None if poll.claim is None else to_millis(poll.claim.slot),
     }
-    return inserted(connection.execute(sql.INSERT["poll"], values))

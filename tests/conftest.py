@@ -1,14 +1,17 @@
-"""Shared fixtures: where recorded documents lie, and a network that ends at loopback."""
+"""Shared fixtures: where recorded documents lie, stores of each engine, and a network that ends at loopback."""
 
 import ipaddress
 import os
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.stores import ENGINES, Server, Stores
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("default")
@@ -35,6 +38,27 @@ def recorded() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A PostgreSQL, started by the first test that needs one."""
+    started = Server()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def stores(request: pytest.FixtureRequest) -> Stores:
+    """What makes stores: each test that asks for it is run on each engine."""
+    return Stores(request.getfixturevalue("server") if request.param == "postgresql" else None)
+
+
+@pytest.fixture
+def store_url(stores: Stores) -> Iterator[str]:
+    """A store of a test's own."""
+    with stores.new() as url:
+        yield url
+
+
 @pytest.fixture(autouse=True)
 def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection that would leave this machine."""
@@ -48,8 +72,15 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture(scope="session")
+def data_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the archives of stores in PostgreSQL are."""
+    return tmp_path_factory.mktemp("data")
+
+
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, data_home: Path) -> None:
     """A width, a store or a key in the environment of whoever runs the tests is not the tests' business."""
     for name in ("COLUMNS", "NO_COLOR", "TOKENTAPE_CONFIG", "TOKENTAPE_STORE"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(data_home))

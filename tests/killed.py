@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 
 from collector.config import load
 
-NAMES = ("fsync", "rename", "mkdir")
+NAMES = ("fsync", "rename", "mkdir", "unlink")
 
 
 def arm(limit: int) -> None:

@@ -1,21 +1,17 @@
 """A store written row by row, for tests of reading: it says exactly what a test needs and nothing else does."""
 
 import json
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 
-from sqlalchemy import create_engine
-from sqlalchemy.pool import NullPool
-from sqlmodel import SQLModel
-
-from store import tables as _tables  # noqa: F401 - declares the tables on the metadata
+from store.archive import Archive
+from store.db import open_engine
 from store.instants import to_millis
+from store.location import archive_folder, is_postgres
 from store.records import END_REASONS, EndReason, Facts, RateCard
-from store.version import APPLICATION_ID, SCHEMA_VERSION
+from tests.stores import connected
 
 T0 = datetime(2026, 8, 1, tzinfo=UTC)
 """The first hour of most tests."""
@@ -34,17 +30,21 @@ def usd(**amounts: int) -> RateCard:
 class Tape:
     """Builds a store; each method returns the key of what it wrote."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(path), poolclass=NullPool)
-        SQLModel.metadata.create_all(engine)
-        engine.dispose()
-        with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.commit()
+    def __init__(self, url: str | Path) -> None:
+        self.url = str(url)
+        open_engine(self.url).engine.dispose()
         self._documents = 0
+
+    @property
+    def path(self) -> Path:
+        """The file, on SQLite."""
+        assert not is_postgres(self.url)
+        return Path(self.url)
+
+    @property
+    def archive(self) -> Archive:
+        """The archive of the store."""
+        return Archive(archive_folder(self.url))
 
     def source(self, name: str, *, trust: int = 0, every_s: int = 3600) -> int:
         return self._insert("source", name=name, trust=trust, every_s=every_s)
@@ -132,8 +132,7 @@ class Tape:
             card_id=self.card(card),
             facts_id=self._facts(facts or Facts()),
             document_id=document or self.document(endpoint),
-            locator_id=self._one("SELECT id FROM locator WHERE text = ?", locator)
-            or self._insert("locator", text=locator),
+            locator_id=self._one("locator", text=locator) or self._insert("locator", text=locator),
             unseen=None if not_before is None else first - to_millis(not_before),
             lasted=None if end is None else end - first,
             missed=None if end is None or last_seen is None else end - to_millis(last_seen),
@@ -251,23 +250,30 @@ class Tape:
 
     def _distinct(self, table: str, body: str, **columns: int | str | None) -> int:
         digest = sha256(body.encode()).hexdigest()
-        found = self._one(f"SELECT id FROM {table} WHERE digest = ?", digest)
-        return found or self._insert(table, digest=digest, body=body, **columns)
+        return self._one(table, digest=digest) or self._insert(table, digest=digest, body=body, **columns)
 
     def _named(self, table: str, name: str) -> int:
-        return self._one(f"SELECT id FROM {table} WHERE name = ?", name) or self._insert(table, name=name)
+        return self._one(table, name=name) or self._insert(table, name=name)
 
-    def _one(self, sql: str, value: str) -> int | None:
-        with closing(sqlite3.connect(self.path)) as connection:
-            row = connection.execute(sql, (value,)).fetchone()
-        return row and int(row[0])
+    def _one(self, table: str, **key: str) -> int | None:
+        ((name, value),) = key.items()
+        return self._run(f"SELECT id FROM {table} WHERE {name} = ?", value)
 
     def _insert(self, table: str, **columns: int | str | None) -> int:
-        with closing(sqlite3.connect(self.path)) as connection, connection:
-            names = ", ".join(columns)
-            marks = ", ".join("?" * len(columns))
-            cursor = connection.execute(f'INSERT INTO "{table}" ({names}) VALUES ({marks})', tuple(columns.values()))
-            return cursor.lastrowid or 0
+        marks = ", ".join("?" * len(columns))
+        added = self._run(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({marks}) RETURNING *", *columns.values())
+        assert added is not None
+        return added
+
+    def _run(self, sql: str, *values: int | str | None) -> int | None:
+        """The first value of the first row; references are not held to, so that a test need not write what it is not
+        about."""
+        with connected(self.url) as connection:
+            if is_postgres(self.url):
+                connection.execute("SET session_replication_role = replica")
+                sql = sql.replace("?", "%s")
+            row = connection.execute(sql, values).fetchone()
+        return row and int(row[0])
 
 
 def _millis(at: datetime | None) -> int | None:

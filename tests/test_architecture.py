@@ -19,7 +19,17 @@ PURE = (
 )
 """Files of the way of a price that must not know network, database, clock or log."""
 FORBIDDEN_IN_PURE = {"httpx", "sqlalchemy", "sqlmodel", "sqlite3", "socket", "logging", "apscheduler", "subprocess"}
-LATE = {"httpx", "sqlalchemy", "sqlmodel", "apscheduler", "pydantic", "selectolax", "genai_prices"}
+LATE = {
+    "httpx",
+    "sqlalchemy",
+    "sqlmodel",
+    "alembic",
+    "psycopg",
+    "apscheduler",
+    "pydantic",
+    "selectolax",
+    "genai_prices",
+}
 """Packages too slow to be imported before a command needs them."""
 
 
@@ -60,20 +70,28 @@ def test_only_fetch_and_its_parts_know_http() -> None:
 
 def test_only_the_write_side_knows_sqlalchemy() -> None:
     knowing = {
-        path.name
+        str(path.relative_to(ROOT / "store"))
         for path in modules("collector", "store")
-        if {name.split(".")[0] for name in imports(path)} & {"sqlalchemy", "sqlmodel"}
+        if {name.split(".")[0] for name in imports(path)} & {"sqlalchemy", "sqlmodel", "alembic"}
     }
-    assert knowing == {
+    revisions = {name for name in knowing if name.startswith("migrations/")}
+    assert knowing - revisions == {
         "check.py",
         "db.py",
-        "ledger.py",
+        "leases.py",
         "load.py",
+        "retention.py",
         "scribe.py",
         "statements.py",
         "tables.py",
+        "upgrade.py",
         "write.py",
     }
+
+
+def test_only_one_module_knows_the_driver_of_postgresql() -> None:
+    knowing = {path.name for path in modules("collector", "store") if "psycopg" in set(imports(path))}
+    assert knowing == {"postgres.py"}
 
 
 def test_command_line_imports_nothing_slow_before_a_command_runs() -> None:

@@ -178,7 +178,7 @@ def test_what_hardly_changes_is_kept_as_a_difference(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     first, second = keep_in_turn(archive, edited(2))
     assert (archive.base_of(first), archive.base_of(second)) == (None, first)
-    assert archive._path(second).stat().st_size < archive._path(first).stat().st_size / 10
+    assert archive.path(second).stat().st_size < archive.path(first).stat().st_size / 10
     assert list(archive.keys()) == sorted([first, second])
 
 
@@ -258,7 +258,7 @@ def test_any_flipped_byte_is_noticed_and_its_file_named(
 ) -> None:
     root = tmp_path_factory.mktemp("archive")
     keys = keep_in_turn(Archive(root), edited(3))
-    path = Archive(root)._path(keys[place])
+    path = Archive(root).path(keys[place])
     damaged = bytearray(path.read_bytes())
     damaged[position % len(damaged)] ^= flip
     path.write_bytes(damaged)
@@ -272,7 +272,7 @@ def test_any_flipped_byte_is_noticed_and_its_file_named(
 def test_missing_base_is_named(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     first, second, third = keep_in_turn(archive, edited(3))
-    path = archive._path(first)
+    path = archive.path(first)
     path.unlink()
     for key in (second, third):
         with pytest.raises(ArchiveDamaged, match=f"{first[:12]} are missing"):
@@ -286,7 +286,7 @@ def test_missing_base_is_named(tmp_path: Path) -> None:
 def test_another_intact_pack_under_the_name_of_a_base_is_named(tmp_path: Path, place: int) -> None:
     archive = Archive(tmp_path)
     keys = keep_in_turn(archive, edited(4))
-    shutil.copy(archive._path(archive.keep([document(records(range(500, 540)))])), archive._path(keys[place]))
+    shutil.copy(archive.path(archive.keep([document(records(range(500, 540)))])), archive.path(keys[place]))
     with pytest.raises(ArchiveDamaged, match=f"{keys[place][:12]} are damaged"):
         read(tmp_path, keys[-1])
     assert keys[place][:12] in next(archive.check())
@@ -295,7 +295,7 @@ def test_another_intact_pack_under_the_name_of_a_base_is_named(tmp_path: Path, p
 def test_packs_in_a_circle_are_damaged(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     first, second = keep_in_turn(archive, edited(2))
-    shutil.copy(archive._path(second), archive._path(first))
+    shutil.copy(archive.path(second), archive.path(first))
     with pytest.raises(ArchiveDamaged, match=f"{first[:12]} are damaged"):
         read(tmp_path, second)
 
@@ -305,7 +305,7 @@ def test_documents_after_a_pack_that_cannot_be_read_are_kept_alone(tmp_path: Pat
     archive = Archive(tmp_path)
     first, second, third = edited(3)
     keys = keep_in_turn(archive, [first, second])
-    path = archive._path(keys[0])
+    path = archive.path(keys[0])
     if missing:
         path.unlink()
     else:
@@ -325,7 +325,7 @@ def test_pack_of_the_first_version_is_read_and_built_on(tmp_path: Path) -> None:
         for one in old
     ]
     whole = json.dumps(about).encode() + b"\n" + b"".join(one.body for one in old)
-    path = archive._path(key)
+    path = archive.path(key)
     path.parent.mkdir()
     path.write_bytes(zstandard.ZstdCompressor(level=9, write_checksum=True).compress(whole))
     later = archive.keep(new, key)

@@ -165,6 +165,23 @@ def test_another_address_of_an_upstream_is_read_as_its_own(tmp_path: Path) -> No
     assert len(take(tmp_path / "tape.db", root)) == 1
 
 
+def test_a_further_address_that_the_source_names_is_read_as_its_own(tmp_path: Path) -> None:
+    root = tmp_path / "recorded"
+    index(root, record(root, 0, "https://old.example/list", prices(one=1)))
+    config = configured(tmp_path / "tape.db")
+    spec = config.sources["deepinfra"]
+    assert list(backfill_folder(config, root, [spec], NOW)) == []
+    (line,) = backfill_folder(config, root, [replace(spec, also_at=("https://old.example/list",))], NOW)
+    assert line.startswith("deepinfra: 1 polls read, 1 in all, 0 refused")
+
+
+@pytest.mark.recorded
+def test_both_recorded_forms_of_genai_prices_are_read(recorded: Path, tmp_path: Path) -> None:
+    config = replace(PACKAGED, store=str(tmp_path / "tape.db"))
+    (line,) = backfill_folder(config, recorded / "timeline", [config.sources["genai_prices"]], NOW)
+    assert line.startswith("genai_prices: 57 polls read, 57 in all, 0 refused")
+
+
 def test_a_document_that_the_parser_refuses_is_counted_and_named(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -325,6 +326,30 @@ def test_a_history_taken_over_in_two_parts_in_any_order_gives_the_same_store(rep
     take(tmp_path / "parts.db", str(repo))
     assert store_digest(tmp_path / "parts.db") == store_digest(tmp_path / "whole.db")
     assert take(tmp_path / "parts.db", str(repo)).endswith(" 0 intervals new or corrected")
+    assert store_digest(tmp_path / "parts.db") == store_digest(tmp_path / "whole.db")
+
+
+def test_versions_that_the_store_has_are_not_read_again(repo: Path, tmp_path: Path) -> None:
+    take(tmp_path / "tape.db", str(repo))
+    digest = store_digest(tmp_path / "tape.db")
+    assert take(tmp_path / "tape.db", str(repo)).startswith("deepinfra: 0 polls read, 3 in all, 0 refused, 0 intervals")
+    assert store_digest(tmp_path / "tape.db") == digest
+    for folder, newer in (("old", 1), ("new", 2)):
+        other = repository(
+            tmp_path / folder, [Commit(hour=0, body=prices(one=1, two=2)), Commit(hour=24, body=prices(one=newer))]
+        )
+        line = take(tmp_path / "tape.db", str(other))
+        assert line.startswith("deepinfra: 1 polls read"), "another body of the same instant is another version"
+
+
+def test_a_history_that_goes_on_is_gone_on_with(repo: Path, tmp_path: Path) -> None:
+    """What is newer than all that is stored leaves the same as if all had come at once, and reads nothing again."""
+    take(tmp_path / "parts.db", str(repo))
+    shutil.rmtree(tmp_path / "parts.archive")
+    more = [Commit(hour=hours, body=prices(one=price, two=2.5)) for hours, price in ((96, 1.5), (120, 1.75))]
+    repository(repo, [replace(more[0], start="main^0"), more[1]])
+    assert take(tmp_path / "parts.db", str(repo)).startswith("deepinfra: 1 polls read, 4 in all")
+    take(tmp_path / "whole.db", str(repo))
     assert store_digest(tmp_path / "parts.db") == store_digest(tmp_path / "whole.db")
 
 

@@ -56,7 +56,7 @@ def tape(tmp_path: Path) -> Tape:
 def ask(tape: Tape) -> Ask:
     def run(*words: str, store: str = "", **env: str) -> Result:
         group = click.Group(commands=COMMANDS)
-        doors = cli.Doors(store or str(tape.path), now=lambda: NOW)
+        doors = cli.Doors(store or tape.url, now=lambda: NOW)
         return CliRunner().invoke(group, words, obj=doors, env=env, prog_name="tokentape", catch_exceptions=False)
 
     return run
@@ -145,10 +145,10 @@ def test_history_and_changes_tell_the_same_move(ask: Ask) -> None:
 def test_explain_shows_the_record_as_published(ask: Ask, tmp_path: Path) -> None:
     tape = Tape(tmp_path / "evidence.db")
     ref = evidenced(tape)
-    shown = ask("explain", ref, store=str(tape.path)).stdout
+    shown = ask("explain", ref, store=tape.url).stdout
     assert '{"tag": "b", "pricing": {"prompt": 0.000000150000000000000012, "big": 1e400}}' in shown
     assert "input: 0.037 USD per 1M tokens" in shown
-    (one,) = json.loads(ask("explain", ref, "--format", "json", store=str(tape.path)).stdout)
+    (one,) = json.loads(ask("explain", ref, "--format", "json", store=tape.url).stdout)
     assert (one["ref"], one["facts"], one["record"][:8]) == (ref, {"context_length": 8192}, '{"tag": ')
 
 
@@ -341,12 +341,12 @@ def test_hostile_text_is_shown_and_never_obeyed(ask: Ask, tmp_path: Path) -> Non
         ["explain", f"openrouter:=cmd|calc:{evil}@{evil}"], ["explain", f"openrouter:=cmd|calc:{evil}"],
     ):  # fmt: skip
         for form in ("table", "csv", "json", "jsonl"):
-            result = ask(*words, "--format", form, store=str(tape.path))
+            result = ask(*words, "--format", form, store=tape.url)
             assert not [char for char in result.output.replace("\n", "") if not char.isprintable()], words
-    result = ask("endpoints", "evil", "--format", "csv", store=str(tape.path))
+    result = ask("endpoints", "evil", "--format", "csv", store=tape.url)
     assert rows(result)[0]["provider"] == "'=cmd|calc"
     assert result.stderr.startswith("tokentape: a cell begins like a formula and got an apostrophe")
-    result = ask("endpoints", "evil", "--format", "csv", "--raw", store=str(tape.path))
+    result = ask("endpoints", "evil", "--format", "csv", "--raw", store=tape.url)
     assert (rows(result)[0]["endpoint"], result.stderr) == (f"{evil}@{evil}", "")
 
 
@@ -430,7 +430,7 @@ def tokentape(tape: Tape, *words: str) -> list[str]:
     """A process of its own that runs a reading command."""
     code = (
         f"import click; from store import cli; commands = {{name: getattr(cli, name) for name in {[*COMMANDS]!r}}};"
-        f"click.Group(commands=commands).main({[*words]!r}, obj=cli.Doors({str(tape.path)!r}))"
+        f"click.Group(commands=commands).main({[*words]!r}, obj=cli.Doors({tape.url!r}))"
     )
     return [sys.executable, "-c", code]
 
@@ -455,7 +455,7 @@ def test_a_terminal_gets_bold_and_its_own_width_unless_no_color_is_set(tape: Tap
 def test_a_question_loads_nothing_that_only_collecting_needs(tape: Tape) -> None:
     code = (
         "import sys, click; from store import cli;"
-        f"cli.cheapest.main([{MODEL!r}], obj=cli.Doors({str(tape.path)!r}), standalone_mode=False);"
+        f"cli.cheapest.main([{MODEL!r}], obj=cli.Doors({tape.url!r}), standalone_mode=False);"
         "print(' '.join(sorted({name.partition('.')[0] for name in sys.modules})), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -20,6 +20,7 @@ from collector.parse.rows import FACTS
 from collector.settings import CheckSettings, HttpSettings
 from collector.sources import FAMILIES, parser_of, parsers
 from collector.strict_yaml import NotYaml, plain, read_yaml
+from store.policy import Policy
 from store.records import Document
 from store.units import METERS, unit
 
@@ -517,3 +518,27 @@ def test_the_module_in_the_guide_works() -> None:
     document = Document(source="acme", url="https://acme.example/", fetched_at=at, status=200, body=body.encode())
     first, second = room["parse"](document, load(packaged(), {}).sources["chutes"])
     assert (first.prices["input"].unit, second.prices["input"].unit) == ("USD/1M_token", "USD/1K_token")
+
+
+def test_retention_keeps_all_unless_it_says_otherwise(tmp_path: Path) -> None:
+    assert read(tmp_path, ACME).retention == Policy()
+    assert load(packaged(), {}).retention == Policy()
+    said = read(tmp_path, ACME + "\nretention: {full: 90d, then: weekly}\n")
+    assert said.retention == Policy(full_s=90 * 86_400, then="weekly")
+
+
+def test_mistakes_in_retention_are_told_with_their_place(tmp_path: Path) -> None:
+    found = mistakes(tmp_path, ACME + "\nretention: {full: 1h, then: monthly, keep: all}\n")
+    assert [what.partition(": ")[2] for what in found] == [
+        "retention.full: 1h is not from 1d to 36500d",
+        "retention.keep: unknown key",
+        "retention.then: 'monthly' is not one of daily, weekly, evidence",
+    ]
+
+
+def test_a_source_may_name_further_addresses_of_its_documents(tmp_path: Path) -> None:
+    old = "https://acme.example/v0/models"
+    assert read(tmp_path, ACME + f"    also_at: {old}\n").sources["acme"].also_at == (old,)
+    assert read(tmp_path, ACME + f"    also_at: [{old}, {old}.json]\n").sources["acme"].also_at == (old, f"{old}.json")
+    (line,) = mistakes(tmp_path, ACME + "    also_at: [ftp://acme.example]\n")
+    assert line.endswith("sources.acme.also_at: 'ftp://acme.example' is not an https:// or http:// URL")

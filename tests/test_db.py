@@ -19,7 +19,8 @@ from collector.poll import Poller, Report, receive
 from store.db import open_engine, plain_errors
 from store.errors import StoreBusy, StoreError, StoreForeign
 from store.read import open_store
-from store.timeline import SourceState, Step
+from store.records import Sighting
+from store.timeline import Judged, Match, Patience, Rules, SourceState
 from store.version import APPLICATION_ID, SCHEMA_VERSION
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.collecting import locked, rows
@@ -33,7 +34,7 @@ GENAI = CONFIG.sources["genai_prices"]
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    made, _ = open_engine(str(tmp_path / "tape.db"), busy_s=0.2)
+    made = open_engine(str(tmp_path / "tape.db"), busy_s=0.2).engine
     yield made
     made.dispose()
 
@@ -92,7 +93,7 @@ def test_many_may_make_one_store_at_once(tmp_path: Path) -> None:
 def test_reference_to_nothing_is_refused(engine: Engine, tmp_path: Path) -> None:
     with (
         pytest.raises(StoreError, match="FOREIGN KEY"),
-        plain_errors(tmp_path / "tape.db"),
+        plain_errors(str(tmp_path / "tape.db")),
         engine.begin() as connection,
     ):
         connection.exec_driver_sql("INSERT INTO document (poll_id, part, sha256, url) VALUES (99, '', 'x', 'y')")
@@ -181,30 +182,29 @@ async def genai_poll(tape: Tape, at: datetime = NOW) -> Report:
 
 
 def test_a_poll_of_a_locked_store_is_a_line(tmp_path: Path) -> None:
-    tape = Tape(str(tmp_path / "tape.db"), busy_s=0.2)
-    with locked(tape.path):
+    path = tmp_path / "tape.db"
+    tape = Tape(str(path), busy_s=0.2)
+    with locked(path):
         busy = asyncio.run(genai_poll(tape))
     tape.close()
     assert (busy.outcome, busy.code) == ("failed", "store")
-    assert (
-        busy.line
-        == f"genai_prices: failed (store): {tape.path} is locked by another program: try again when it is done"
-    )
-    assert polled(tape.path) == 0
+    assert busy.line == f"genai_prices: failed (store): {path} is locked by another program: try again when it is done"
+    assert polled(path) == 0
 
 
 def test_what_was_received_for_a_store_that_is_locked_by_then_is_in_the_archive(tmp_path: Path) -> None:
-    tape = Tape(str(tmp_path / "tape.db"), busy_s=0.2)
+    path = tmp_path / "tape.db"
+    tape = Tape(str(path), busy_s=0.2)
 
     async def receive_then_take() -> None:
         async with Fetcher(CONFIG.http, lambda: NOW) as fetcher:
             received = await receive(GENAI, NOW, fetcher, environ={})
-            with locked(tape.path), pytest.raises(StoreBusy):
+            with locked(path), pytest.raises(StoreBusy):
                 genai_poller(tape, fetcher).take(GENAI, NOW, received)
 
     asyncio.run(receive_then_take())
     (pack,) = tape.archive.root.rglob("*.zst")
-    assert polled(tape.path) == 0
+    assert polled(path) == 0
     assert asyncio.run(genai_poll(tape)).outcome == "ok"
     tape.close()
     assert list(tape.archive.root.rglob("*.zst")) == [pack]
@@ -220,7 +220,7 @@ def test_a_failed_transaction_leaves_nothing(engine: Engine, tmp_path: Path) -> 
             connection.exec_driver_sql("DROP TABLE poll")
             connection.exec_driver_sql("INSERT INTO provider (name) VALUES ('acme')")
 
-    with pytest.raises(StoreError, match="UNIQUE"), plain_errors(tmp_path / "tape.db"):
+    with pytest.raises(StoreError, match="UNIQUE"), plain_errors(str(tmp_path / "tape.db")):
         write()
     assert rows(tmp_path / "tape.db", "SELECT count(*) FROM provider") == [(0,)]
     assert polled(tmp_path / "tape.db") == 0
@@ -229,11 +229,13 @@ def test_a_failed_transaction_leaves_nothing(engine: Engine, tmp_path: Path) -> 
 def test_a_poll_that_cannot_be_decided_leaves_not_even_its_row(tmp_path: Path) -> None:
     tape = Tape(str(tmp_path / "tape.db"))
 
-    def decide(_: SourceState) -> Step:
+    def undecided(_sighting: Sighting, _matches: Sequence[Match], _state: SourceState) -> Judged:
         raise StoreError("undecided")
 
+    rules = Rules(judge=undecided, patience=Patience(), salt=b"")
+    facts = PollFacts(at=NOW, outcome="ok", pack=tape.archive.keep(()))
     with pytest.raises(StoreError, match="undecided"):
-        tape.record(SOURCE, PollFacts(at=NOW, outcome="ok", pack="p"), decide, known=NOW)
+        tape.record(SOURCE, facts, Sighting(at=NOW, complete=True), rules, known=NOW)
     tape.close()
     assert polled(tmp_path / "tape.db") == 0
     assert rows(tmp_path / "tape.db", "SELECT count(*) FROM source") == [(0,)]
@@ -251,10 +253,10 @@ def test_a_timeline_whose_rebuilding_fails_half_way_stays_as_it_was(tmp_path: Pa
         yield from ()
         raise StoreError("half way")
 
-    late = PollFacts(at=NOW - timedelta(hours=1), outcome="ok", pack="p")
+    late = PollFacts(at=NOW - timedelta(hours=1), outcome="ok", pack=tape.archive.keep(()))
     source = SourceFacts(name="genai_prices", trust=2, every_s=60)
     with pytest.raises(StoreError, match="half way"):
-        tape.rebuild(source, [late], build, known=NOW)
+        tape.rebuild(source, [late], build, salt=b"", known=NOW)
     tape.close()
     assert asked == [2]
     assert store_digest(path) == before

@@ -7,7 +7,6 @@ import os
 import threading
 import tracemalloc
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,7 @@ def test_states_tell_free_from_unknown_from_varies_from_not_offered(form: Form) 
     found = record(form, columns.ENDPOINTS, ROW)
     states = [found[f"{meter}_state"] for meter in ("input", "output", "cache_read", "cache_write")]
     assert states == ["priced", "free", "unknown", "varies"]
-    bare = record(form, columns.HISTORY, replace(ROW, card=usd()))
+    bare = record(form, columns.HISTORY, ROW._replace(card=usd()))
     assert bare["input_state"] == "not_offered"
 
 
@@ -127,7 +126,7 @@ def test_the_whole_rate_card_is_there_in_every_form() -> None:
 
 
 def test_routes_show_the_prices_that_apply_to_the_workload() -> None:
-    rows = [replace(ROW, provider=name) for name in ("b", "a")]
+    rows = [ROW._replace(provider=name) for name in ("b", "a")]
     ranking = rank(rows, Workload(input_tokens=200_001, output_tokens=1), T0, Constraints())
     found = [record("csv", columns.CHEAPEST, route) for route in ranking.routes]
     assert [(one["rank"], one["tied"], one["provider"]) for one in found] == [("1", "true", "a"), ("1", "true", "b")]

@@ -5,9 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -26,15 +24,14 @@ from store.intervals import IntervalRow, current, endpoints, history
 from store.read import Reader, open_store
 from store.records import Facts, Sighting, Stated
 from store.routing import Constraints, Workload, rank
-from store.timeline import Step, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts
 from store.write import Tape as Written
+from tests.stores import Stores
 from tests.tape import T0, Tape, usd
 from tests.tape import hour as at_hour
-from tests.worlds import START, Poll, build, card, observation, polls
+from tests.worlds import DOCUMENTS, START, Poll, build, card, observation, polls
 
-JUDGE = checks.judge(CheckSettings())
-PATIENCE = checks.patience(CheckSettings())
+RULES = checks.rules(CheckSettings())
 SOURCE = SourceFacts(name="s", trust=1, every_s=3600)
 MODEL = "openai/gpt-oss-120b"
 CARD, DEARER = usd(input=1_000_000_000, output=0), usd(input=2_000_000_000, output=0)
@@ -45,7 +42,7 @@ def hour(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
-# --- worlds in which documents arrive in any order ---
+# --- worlds in which documents arrive in any order; that PostgreSQL holds the same is shown in `test_engines` ---
 
 
 def stating(poll: Poll) -> Sighting:
@@ -66,13 +63,15 @@ def stating(poll: Poll) -> Sighting:
     )
 
 
-def arrive(path: Path, drawn: Sequence[Poll]) -> Iterator[datetime]:
+def arrive(url: str, drawn: Sequence[Poll]) -> Iterator[datetime]:
     """Write polls in this order, each through the path that its instant asks for; the instant each became known."""
-    tape = Written(f"sqlite:///{path}")
+    tape = Written(url)
     sightings = {poll.sighting.at: stating(poll) for poll in drawn}
 
     def anew(kept: Sequence[KeptPoll]) -> Iterable[tuple[KeptPoll, Replayed]]:
-        for poll, taken in zip(kept, build((sightings[poll.at] for poll in kept), JUDGE, PATIENCE), strict=True):
+        for poll, taken in zip(
+            kept, build((sightings[poll.at] for poll in kept), RULES.judge, RULES.patience), strict=True
+        ):
             failed = sightings[poll.at].failed_parts
             yield poll, Replayed(step=taken, outcome="partial" if failed else "ok", failed_parts=failed)
 
@@ -82,18 +81,15 @@ def arrive(path: Path, drawn: Sequence[Poll]) -> Iterator[datetime]:
             facts = PollFacts(
                 at=seen.at,
                 outcome="partial" if poll.failed else "ok",
-                pack="p" * 64,
+                pack=tape.archive.keep(()),
                 failed_parts=seen.failed_parts,
             )
 
-            def decide(state: Any, seen: Sighting = seen) -> Step:
-                return step(state, seen, JUDGE, PATIENCE)
-
             newest = tape.last_polls("s").newest_ok
             if newest is None or seen.at > newest:
-                tape.record(SOURCE, facts, decide, known=known)
+                tape.record(SOURCE, facts, seen, RULES, known=known)
             else:
-                tape.rebuild(SOURCE, [facts], anew, known=known)
+                tape.rebuild(SOURCE, [facts], anew, salt=RULES.salt, known=known)
             yield known
     finally:
         tape.close()
@@ -128,13 +124,12 @@ def answers(reader: Reader, known: datetime | None, now: datetime) -> dict[str, 
 
 
 @settings(max_examples=30)
-@given(polls(most=7))
+@given(drawn=polls(most=7))
 def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(drawn: list[Poll]) -> None:
     given_then: dict[datetime, dict[str, str]] = {}
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "a.db"
-        for now in arrive(path, drawn):
-            with open_store(str(path)) as reader:
+    with Stores(None).new() as url:
+        for now in arrive(url, drawn):
+            with open_store(url) as reader:
                 given_then[now] = answers(reader, now, now)
                 assert answers(reader, None, now) == given_then[now]
                 for known, before in given_then.items():
@@ -143,32 +138,30 @@ def test_what_was_answered_once_is_answered_again_whatever_is_learned_later(draw
 
 def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
     """Rows without what differs with the order in which documents came."""
-    return [replace(row, known_from=T0, endpoint_id=0, document_id=0, facts_id=0) for row in rows]
+    return [row._replace(known_from=T0, endpoint_id=0, document_id=0, facts_id=0) for row in rows]
 
 
 @settings(max_examples=25)
-@given(polls(most=10))
+@given(drawn=polls(most=10))
 def test_in_the_end_the_same_is_believed_in_whatever_order_documents_came(drawn: list[Poll]) -> None:
-    with TemporaryDirectory() as folder:
-        found = []
-        for name, order in (("a.db", drawn), ("b.db", sorted(drawn, key=lambda poll: poll.hour))):
-            path = Path(folder) / name
-            list(arrive(path, order))
-            with open_store(str(path)) as reader:
+    found = []
+    for order in (drawn, sorted(drawn, key=lambda poll: poll.hour)):
+        with Stores(None).new() as url:
+            list(arrive(url, order))
+            with open_store(url) as reader:
                 found.append(believed(history(reader, None, hour(2000))))
                 found[-1] += [row for at in INSTANTS for row in believed(current(reader, at))]
     assert found[0] == found[1]
 
 
 @settings(max_examples=60)
-@given(polls(least=3, most=8))
+@given(drawn=polls(least=3, most=8))
 def test_corrections_are_exactly_what_is_answered_otherwise_of_what_had_been_looked_at(drawn: list[Poll]) -> None:
     """Held against the answers themselves: the price at each instant before and after each arrival."""
     instants = sorted({poll.sighting.at + delay for poll in drawn for delay in (timedelta(), timedelta(minutes=30))})
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "a.db"
-        knowns = list(arrive(path, drawn))
-        with open_store(str(path)) as reader:
+    with Stores(None).new() as url:
+        knowns = list(arrive(url, drawn))
+        with open_store(url) as reader:
             told = list(changes(reader))
             for number, known in enumerate(knowns[1:], 1):
                 looked = [poll.sighting.at for poll in drawn[:number]]
@@ -217,8 +210,8 @@ def price(row: IntervalRow | None) -> str | None:
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Tape:
-    return Tape(tmp_path / "tape.db")
+def tape(store_url: str) -> Tape:
+    return Tape(store_url)
 
 
 def polled(tape: Tape, *hours: float) -> tuple[int, int]:
@@ -230,12 +223,12 @@ def polled(tape: Tape, *hours: float) -> tuple[int, int]:
 
 
 def asked(tape: Tape, at: float, known: float | None = None) -> list[IntervalRow]:
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         return endpoints(reader, MODEL, at_hour(at), known=None if known is None else at_hour(known))
 
 
 def moved(tape: Tape, known: float | None = None, **narrowed: Any) -> list[ChangeRow]:
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         return list(changes(reader, known=None if known is None else at_hour(known), **narrowed))
 
 
@@ -273,7 +266,7 @@ def test_a_belief_that_is_held_again_stands_once(tape: Tape) -> None:
     tape.interval(endpoint, at_hour(0), CARD, known=at_hour(5))
     assert [len(asked(tape, 6, known)) for known in (0, 4, 5, 9)] == [1, 1, 1, 1]
     assert not moved(tape)
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         both = list(history(reader, MODEL, at_hour(9), superseded=True))
         assert len(list(history(reader, MODEL, at_hour(9)))) == 1
     assert [(row.known_from, row.known_to) for row in both] == [(at_hour(0), at_hour(5)), (at_hour(5), None)]
@@ -285,7 +278,7 @@ def test_what_is_superseded_stands_as_it_was_last_believed(tape: Tape) -> None:
     tape.gap(endpoint, at_hour(2), at_hour(1), known_to=at_hour(5))
     tape.interval(endpoint, at_hour(0), DEARER, known=at_hour(5))
     tape.finding(source, at_hour(0), endpoint=endpoint)
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         old, new = history(reader, MODEL, at_hour(900), superseded=True)
         (then,) = history(reader, MODEL, at_hour(900), known=at_hour(4), superseded=True)
     assert (old.last_seen, old.known_to, old.stale, old.disputed, old.unseen_since) == (
@@ -324,7 +317,7 @@ def test_findings_and_statements_end_when_that_is_known(tape: Tape) -> None:
     tape.interval(endpoint, at_hour(0), CARD)
     tape.finding(source, at_hour(1), endpoint=endpoint, card=DEARER, ended=at_hour(2), end_known=at_hour(5))
     tape.stated(other, at_hour(-9), None, CARD, first_seen=at_hour(0), ended=at_hour(2), end_known=at_hour(5))
-    with open_store(str(tape.path)) as reader:
+    with open_store(tape.url) as reader:
         assert [len(catalogue.held(reader, known=at_hour(known))) for known in (0, 1, 4, 5)] == [0, 1, 1, 0]
     assert [asked(tape, 3, known)[0].disputed for known in (4, 5)] == [True, False]
     assert [len(asked(tape, -1, known)) for known in (4, 5)] == [1, 0]
@@ -435,23 +428,23 @@ def test_beliefs_are_compared_over_what_had_been_looked_at(
 # --- announcements ---
 
 
-def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(tmp_path: Path) -> None:
+def test_a_rise_that_was_announced_and_cancelled_was_never_in_force(store_url: str) -> None:
     """A first party prices a model `through August 31, 2026` and dearer `starting September 1`; on 11 August the second
     row goes, and the low price stays."""
     low, high = usd(input=2_000_000_000, output=10_000_000_000), usd(input=3_000_000_000, output=15_000_000_000)
     september = datetime(2026, 9, 1, tzinfo=UTC)
     rise = (Stated(since=None, until=september, card=low), Stated(since=september, until=None, card=high))
-    tape = Written(f"sqlite:///{tmp_path}/tape.db")
+    tape = Written(store_url)
     for day in range(40):
         at = datetime(2026, 8, 1, tzinfo=UTC) + timedelta(days=day)
         offer = observation("claude-sonnet-5", price=low, stated=rise if 3 <= day < 10 else ())
-        seen = Sighting(at=at, complete=True, failed_parts=frozenset(), observations=(offer,))
-        facts = PollFacts(at=at, outcome="ok", pack="p" * 64)
-        tape.record(SOURCE, facts, partial(step, sighting=seen, judge=JUDGE, patience=PATIENCE), known=at)
+        seen = Sighting(at=at, complete=True, failed_parts=frozenset(), documents=DOCUMENTS, observations=(offer,))
+        facts = PollFacts(at=at, outcome="ok", pack=tape.archive.keep(()))
+        tape.record(SOURCE, facts, seen, RULES, known=at)
     tape.close()
     announced, cancelled = datetime(2026, 8, 4, tzinfo=UTC), datetime(2026, 8, 11, tzinfo=UTC)
     model = "author/claude-sonnet-5"
-    with open_store(f"{tmp_path}/tape.db") as reader:
+    with open_store(store_url) as reader:
         found = [(row.event, row.seen, row.meter, row.old, row.new, row.since) for row in changes(reader)]
         assert found == [
             ("announcement", announced, "input", "2", "3", september),
@@ -507,19 +500,19 @@ def test_an_announced_price_of_an_offer_that_nobody_has_seen_answers_from_its_ti
     ],
     ids=["endpoints", "stated", "history", "stated history", "changes", "models", "held"],
 )
-def test_no_question_goes_through_the_whole_history(tape: Tape, statement: str) -> None:
+def test_no_question_goes_through_the_whole_history(tmp_path: Path, statement: str) -> None:
     values = dict.fromkeys(
         ("at", "seen", "known", "model", "provider", "source", "since", "until", "late_since", "superseded", "pattern")
     )
-    with open_store(str(tape.path)) as reader:
+    with open_store(Tape(tmp_path / "tape.db").url) as reader:
         plan = [str(row[3]) for row in reader.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert not [step for step in plan if re.match(r"SCAN (i|o|w|x|c|u|t|b|span|gap|stated|poll)\b", step)], plan
     assert [step for step in plan if re.match(r"SEARCH (span|t)\b", step)], plan
 
 
-def test_the_endpoints_of_a_model_are_found_by_indexes_alone(tape: Tape) -> None:
+def test_the_endpoints_of_a_model_are_found_by_indexes_alone(tmp_path: Path) -> None:
     values = dict.fromkeys(("at", "seen", "known", "model", "provider", "source"))
-    with open_store(str(tape.path)) as reader:
+    with open_store(Tape(tmp_path / "tape.db").url) as reader:
         rows = reader.rows(f"EXPLAIN QUERY PLAN {intervals_module._OBSERVED_AT}", values)
         plan = [str(row[3]) for row in rows]
     assert not [step for step in plan if step.startswith("SCAN")], plan

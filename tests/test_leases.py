@@ -1,30 +1,35 @@
 """Several daemons on one store: each slot of a source is polled for exactly once."""
 
+import itertools
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from collector import checks
 from collector.schedule import served_since, slot_at
+from collector.settings import CheckSettings
 from store.errors import LeaseLost
 from store.leases import Claim, Held
-from store.timeline import SourceState, Step
+from store.records import Sighting
 from store.write import PollFacts, SourceFacts, Tape
-from tests.collecting import rows
+from tests.stores import rows
 
 NOW = datetime(2026, 8, 22, 12, tzinfo=UTC)
 EVERY_S = 3600
 SOURCE = SourceFacts(name="acme", trust=0, every_s=EVERY_S)
 SLOT = slot_at("acme", EVERY_S, NOW)
-STEP = Step(state=SourceState(), events=(), complete=True, held=0)
+RULES = checks.rules(CheckSettings())
 LIVES = timedelta(minutes=5)
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Tape:
-    return Tape(str(tmp_path / "tape.db"))
+def tape(store_url: str) -> Tape:
+    return Tape(store_url)
 
 
 def claim(tape: Tape, holder: str, now: datetime) -> Claim | Held | None:
@@ -44,7 +49,8 @@ def write(tape: Tape, claimed: Claim | None, at: datetime, *, failed: bool = Fal
     if failed:
         tape.record_failure(SOURCE, PollFacts(at=at, outcome="failed", claim=claimed), known=at)
     else:
-        assert tape.record(SOURCE, PollFacts(at=at, outcome="ok", claim=claimed), lambda _: STEP, known=at)
+        sighting = Sighting(at=at, complete=True)
+        assert tape.record(SOURCE, PollFacts(at=at, outcome="ok", claim=claimed), sighting, RULES, known=at)
 
 
 @pytest.mark.parametrize("failed", [False, True])
@@ -56,7 +62,9 @@ def test_a_slot_is_claimed_once_and_a_poll_settles_it(tape: Tape, failed: bool) 
     assert won(tape, "two", SLOT + timedelta(hours=1)).fence == claimed.fence + 1
 
 
-def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_should_it_wake(tape: Tape) -> None:
+def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_should_it_wake(
+    tape: Tape, store_url: str
+) -> None:
     asleep = won(tape, "one", SLOT)
     assert isinstance(claim(tape, "two", SLOT + LIVES - timedelta(seconds=1)), Held)
     awake = won(tape, "two", SLOT + LIVES)
@@ -66,7 +74,7 @@ def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_sh
     write(tape, awake, SLOT + LIVES)
     with pytest.raises(LeaseLost):
         write(tape, asleep, SLOT + timedelta(minutes=6))
-    assert rows(tape.path, "SELECT count(*) FROM poll") == [(1,)]
+    assert rows(store_url, "SELECT count(*) FROM poll") == [(1,)]
 
 
 def test_a_poll_that_outlasts_its_slot_is_not_joined_by_the_next(tape: Tape) -> None:
@@ -105,7 +113,8 @@ def test_whatever_daemons_do_no_slot_has_two_polls_and_no_free_slot_is_refused(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[int, str, int]]
 ) -> None:
     """Three daemons; minutes pass between acts; a daemon that dies forgets its claim, one that is late still writes."""
-    tape = Tape(str(tmp_path_factory.mktemp("leases") / "tape.db"))
+    store = tmp_path_factory.mktemp("leases") / "tape.db"
+    tape = Tape(str(store))
     now = SLOT
     claims: dict[int, tuple[Claim, datetime]] = {}
     newest: datetime | None = None
@@ -135,6 +144,39 @@ def test_whatever_daemons_do_no_slot_has_two_polls_and_no_free_slot_is_refused(
                 assert held[1] <= now, "only who was late is taken over"
             else:
                 newest = now
-    slots = [slot for (slot,) in rows(tape.path, "SELECT slot FROM poll")]
+    slots = [slot for (slot,) in rows(str(store), "SELECT slot FROM poll")]
     assert len(set(slots)) == len(slots)
     tape.close()
+
+
+def test_with_daemons_killed_again_and_again_each_slot_has_exactly_one_poll(store_url: str) -> None:
+    Tape(store_url).close()
+    count = 40
+    names = (str(number) for number in itertools.count())
+
+    def start() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.claiming", store_url, next(names), str(count)], stderr=subprocess.PIPE
+        )
+
+    daemons = [start() for _ in range(3)]
+    try:
+        kills = 0
+        while any(daemon.poll() is None for daemon in daemons):
+            time.sleep(0.4)
+            if kills < 8:
+                victim = daemons[kills % 3]
+                if rows(store_url, "SELECT count(*) FROM poll") != [(0,)]:
+                    victim.kill()
+                    victim.communicate()
+                    daemons[kills % 3] = start()
+                    kills += 1
+        said = [(daemon.returncode, daemon.communicate()[1].decode()[-300:]) for daemon in daemons]
+    finally:
+        for daemon in daemons:
+            if daemon.poll() is None:
+                daemon.kill()
+                daemon.communicate()
+    assert kills > 2
+    assert said == [(0, "")] * 3
+    assert rows(store_url, "SELECT count(*), count(DISTINCT slot) FROM poll GROUP BY source_id") == [(count, count)] * 3

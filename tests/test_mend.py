@@ -2,15 +2,14 @@
 
 import json
 import shutil
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlmodel import SQLModel
 
 from collector import mend, verify
 from collector.config import load
@@ -51,8 +50,8 @@ def arrival(hours: int, **prices: tuple[str, str]) -> Arrival:
 
 
 @pytest.fixture
-def tape(tmp_path: Path) -> Iterator[Tape]:
-    tape = Tape(str(tmp_path / "tape.db"))
+def tape(store_url: str, tmp_path: Path) -> Iterator[Tape]:
+    tape = Tape(store_url, str(tmp_path / "archive"))
     mend.backfill(
         SETTINGS,
         tape,
@@ -65,8 +64,8 @@ def tape(tmp_path: Path) -> Iterator[Tape]:
 
 
 def rows(tape: Tape, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(tape.path)) as connection:
-        return connection.execute(sql).fetchall()
+    with tape._engine.begin() as connection:
+        return [tuple(row) for row in connection.exec_driver_sql(sql)]
 
 
 BELIEVED = """
@@ -75,9 +74,13 @@ BELIEVED = """
 """
 
 
-def dump(tape: Tape) -> list[str]:
-    with closing(sqlite3.connect(tape.path)) as connection:
-        return list(connection.iterdump())
+def columns(tape: Tape, table: str) -> list[str]:
+    with tape._engine.begin() as connection:
+        return list(connection.exec_driver_sql(f'SELECT * FROM "{table}" LIMIT 0').keys())
+
+
+def dump(tape: Tape) -> list[object]:
+    return [(name, sorted(rows(tape, f'SELECT * FROM "{name}"'), key=repr)) for name in SQLModel.metadata.tables]
 
 
 def test_documents_of_the_past_become_intervals_known_from_now_on(tape: Tape) -> None:
@@ -111,8 +114,7 @@ def test_late_document_in_between_is_a_correction_that_edits_nothing(tape: Tape)
     prices = [price for model, _, _, price in rows(tape, BELIEVED) if model == "acme/one"]
     assert prices == [10**9, 12 * 10**8, 15 * 10**8]
     # What was believed stands as it was, but for the instant at which it was superseded.
-    columns = [name for _, name, *_ in rows(tape, "PRAGMA table_info(interval)")]
-    known_to = columns.index("known_to")
+    known_to = columns(tape, "interval").index("known_to")
     after = {(*row[:known_to], None, *row[known_to + 1 :]) for row in rows(tape, "SELECT * FROM interval")}
     assert before <= after
 
@@ -167,10 +169,10 @@ def test_untouched_store_has_no_fault(tape: Tape) -> None:
     "damage",
     [
         "UPDATE rate_card SET input = input + 1 WHERE id = 1",
-        "UPDATE rate_card SET body = replace(body, '1000000000', '1000000001') WHERE id = 1",
+        "UPDATE rate_card SET body = replace(body, '1000000000', '1000000001')",
         "UPDATE facts SET context_length = 1001",
         "UPDATE span SET card_id = 2 WHERE card_id = 1",
-        "UPDATE span SET first_seen = first_seen + 1 WHERE lasted IS NOT NULL",
+        "UPDATE span SET first_seen = first_seen - 1 WHERE lasted IS NOT NULL",
         "UPDATE span SET lasted = lasted - 1 WHERE lasted IS NOT NULL",
         "UPDATE span SET unseen = unseen + 1 WHERE unseen IS NOT NULL",
         "UPDATE locator SET text = text || '9'",
@@ -181,13 +183,22 @@ def test_untouched_store_has_no_fault(tape: Tape) -> None:
     ],
 )
 def test_damage_to_any_belief_is_found(tape: Tape, damage: str) -> None:
-    with closing(sqlite3.connect(tape.path)) as connection, connection:
-        connection.execute(damage)
+    with tape._engine.begin() as connection:
+        connection.exec_driver_sql(damage)
     assert faults(tape)
 
 
+def test_beliefs_that_overlap_are_named(tape: Tape) -> None:
+    with tape._engine.begin() as connection:
+        if connection.dialect.name == "postgresql":  # which would not let it happen
+            connection.exec_driver_sql("ALTER TABLE span DROP CONSTRAINT span_no_overlap")
+        connection.exec_driver_sql("UPDATE span SET lasted = lasted + 1 WHERE lasted IS NOT NULL")
+    named = "deepinfra: deepinfra acme/one : the interval from 2026-08-01T00:00:00Z overlaps the next one"
+    assert [fault for fault in faults(tape) if "overlaps" in fault] == [named]
+
+
 def test_damaged_and_missing_documents_are_found(tape: Tape, tmp_path: Path) -> None:
-    first, second = sorted((tmp_path / "tape.archive").rglob("*.zst"))
+    first, second = sorted((tmp_path / "archive").rglob("*.zst"))
     kept = first.read_bytes()
     first.write_bytes(kept[:-3] + bytes([kept[-3] ^ 1]) + kept[-2:])
     assert faults(tape)

@@ -51,7 +51,7 @@ def offer(card: RateCard, **facts: Any) -> IntervalRow:
         document_id=1,
         facts_id=1,
     )
-    return replace(row, **facts)
+    return row._replace(**facts)
 
 
 def workload(input_tokens: int = 1000, output_tokens: int = 1000, cached_tokens: int = 0) -> Workload:

@@ -17,10 +17,10 @@ from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, Sighting, Stated
 from store.timeline import Interval, Opened, SourceState, Step, Updated, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
-from tests.worlds import MODELS, START, Poll, build, card, observation, polls
+from tests.worlds import DOCUMENTS, MODELS, START, Poll, build, card, observation, polls
 
-JUDGE = checks.judge(CheckSettings())
-PATIENCE = checks.patience(CheckSettings())
+RULES = checks.rules(CheckSettings())
+JUDGE, PATIENCE = RULES.judge, RULES.patience
 SOURCE = SourceFacts(name="s", trust=1, every_s=3600)
 
 
@@ -46,6 +46,7 @@ def see(hour: float, *observations: object, failed: frozenset[str] = frozenset()
         at=START + timedelta(hours=hour),
         complete=not failed,
         failed_parts=failed,
+        documents=DOCUMENTS,
         observations=observations,  # type: ignore[arg-type]
     )
 
@@ -320,14 +321,14 @@ def write(path: Path, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
         facts = PollFacts(
             at=sighting.at,
             outcome="partial" if poll.failed else "ok",
-            pack="p" * 64,
+            pack=tape.archive.keep(()),
             failed_parts=sighting.failed_parts,
         )
         newest = tape.last_polls("s").newest_ok
         if newest is None or sighting.at > newest:
-            tape.record(SOURCE, facts, lambda state, seen=sighting: step(state, seen, JUDGE, PATIENCE), known=known)  # type: ignore[misc]
+            tape.record(SOURCE, facts, sighting, RULES, known=known)
         else:
-            tape.rebuild(SOURCE, [facts], anew, known=known)
+            tape.rebuild(SOURCE, [facts], anew, salt=RULES.salt, known=known)
     tape.close()
     return store_digest(path)
 

@@ -11,6 +11,7 @@ from store.timeline import Judge, Patience, SourceState, Step, step
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PARTS = ("a/x", "b/y")
+DOCUMENTS = dict.fromkeys(("", *PARTS), ("d" * 64, "https://api.example/models"))
 MODELS = {"one": "a/x", "two": "a/x", "three": "b/y", "four": "b/y"}
 
 
@@ -39,8 +40,6 @@ def observation(
         facts=facts or Facts(context_length=1000),
         part=part,
         locator=f"data[{model}]",
-        document="d" * 64,
-        url="https://api.example/models",
         stated=stated,
         findings=findings,
         telemetry=None if uptime is None else Telemetry(status=0, uptime_percent=uptime),
@@ -63,6 +62,7 @@ class Poll:
             at=START + timedelta(hours=self.hour),
             complete=not self.failed,
             failed_parts=self.failed,
+            documents=DOCUMENTS,
             observations=tuple(
                 observation(
                     model,

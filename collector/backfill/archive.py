@@ -2,7 +2,8 @@
 
 A line has `upstream`, `url`, `observed_at` (an instant from which on the body was current), `sha256` and `bytes` of
 the decoded body, `file` (relative, gzip if it ends in `.gz`) and `content_type`. Which source it belongs to, its
-address says; `upstreams.json`, where there is one, names other addresses of the same upstream. Two forms go further:
+address says, which is the source's own or among its `also_at`; `upstreams.json`, where there is one, names other
+addresses of the same upstream. Two forms go further:
 
 bundles
     `"bundle": true`: the answers of a whole fan-out, as `{"models": {id: answer}, "aliases": {id: id}}`. `scope` is
@@ -197,7 +198,7 @@ class Folder:
             return row.source == spec.id
         if row.bundle:
             return fans_out and row.url.startswith(f"{spec.url.partition('?')[0]}/")
-        return spec.url in (row.url, *self._aliases.get(row.upstream, ()))
+        return not {spec.url, *spec.also_at}.isdisjoint((row.url, *self._aliases.get(row.upstream, ())))
 
     def _inside(self, name: str, where: str) -> Path:
         """The ordinary file of that name, which lies in this folder and nowhere else."""

@@ -2,7 +2,8 @@
 
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import click
@@ -15,10 +16,11 @@ from collector.config import Config
 from collector.contract import SourceSpec
 from collector.errors import BackfillRefused
 from collector.mend import Arrival, Mended, backfill
-from store.archive import Archive, archive_root
+from store.archive import Archive
 from store.instants import iso
 from store.kept import kept_polls
-from store.location import sqlite_path
+from store.location import archive_folder
+from store.policy import Policy
 from store.read import open_store
 from store.text import printable
 from store.write import Tape
@@ -42,8 +44,8 @@ def backfill_folder(config: Config, root: Path, specs: Sequence[SourceSpec], now
         if have := held.get(spec.id):
             if have.unlisted:
                 _note(f"{spec.id}: {have.unlisted} bundles are older than the first list: left out")
-            polls = arrivals(folder, spec, have)
-            mended = _take(config, spec, polls, len(have.polls), now)
+            with closing(Tape(config.store, config.archive)) as tape:
+                mended = _take(config, tape, spec, arrivals(folder, spec, have), len(have.polls), now)
             yield _described(spec, mended, mended.refused)
 
 
@@ -57,8 +59,11 @@ def backfill_git(
     if fans_out(spec):
         raise BackfillRefused(f"{spec.id}: is many documents, which no single file can stand for")
     history = read_history(repository_at(place), file, since=since, now=now)
-    polls = history.arrivals(spec, limit=config.http.decoded_limit)
-    mended = _take(config, spec, polls, len(history.versions), now)
+    with closing(Tape(config.store, config.archive)) as tape:
+        have = tape.origins(spec.id)
+        history.versions = [one for one in history.versions if (one.at, one.origin) not in have]
+        polls = history.arrivals(spec, limit=config.http.decoded_limit)
+        mended = _take(config, tape, spec, polls, len(history.versions), now)
     yield _described(spec, mended, sorted([*history.refused, *mended.refused]))
 
 
@@ -68,15 +73,44 @@ def export_archive(config: Config, root: Path, specs: Sequence[SourceSpec]) -> I
     Raises: BackfillRefused, StoreError.
     """
     with open_store(config.store) as reader:
-        archive = Path(config.archive).expanduser() if config.archive else archive_root(sqlite_path(config.store))
+        archive = Archive(archive_folder(config.store, config.archive))
         polls = kept_polls(reader, [spec.id for spec in specs] or None)
-        lines = export(Archive(archive), polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
+        lines, pruned = export(archive, polls, root, lambda poll: _show(f"{poll.source}: {iso(poll.at)}"))
     _clear()
+    if pruned:
+        _note(f"the documents of {pruned} polls were pruned: left out")
     yield f"{lines} documents in {root}"
 
 
-def _take(config: Config, spec: SourceSpec, polls: Iterable[Arrival], count: int, now: datetime) -> Mended:
+def prune_archive(
+    config: Config, policy: Policy, now: datetime, *, drop_before: datetime | None, dry_run: bool
+) -> Iterator[str]:
+    """A line about the documents that were dropped, or would be.
+
+    Raises: StoreError.
+    """
+    with open_store(config.store):
+        pass  # a store that is not there is not made by looking at it
+    horizon = None if policy.full_s is None else now - timedelta(seconds=policy.full_s)
     tape = Tape(config.store, config.archive)
+    try:
+        pruned = tape.prune(
+            policy,
+            now=now,
+            horizon=horizon,
+            drop_before=drop_before,
+            dry_run=dry_run,
+            progress=_bar("archive: written anew"),
+        )
+    finally:
+        tape.close()
+        _clear()
+    would = "would be " if dry_run else ""
+    losing = f", {pruned.intervals} intervals {would}left without theirs" if drop_before else ""
+    yield f"{pruned.polls} polls: documents {would}dropped, {pruned.freed:,} bytes {would}freed{losing}"
+
+
+def _take(config: Config, tape: Tape, spec: SourceSpec, polls: Iterable[Arrival], count: int, now: datetime) -> Mended:
     reading, building = _bar(f"{spec.id}: reading"), _bar(f"{spec.id}: building")
 
     def watched() -> Iterator[Arrival]:
@@ -87,7 +121,6 @@ def _take(config: Config, spec: SourceSpec, polls: Iterable[Arrival], count: int
     try:
         return backfill(config.checks, tape, spec, watched(), known=now, progress=building)
     finally:
-        tape.close()
         _clear()
 
 

@@ -24,8 +24,10 @@ GZIP = 31
 """For zlib: a gzip wrapper, without a time in it."""
 
 
-def export(archive: Archive, polls: Iterable[Kept], folder: Path, progress: Callable[[Kept], None]) -> int:
-    """Write every document of every poll, equal bodies once; the number of lines of the index, which is written last.
+def export(archive: Archive, polls: Iterable[Kept], folder: Path, progress: Callable[[Kept], None]) -> tuple[int, int]:
+    """Write every document of every poll, equal bodies once; the index is written last.
+
+    Returns: its number of lines, and that of polls whose documents were pruned.
 
     Raises: BackfillRefused if the folder is there and not empty, or cannot be written; ArchiveDamaged.
     """
@@ -46,12 +48,15 @@ def export(archive: Archive, polls: Iterable[Kept], folder: Path, progress: Call
         raise
 
 
-def _write(archive: Archive, polls: Iterable[Kept], folder: Path, progress: Callable[[Kept], None]) -> int:
+def _write(archive: Archive, polls: Iterable[Kept], folder: Path, progress: Callable[[Kept], None]) -> tuple[int, int]:
     written: set[str] = set()
-    lines = 0
+    lines = left_out = 0
     before: tuple[str, list[dict[str, Any]]] = ("", [])
     with file_put_in_place(folder / INDEX) as index:
         for poll in polls:
+            if poll.pruned and not archive.has(poll.pack):
+                left_out += 1
+                continue
             if before[0] != poll.pack:  # an upstream that has not changed has the same documents poll after poll
                 documents = archive.documents(poll.pack, source=poll.source, fetched_at=poll.at)
                 for document in documents:
@@ -67,7 +72,7 @@ def _write(archive: Archive, polls: Iterable[Kept], folder: Path, progress: Call
                 index.write(f"{json.dumps(whole)}\n")
             lines += len(before[1])
             progress(poll)
-    return lines
+    return lines, left_out
 
 
 def _file(sha256: str) -> str:

@@ -73,6 +73,11 @@ class Version:
     blob: str
     at: datetime
 
+    @property
+    def origin(self) -> str:
+        """What tells this copy from all others."""
+        return f"git blob {self.blob}"
+
 
 @dataclass(slots=True, kw_only=True)
 class History:
@@ -101,6 +106,7 @@ class History:
                 else:
                     yield Arrival(
                         at=version.at,
+                        origin=version.origin,
                         documents=(
                             Document(source=spec.id, url=spec.url, fetched_at=version.at, status=200, body=body),
                         ),

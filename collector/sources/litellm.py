@@ -49,7 +49,7 @@ from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
 from collector.parse.rows import facts_of
-from collector.parse.strict import read_json
+from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
 MODES = ("chat", "completion", "responses")
@@ -124,22 +124,27 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     body = read_json(document)
     if not isinstance(body, Mapping):
         raise SourceChanged(f"{spec.id}: wanted an object keyed by model name, found {describe(body)}")
-    quotes = [
+    found = quotes(body, spec)
+    if not found:
+        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(MODES)}, found none", code="empty")
+    return found
+
+
+def quotes(members: Mapping[str, Json], spec: SourceSpec) -> list[Quote]:
+    """Quotes of some entries (see `collector.contract.EntryParser`)."""
+    return [
         quote
-        for name, entry in body.items()
+        for name, entry in members.items()
         if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in MODES
         for quote in _quotes(name, entry, spec)
     ]
-    if not quotes:
-        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(MODES)}, found none", code="empty")
-    return quotes
 
 
 def _quotes(key: str, entry: Mapping[str, object], spec: SourceSpec) -> Iterator[Quote]:
     locator = f'["{key}"]'
     free = key.endswith(":free")
     offers = {"": _Offer()}
-    told = [word for word in entry if not _told_by_the_token(word, entry)]
+    told = [word for word in entry if _is_money(word) and not _told_by_the_token(word, entry)]
     unread = [word for word in told if not _read_price(word, entry[word], offers, free=free) and _is_price(word)]
     doubts: list[Doubt] = []
     try:
@@ -176,6 +181,13 @@ def _told_by_the_token(key: str, entry: Mapping[str, object]) -> bool:
 @lru_cache(maxsize=4096)  # a few hundred names, in thousands of entries
 def _is_price(key: str) -> bool:
     return key not in _PASSED_OVER and any(word in key for word in _PRICE_WORDS)
+
+
+@lru_cache(maxsize=4096)
+def _is_money(key: str) -> bool:
+    """A price that is read, or one that is noted."""
+    match = _name(key)
+    return _is_price(key) or (match is not None and match["base"] in METER_OF)
 
 
 @lru_cache(maxsize=4096)

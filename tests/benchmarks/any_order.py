@@ -41,7 +41,7 @@ def main() -> None:
             for at, received in polls(spec)
         ]
         shuffled = random.Random(given.seed).sample(arrivals, len(arrivals))
-        orders = {
+        orders: dict[str, Sequence[Sequence[Arrival]]] = {
             "in order": [arrivals],
             "in reverse": list(reversed(batches(arrivals))),
             "shuffled": batches(shuffled),

@@ -1,0 +1,162 @@
+"""The `export` command: whole answers, and the ledger itself, for other programs."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import click
+
+from store.doors import AT, KNOWN_AT, PROVIDER, RAW, SINCE, SOURCE, UNTIL, Doors, done, question
+from store.errors import QueryError
+
+if TYPE_CHECKING:
+    from store.export import Form, Written
+    from store.read import Reader
+
+Write = Callable[[TextIO], "Written"]
+
+
+@question(
+    click.argument("what", type=click.Choice(["current", "history", "changes", "ledger"])),
+    click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True),
+    click.option("-o", "--output", default="-", metavar="FILE", help="Appears whole or not at all. [default: stdout]"),
+    click.option("--model", help="Only this model."),
+    PROVIDER,
+    SOURCE,
+    SINCE,
+    UNTIL,
+    AT,
+    KNOWN_AT,
+    click.option("--superseded", is_flag=True, help="Of `history`, also what has been corrected since."),
+    click.option("--names", is_flag=True, help="Of `ledger`, the names of each endpoint as well."),
+    click.option("--show-sql", is_flag=True, help="Of `ledger`, the statement that makes the same bytes."),
+    RAW,
+)
+def export(
+    doors: Doors,
+    *,
+    what: str,
+    form: "Form",
+    output: str,
+    model: str | None,
+    provider: str | None,
+    source: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    at: datetime | None,
+    known_at: datetime | None,
+    superseded: bool,
+    names: bool,
+    show_sql: bool,
+    raw: bool,
+) -> None:
+    """Write everything for other programs, in constant memory.
+
+    `current` is every price in force (at --at), `history` every interval, `changes` everything that moved (both with
+    --since and --until), with the columns of `endpoints`, `history` and `changes`; each as known at --known-at.
+
+    `ledger` is every belief on both clocks, at the speed of the database: integers as stored, with the unit in the name
+    of their column. `sqlite3 -csv -header` makes the same bytes of the statement that --show-sql prints.
+
+    \b
+    Examples:
+      tokentape export current -o prices.csv
+      tokentape export history --since 2026-08-01 --format jsonl -o history.jsonl
+      tokentape export changes --since 7d
+      tokentape export ledger --names -o ledger.csv
+    """
+    if (at and what != "current") or ((since or until) and what in {"current", "ledger"}):
+        raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
+    if superseded and what != "history":
+        raise click.UsageError("--superseded goes with `history`")
+    if (names or show_sql) and what != "ledger":
+        raise click.UsageError("--names and --show-sql go with `ledger`")
+    if what == "ledger" and (model or provider or source or known_at or form != "csv"):
+        raise click.UsageError("`ledger` is all that is known, as CSV: it is not narrowed")
+    if names and show_sql:
+        raise click.UsageError("--show-sql goes without --names: names are made safe after the statement")
+    if show_sql:
+        from store.bulk import STATEMENT
+
+        click.echo(STATEMENT.rstrip())
+        return
+    from store.show import data_out
+
+    with doors.open() as reader:
+        if what == "ledger":
+            write = _ledger(reader, names=names, raw=raw)
+        else:
+            write = _answer(
+                reader,
+                doors.instants(at, known_at),
+                what=what,
+                form=form,
+                model=model,
+                provider=provider,
+                source=source,
+                since=since,
+                until=until,
+                superseded=superseded,
+                raw=raw,
+            )
+        written = write(data_out()) if output == "-" else _to_file(Path(output), write)
+    done(written, "nothing to export; `tokentape sources` shows what was collected")
+
+
+def _ledger(reader: "Reader", *, names: bool, raw: bool) -> Write:
+    from store import bulk
+
+    return partial(bulk.write_named, reader=reader, raw=raw) if names else partial(bulk.write, reader=reader)
+
+
+def _answer(
+    reader: "Reader",
+    instants: tuple[datetime, datetime],
+    *,
+    what: str,
+    form: "Form",
+    model: str | None,
+    provider: str | None,
+    source: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    superseded: bool,
+    raw: bool,
+) -> Write:
+    from store import columns, intervals
+    from store.changes import changes
+    from store.export import write
+    from store.naming import find_model
+
+    at, known = instants
+    name = None if model is None else find_model(reader, model)
+    if what == "current":
+        prices = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
+        return lambda out: write(out, form, columns.ENDPOINTS, prices, raw=raw)
+    if what == "history":
+        past = intervals.history(
+            reader,
+            name,
+            at,
+            known=known,
+            since=since,
+            until=until,
+            provider=provider,
+            source=source,
+            superseded=superseded,
+        )
+        return lambda out: write(out, form, columns.HISTORY, past, raw=raw)
+    moved = changes(reader, known=known, since=since, until=until, model=name, provider=provider, source=source)
+    return lambda out: write(out, form, columns.CHANGES, moved, raw=raw)
+
+
+def _to_file(path: Path, write: Write) -> "Written":
+    from store.export import file_put_in_place
+
+    try:
+        with file_put_in_place(path) as out:
+            return write(out)
+    except OSError as error:
+        raise QueryError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,130 @@
+"""`tokentape backfill git` of a price file's whole history, as a whole process; then again with nothing new.
+
+Against a floor that does what cannot be left out: walk the history, read every version, parse each with the fastest
+parser there is (orjson, which only this needs), compare entry by entry, write the prices that changed into one table.
+"""
+
+import argparse
+import importlib
+import sqlite3
+import subprocess
+import tempfile
+from contextlib import closing
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.measure import BIN, ROOT, Spent, compare, in_turn, report, spend
+
+METERS = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
+START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from collector.cli import run; run()"
+FLOOR = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1));"
+    " from tests.benchmarks.backfill_git import floor; floor(*sys.argv[1:])"
+)
+
+
+def main() -> None:
+    """Print the figures."""
+    options = argparse.ArgumentParser(prog="backfill_git", description=__doc__)
+    options.add_argument("repository", type=Path, help="a clone whose history holds the file")
+    options.add_argument("--path", default="model_prices_and_context_window.json")
+    options.add_argument("--source", default="litellm")
+    options.add_argument("--since", default="1970-01-01", help="leave out versions before a date")
+    options.add_argument("--repetitions", type=int, default=3)
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        sides = Sides(Path(folder), given)
+        found = in_turn(
+            {"floor": sides.floor, "backfill": sides.backfill, "again": sides.again, "git log": sides.log},
+            given.repetitions,
+        )
+    report(found)
+    compare(found, "backfill", "floor")
+    compare(found, "again", "git log")
+
+
+class Sides:
+    """What is run in turn, each into a store of its own."""
+
+    def __init__(self, scratch: Path, given: argparse.Namespace) -> None:
+        self._scratch, self._given = scratch, given
+        self._number = count()
+        self._store = scratch
+
+    def floor(self) -> Spent:
+        """The bare way."""
+        store = self._scratch / f"{next(self._number)}.db"
+        return self._python(FLOOR, self._given.repository.absolute(), self._given.path, store)
+
+    def backfill(self) -> Spent:
+        """The command, into a fresh store."""
+        self._store = self._scratch / f"{next(self._number)}.db"
+        return self._command()
+
+    def again(self) -> Spent:
+        """The command, into the store that has it all."""
+        spent = self._command()
+        assert " 0 intervals new or corrected" in spent.output, spent.output
+        return spent
+
+    def log(self) -> Spent:
+        """The versions, told by git alone."""
+        return spend(["git", "-C", self._given.repository.absolute(), *_log(self._given.path)], self._scratch)
+
+    def _command(self) -> Spent:
+        words = ("--store", self._store, "backfill", "git", self._given.repository.absolute(), "--path")
+        return self._python(
+            START, *words, self._given.path, "--source", self._given.source, "--since", self._given.since
+        )
+
+    def _python(self, program: str, *words: str | Path) -> Spent:
+        return spend([BIN / "python", "-c", program, ROOT, *words], self._scratch)
+
+
+def _log(file: str) -> list[str]:
+    return ["log", "--reverse", "--format=%ct", "--raw", "--no-abbrev", "--first-parent", "--", file]
+
+
+def floor(repository: str, file: str, store: str) -> None:
+    """Every version read, parsed and compared; prices that changed as rows of one table."""
+    loads = importlib.import_module("orjson").loads
+    git = ["git", "-C", repository]
+    words = subprocess.run([*git, *_log(file)], capture_output=True, check=True, text=True).stdout.split("\n")
+    times = [int(line) for line in words if line and not line.startswith(":")]
+    blobs = [line.split(" ")[3] for line in words if line.startswith(":")]
+    current: dict[str, tuple[int | None, ...]] = {}
+    before: dict[str, Any] = {}
+    rows: list[tuple[object, ...]] = []
+    with tempfile.TemporaryFile() as asked:
+        asked.write("".join(f"{blob}\n" for blob in blobs).encode())
+        asked.seek(0)
+        with subprocess.Popen([*git, "cat-file", "--batch"], stdin=asked, stdout=subprocess.PIPE) as reading:
+            assert reading.stdout is not None
+            for at, _ in zip(times, blobs, strict=True):
+                size = int(reading.stdout.readline().split()[2])
+                document = loads(reading.stdout.read(size))
+                reading.stdout.read(1)
+                for name, entry in document.items():
+                    if before.get(name) == entry or not isinstance(entry, dict):
+                        continue
+                    terms = tuple(_nano(entry.get(meter)) for meter in METERS)
+                    if current.get(name) != terms:
+                        current[name] = terms
+                        rows.append((name, at, *terms))
+                gone = [name for name in before.keys() - document.keys() if current.pop(name, None) is not None]
+                rows += ((name, at, None, None, None) for name in gone)
+                before = document
+    with closing(sqlite3.connect(store)) as connection, connection:
+        connection.execute("CREATE TABLE price (model, at INTEGER, input INTEGER, output INTEGER, cache_read INTEGER)")
+        connection.executemany("INSERT INTO price VALUES (?, ?, ?, ?, ?)", rows)
+        connection.execute("CREATE INDEX by_model ON price (model, at)")
+
+
+def _nano(value: object) -> int | None:
+    return int(Decimal(str(value)) * 10**15) if isinstance(value, int | float) else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,141 @@
+"""How every statement of the read side finds its rows: by the index that was meant, not by going through the ledger."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read
+from store.instants import from_millis
+from store.read import Reader, SqliteReader, open_store
+from store.routing import Constraints, Workload, rank
+from store.statements import LAST_POLLS
+from tests.benchmarks.synthetic import END, Shape, build, model
+
+FRAGMENTS = {"CORRECTED", "_STATED"}
+"""Parts of statements, that are none themselves."""
+LARGE = "span|interval|poll|gap|stated|finding|telemetry|document|locator|[bcdginotuwx]"
+"""Tables that grow with time, and what statements call them."""
+MEANT = {
+    "belief._NEWEST_POLL": ["poll USING INDEX poll_source_at (source_id=? AND at<?)"],
+    "belief._WHOLE_POLL": ["poll USING INDEX poll_source_at (source_id=? AND at<?)"],
+    "belief._PARTIAL_POLLS": ["poll USING INDEX poll_source_at (source_id=? AND at>? AND at<?)"],
+    "catalogue._MODELS": ["e USING INDEX endpoint_model", "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)"],
+    "catalogue._SOURCES": ["b USING INDEX poll_source_at (source_id=? AND at>?)", "g USING INDEX finding_source"],
+    "changes._CHANGES": [
+        "span USING PRIMARY KEY (endpoint_id=? AND first_seen>? AND first_seen<?)",
+        "span USING COVERING INDEX span_superseded (known_to>? AND known_to<?)",
+        "span USING COVERING INDEX span_late",
+        "t USING INDEX stated_endpoint",
+    ],
+    "corrections._BELIEFS": ["span USING PRIMARY KEY (endpoint_id=?)"],
+    "corrections._LOOKED": ["b USING INDEX poll_source_at (source_id=? AND at<?)"],
+    "evidence._ENDPOINTS": ["e USING INDEX sqlite_autoindex_endpoint_1 (source_id=?)"],
+    "intervals._OBSERVED_AT": [
+        "e USING INDEX endpoint_model",
+        "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)",
+        "span USING PRIMARY KEY (endpoint_id=? AND first_seen<?)",
+        "u USING PRIMARY KEY (endpoint_id=? AND since<?)",
+        "g USING INDEX finding_endpoint",
+    ],
+    "intervals._OBSERVED_IN": ["e USING INDEX endpoint_model", "span USING PRIMARY KEY (endpoint_id=?)"],
+    "intervals._STATED_AT": [
+        "t USING INDEX stated_endpoint",
+        "span USING PRIMARY KEY (endpoint_id=? AND first_seen<?)",
+    ],
+    "intervals._STATED_IN": ["t USING INDEX stated_endpoint"],
+}
+"""Statement -> steps that its plan must have."""
+SCANNED = {
+    "catalogue._HELD": ["SCAN g"],  # findings that ended long ago are passed over; there are few beside the polls
+    "changes._CHANGES": ["SCAN n"],  # all that moved in the time asked about
+}
+WHOLE = {"bulk.STATEMENT"}
+"""Statements that are to read all of the ledger, in its own order."""
+
+
+def statements() -> Iterator[tuple[str, str]]:
+    """Every statement of the read side by name."""
+    modules: tuple[ModuleType, ...] = (
+        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read),
+    )
+    for module in modules:
+        for name, value in vars(module).items():
+            if isinstance(value, str) and re.match(r"\s*(SELECT|WITH)\b", value) and name not in FRAGMENTS:
+                yield f"{module.__name__.removeprefix('store.')}.{name}", value
+
+
+STATEMENTS = dict(statements())
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plans") / "tape.db"
+    build(path, Shape(models=8, providers=20, intervals=20, sources=4, polls=200, cards=40, facts=8))
+    return path
+
+
+def plan(store: Path, statement: str) -> list[str]:
+    values = dict.fromkeys(re.findall(r":(\w+)", statement))
+    with open_store(str(store)) as reader:
+        return [str(row[3]) for row in reader.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - WHOLE))
+def test_no_question_goes_through_what_grows_with_time(store: Path, name: str) -> None:
+    steps = plan(store, STATEMENTS[name])
+    assert steps
+    scanned = [step for step in steps if re.match(rf"SCAN ({LARGE})\b", step)]
+    assert scanned == SCANNED.get(name, []), steps
+
+
+@pytest.mark.parametrize("name", sorted(MEANT))
+def test_every_statement_uses_the_index_that_was_meant(store: Path, name: str) -> None:
+    steps = plan(store, STATEMENTS[name])
+    assert [meant for meant in MEANT[name] if not any(meant in step for step in steps)] == [], steps
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+def test_the_ledger_is_read_in_its_own_order_without_sorting(store: Path, name: str) -> None:
+    steps = plan(store, STATEMENTS[name])
+    assert steps[0] == "SCAN span"
+    assert not [step for step in steps if "TEMP B-TREE" in step], steps
+
+
+def test_a_question_takes_as_many_statements_however_many_endpoints_answer(store: Path) -> None:
+    asked: list[str] = []
+    with open_store(str(store)) as reader, closing(sqlite3.connect(store)) as connection:
+        offered = connection.execute("SELECT count(*) FROM endpoint WHERE model_id = 1").fetchone()[0]
+        cheapest(reader)  # rate cards are read once
+        assert isinstance(reader, SqliteReader)
+        reader._connection.set_trace_callback(asked.append)
+        assert cheapest(reader) == offered
+    assert len(asked) == 2 + 4, asked  # what is observed, what is stated, and the newest poll of each source
+
+
+@pytest.mark.parametrize("name", ["belief._NEWEST_POLL", "belief._WHOLE_POLL", "statements.LAST_POLLS"])
+def test_the_newest_poll_is_found_as_fast_after_years_of_polls(tmp_path: Path, name: str) -> None:
+    statement = {**STATEMENTS, "statements.LAST_POLLS": str(LAST_POLLS)}[name]
+
+    def work(polls: int) -> int:
+        path = tmp_path / f"{polls}.db"
+        build(path, Shape(models=1, providers=2, intervals=1, sources=2, polls=polls, cards=2, facts=2))
+        values = {"source": 1, "name": "source_0", "seen": END, "known": END + 1000}
+        done = count()
+        with closing(sqlite3.connect(path)) as connection:
+            connection.set_progress_handler(lambda: next(done) * 0, 1)  # called at every step of the machine
+            assert connection.execute(statement, values).fetchone()[0] == END
+        return next(done)
+
+    assert work(3000) == work(30)
+
+
+def cheapest(reader: Reader) -> int:
+    now = from_millis(END)
+    rows = intervals.endpoints(reader, model(0), now)
+    return len(rank(rows, Workload(input_tokens=1, output_tokens=1), now, Constraints()).routes)
