@@ -41,7 +41,7 @@ from store.units import unit as unit_of
 _ID = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 _ZEROS: tuple[Zero, ...] = get_args(Zero)
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_JSON_ONLY = ("records", "tiers")
+_JSON_ONLY = ("records", "offers", "whole", "tiers", "free_at")
 
 
 def source_spec(source_id: str, section: Section) -> SourceSpec:
@@ -63,6 +63,8 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         provider=section.take("provider", word, ""),
         expect=MappingProxyType(section.each("expect", whole(), ("endpoints", "models"))),
         records=section.take("records", text, ""),
+        offers=section.take("offers", word, ""),
+        whole=MappingProxyType(section.each("whole", texts)),
         model=section.take("model", word, ""),
         provider_at=section.take("provider_at", word, ""),
         tag_at=section.take("tag_at", word, ""),
@@ -78,6 +80,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         free=section.take("free", texts, ()),
         absent=section.take("absent", texts, ()),
         unknown=section.take("unknown", texts, ()),
+        free_at=section.take("free_at", word, ""),
         key_env=section.take("key_env", _variable, ""),
         concurrency=section.take("concurrency", whole(1, 64), 6),
         pause_s=float(section.take("pause", seconds("0s", "1h"), 0)),
@@ -190,7 +193,8 @@ def _check_family(spec: SourceSpec, section: Section) -> None:
     for key, there in (("variants", spec.variants), ("page", spec.page != NO_PAGE), ("prices", cells)):
         if there:
             section.wrong("has what is for tables only", key)
-    paths = [spec.records, spec.model, spec.provider_at, spec.tag_at, *spec.facts.values(), *spec.require, *spec.skip]
+    named = [spec.records, spec.offers, spec.model, spec.provider_at, spec.tag_at, spec.free_at]
+    paths = [*named, *spec.facts.values(), *spec.require, *spec.skip, *spec.whole]
     for path in [*paths, *(price.at for price in prices), *(tier.above_at for tier in spec.tiers)]:
         if path and not all(path.split(".")):
             section.wrong(f"{path!r} is not a dotted path")

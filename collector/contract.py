@@ -130,6 +130,10 @@ class SourceSpec:
     """Least number of `endpoints` and of `models` in a whole document; fewer is an error."""
     records: str = ""
     """Dotted path to the list (or object) of records."""
+    offers: str = ""
+    """Dotted path, in a record, to the list (or object) of its offers, where one record holds several."""
+    whole: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    """Path in the document -> values that only a whole one has (`has_more: false`), `missing` for no such key."""
     model: str = ""
     """Path or heading of the model id."""
     provider_at: str = ""
@@ -158,6 +162,8 @@ class SourceSpec:
     """Texts that mean that there is no such meter, such as `-` or `N/A`."""
     unknown: tuple[str, ...] = ()
     """Texts that mean that there is a price and it is not said, such as `Not published`."""
+    free_at: str = ""
+    """Path of a flag that an offer is free of charge; where it is true it overrules the prices beside it."""
     key_env: str = ""
     """Environment variable that holds the API key; the source is off until it is set."""
     concurrency: int = 6

@@ -284,6 +284,66 @@ def test_providers_and_tags_can_stand_in_the_record() -> None:
     assert (second.provider, second.tag) == ("Other", "")
 
 
+OFFERS = replace(LIST, offers="by", model="$record.id", provider="", provider_at="$key", tag_at="tag")
+TWO = {"id": "a", "by": {"acme": {"price": {"in": 1, "out": 2}}, "other": {"price": {"in": 3, "out": 4}, "tag": "fp8"}}}
+
+
+def test_a_record_may_hold_the_offers_of_several_providers() -> None:
+    first, second = listed(TWO, {"id": "b", "by": {}}, {"id": "c", "by": None}, {"id": "d"}, spec=OFFERS)
+    assert (first.provider, first.model, first.tag, texts(first)) == ("acme", "a", "", {"input": "1", "output": "2"})
+    assert (second.provider, second.model, second.tag, texts(second)) == (
+        *("other", "a", "fp8"),
+        {"input": "3", "output": "4"},
+    )
+    assert second.locator == "data[0].by.other"
+
+
+def test_offers_can_be_a_list() -> None:
+    spec = replace(OFFERS, provider_at="name")
+    (quote,) = listed({"id": "a", "by": [{"name": "acme", "price": {"in": 1, "out": 2}}]}, spec=spec)
+    assert (quote.provider, quote.locator) == ("acme", "data[0].by[0]")
+
+
+@pytest.mark.parametrize("offers", ["acme", 1, ["acme"], {"acme": 1}])
+def test_offers_that_are_no_objects_are_refused(offers: object) -> None:
+    with pytest.raises(SourceChanged):
+        listed(TWO, {"id": "b", "by": offers}, spec=OFFERS)
+
+
+@pytest.mark.parametrize("more", [{"more": True}, {}, {"more": [False]}, {"more": 0}, {"more": None}])
+def test_a_document_that_does_not_say_that_it_is_whole_is_refused(more: dict[str, object]) -> None:
+    spec = replace(LIST, whole={"more": ("false",)})
+    assert json_list.parse(document(json.dumps({"data": [GOOD], "more": False})), spec)
+    with pytest.raises(SourceChanged) as refused:
+        json_list.parse(document(json.dumps({"data": [GOOD], **more})), spec)
+    assert refused.value.code == "incomplete"
+
+
+def test_a_missing_mark_of_more_may_be_said_to_be_whole() -> None:
+    spec = replace(LIST, whole={"page.next": ("null", "missing")})
+    for body in ({"data": [GOOD]}, {"data": [GOOD], "page": {"next": None}}):
+        assert json_list.parse(document(json.dumps(body)), spec)
+    with pytest.raises(SourceChanged):
+        json_list.parse(document(json.dumps({"data": [GOOD], "page": {"next": 2}})), spec)
+
+
+def test_a_flag_of_free_makes_zeros_of_the_prices_that_are_required() -> None:
+    spec = replace(LIST, free_at="gratis")
+    given, charged, unsure = listed(
+        {"id": "a", "price": None, "gratis": True}, {**GOOD, "gratis": False}, {**GOOD, "gratis": "true"}, spec=spec
+    )
+    assert (texts(given), given.declared_free) == ({"input": "0", "output": "0"}, True)
+    assert not charged.declared_free
+    assert not unsure.declared_free
+
+
+@pytest.mark.parametrize(
+    ("published", "read"), [("$0.50", "0.50"), (" $ 0.50", "0.50"), ("€0.50", "€0.50"), ("$$1", "$1"), ("1$", "1$")]
+)
+def test_the_sign_of_the_declared_currency_is_no_part_of_the_number(published: str, read: str) -> None:
+    assert texts(listed(record("a", {"in": published, "out": 2}))[0])["input"] == read
+
+
 def test_skipped_records_are_left_out_by_text_number_truth_and_null() -> None:
     spec = replace(LIST, skip={"kind": ("image", "2", "false", "null")})
     kinds = ["image", 2, False, None, "chat", "imagery", True, 3]
@@ -325,7 +385,7 @@ def test_a_few_offers_without_an_output_price_are_no_change() -> None:
 
 
 def test_a_path_that_leads_through_a_list_refuses_the_list_and_holds_the_price_and_notes_the_fact() -> None:
-    with pytest.raises(SourceChanged, match="leads through"):
+    with pytest.raises(SourceChanged, match="not an object"):
         json_list.parse(document(json.dumps({"data": [GOOD]})), replace(LIST, records="data.models"))
     odd = {**record("a", {"in": 1, "out": 2, "cached": 3}), "limits": [8192]}
     spec = replace(LIST, facts={"context_length": "limits.context"})
@@ -415,7 +475,7 @@ def test_a_condition_that_is_not_understood_is_doubted(listed_overrides: object)
 
 
 def test_a_word_beside_is_free_is_overruled() -> None:
-    spec = replace(LIST, parser="openrouter_format", records="data")
+    spec = replace(LIST, parser="openrouter_format", records="data", free_at="is_free")
     given_away = {**record("a", {"in": "soon", "out": "0.0"}), "is_free": True}
     body = json.dumps({"data": [given_away, GOOD]})
     quote, _ = parser_of(spec).parse(document(body), spec)

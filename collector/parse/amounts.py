@@ -10,6 +10,9 @@ from typing import Self
 LENGTH = 64
 """No price anybody publishes is longer; what is longer is not a price."""
 
+SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "¥"}
+"""How documents write the currencies that units declare."""
+
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from collector.contract import Price, Prices, QuotedOverride
-from collector.parse.amounts import number_text
+from collector.parse.amounts import NotAnAmount, number_text, read_amount
 from collector.parse.doubt import Doubt, describe, note
 from collector.parse.rows import name_of
 from store.records import Finding
@@ -36,6 +36,17 @@ def price(value: object, name: str, unit: str, *, free: bool) -> Price | None:
     if published is None:
         return None
     return Price(text="" if published == 0 and not free else number_text(published), unit=unit)
+
+
+def amount(price: Price, name: str) -> Decimal:
+    """The number of a price, to reckon with where a price is published as a factor of another.
+
+    Raises: Doubt if it is not a number.
+    """
+    try:
+        return read_amount(price.text)
+    except NotAnAmount as error:
+        raise Doubt("number", f"{name}: {error}") from None
 
 
 def complete(prices: Prices, unit: str) -> dict[str, Price]:
@@ -80,6 +91,17 @@ def named(value: object, what: str, doubts: list[Doubt]) -> str:
         name, doubt = "", nameless
     if doubt is not None:
         doubts.append(doubt)
+    return name
+
+
+def printed(value: object, what: str) -> str:
+    """A name that can be stored and shown as it was published.
+
+    Raises: Doubt if it is not one.
+    """
+    name, misnamed = name_of(value, what)
+    if misnamed is not None:
+        raise misnamed
     return name
 
 

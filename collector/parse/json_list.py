@@ -1,11 +1,16 @@
-"""The family of JSON lists: records in a list (or in an object, by key), a price at a dotted path each."""
+"""The family of JSON lists: records in a list (or in an object, by key), a price at a dotted path each.
+
+Where a record holds several offers (one model, many providers), paths are read in the offer, and those that begin with
+`$record.` in the record around it.
+"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec, TierSpec
 from collector.errors import SourceChanged
-from collector.parse.doubt import Doubt, describe
+from collector.parse.amounts import NotAnAmount, read_amount
+from collector.parse.doubt import Doubt, describe, note
 from collector.parse.paths import MISSING, value_at
 from collector.parse.rows import count_of, facts_of, name_of, price_of, text_of_scalar
 from collector.parse.strict import Json, read_json
@@ -16,7 +21,9 @@ ROWS = 50_000
 REQUIRED = ("input", "output")
 """Meters that most records sold by the token must price; the others come and go."""
 KEY = "$key"
-"""The path that stands for the key of a record, where records are the values of an object."""
+"""The path that stands for the key of a record (or an offer), where they are the values of an object."""
+RECORD = "$record."
+"""A path that begins so is read in the record that holds the offer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +34,14 @@ class Record:
     key: str
     """Its key in an object of records; empty in a list."""
     locator: str
-    """`data[3]`, or `data.name`."""
+    """`data[3]`, or `data.name`; of an offer `data[3].providers[0]`."""
+    around: Json = None
+    """Of an offer, the record that holds it."""
 
     def at(self, path: str) -> object:
         """The value at a path (see `collector.parse.paths`)."""
+        if path.startswith(RECORD):
+            return value_at(self.around, path.removeprefix(RECORD))
         return self.key if path == KEY else value_at(self.value, path)
 
 
@@ -38,8 +49,8 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     """Quotes as published, one per record that is for sale.
 
     Units: as `spec` names them; nothing is converted here.
-    Raises: SourceChanged if there is no list of records where it should be, a record has no name, or most offers lack
-        a price of input or of output.
+    Raises: SourceChanged if there is no list of records where it should be, the document is not whole, a record has no
+        name, or most offers lack a price of input or of output.
     """
     return quotes(document, spec, quote_of)
 
@@ -71,25 +82,53 @@ def _require_prices(found: list[Quote], spec: SourceSpec, source: str) -> None:
 
 
 def records(value: Json, spec: SourceSpec, source: str) -> Iterator[Record]:
-    """The records of a document, in its order."""
+    """The records of a document in its order; where they hold offers, those."""
     try:
+        _require_whole(value, spec, source)
         listed = value_at(value, spec.records)
     except Doubt as doubt:
         raise SourceChanged(f"{source}: {doubt}") from None
-    where = spec.records or "document"
+    for record in _listed(listed, spec.records, source):
+        if not spec.offers:
+            yield record
+            continue
+        where = f"{record.locator}.{spec.offers}"
+        try:
+            offers = record.at(spec.offers)
+        except Doubt as doubt:
+            raise SourceChanged(f"{source}: {record.locator}: {doubt}") from None
+        if offers not in (None, MISSING, [], {}):  # a model that nobody offers just now
+            yield from (replace(offer, around=record.value) for offer in _listed(offers, where, source))
+
+
+def _listed(listed: object, where: str, source: str) -> Iterator[Record]:
+    """The items of a list, or the values of an object.
+
+    Raises: SourceChanged if there is neither, or an item is no object.
+    """
     if not isinstance(listed, list | dict):
         there = "nothing" if listed is MISSING else describe(listed)
-        raise SourceChanged(f"{source}: a list wanted at {where!r}, there is {there}")
+        raise SourceChanged(f"{source}: a list wanted at {where or 'document'!r}, there is {there}")
     if not listed:
-        raise SourceChanged(f"{source}: no records at {where!r}", code="empty")
+        raise SourceChanged(f"{source}: no records at {where or 'document'!r}", code="empty")
     if len(listed) > ROWS:
         raise SourceChanged(f"{source}: {len(listed)} records at {where!r}, more than {ROWS}", code="row_limit")
     by_key = isinstance(listed, dict)
     for key, item in listed.items() if isinstance(listed, dict) else enumerate(listed):
-        locator = f"{spec.records}.{key}".lstrip(".") if by_key else f"{spec.records}[{key}]"
+        locator = f"{where}.{key}".lstrip(".") if by_key else f"{where}[{key}]"
         if not isinstance(item, dict):
             raise SourceChanged(f"{source}: a record wanted at {locator}, there is {describe(item)}")
         yield Record(item, str(key) if by_key else "", locator)
+
+
+def _require_whole(value: Json, spec: SourceSpec, source: str) -> None:
+    """Raises: SourceChanged if the document says that it is one page of several."""
+    for path, values in spec.whole.items():
+        found = value_at(value, path)
+        if (str(MISSING) if found is MISSING else text_of_scalar(found)) not in values:
+            raise SourceChanged(
+                f"{source}: {path!r} wanted at {' or '.join(values)}, there is {describe(found)}", code="incomplete"
+            )
 
 
 def skipped(record: Record, spec: SourceSpec) -> bool:
@@ -119,7 +158,7 @@ def quote_of(record: Record, spec: SourceSpec) -> Quote:
     except Doubt as doubt:
         doubts.append(doubt)
     facts, notes = facts_of({name: _fact(record, path) for name, path in spec.facts.items()}, record.locator)
-    return Quote(
+    quote = Quote(
         provider=provider,
         model=model,
         tag=tag,
@@ -129,21 +168,43 @@ def quote_of(record: Record, spec: SourceSpec) -> Quote:
         locator=record.locator,
         findings=(*findings, *(doubt.finding(record.locator) for doubt in doubts), *notes),
     )
+    return _free(quote, spec) if spec.free_at and record.at(spec.free_at) is True else quote
+
+
+def _free(quote: Quote, spec: SourceSpec) -> Quote:
+    """The flag overrules the numbers beside it."""
+    stated = [f"{meter} {price.text}" for meter, price in quote.prices.items() if not is_zero(price.text)]
+    overruled = f"{spec.free_at} overrules {', '.join(stated)}"
+    notes = (note("is_free", overruled, quote.locator),) if stated else ()
+    zeros = {
+        price.meter: Price(text="0", unit=price.unit)
+        for price in spec.prices
+        if price.meter in REQUIRED or price.meter in quote.prices
+    }
+    return replace(quote, prices=zeros, overrides=(), declared_free=True, findings=(*quote.findings, *notes))
+
+
+def is_zero(text: str | None) -> bool:
+    """Whether a text is a number, and nothing."""
+    try:
+        return read_amount(text or "") == 0
+    except NotAnAmount:
+        return False
 
 
 def prices_of(record: Record, specs: tuple[PriceSpec, ...]) -> tuple[dict[str, Price], list[Doubt]]:
-    """The prices that stand in a record, and what is to be doubted about them."""
+    """The prices that stand in a record, and what is to be doubted about them, each once."""
     prices: dict[str, Price] = {}
-    doubts = []
+    doubts: dict[str, Doubt] = {}
     for spec in specs:
         try:
             price = price_of(record.at(spec.at), spec)
         except Doubt as doubt:
-            doubts.append(doubt)
+            doubts.setdefault(str(doubt), doubt)
         else:
             if price is not None:
                 prices[spec.meter] = price
-    return prices, doubts
+    return prices, [*doubts.values()]
 
 
 def _unmet(record: Record, spec: SourceSpec) -> list[Doubt]:

@@ -12,8 +12,7 @@ from decimal import Decimal
 
 from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec
 from collector.parse import json_list
-from collector.parse.amounts import NotAnAmount, read_amount
-from collector.parse.doubt import Doubt, describe, note
+from collector.parse.doubt import Doubt, describe
 from collector.parse.json_list import Record
 from collector.parse.paths import MISSING
 from collector.parse.rows import price_of, text_of_scalar
@@ -39,8 +38,11 @@ def _quote(record: Record, spec: SourceSpec) -> Quote:
         _undiscounted(record)
     except Doubt as doubt:
         conditional, findings = (), [doubt.finding(record.locator)]
-    quote = replace(quote, overrides=conditional, findings=(*quote.findings, *findings))
-    return _free(quote, record, spec) if record.at("is_free") is True else quote
+    return replace(
+        quote,
+        overrides=() if quote.declared_free else conditional,
+        findings=(*quote.findings, *findings),
+    )
 
 
 def _conditional(record: Record, spec: SourceSpec) -> tuple[QuotedOverride, ...]:
@@ -58,27 +60,8 @@ def _conditional(record: Record, spec: SourceSpec) -> tuple[QuotedOverride, ...]
 def _undiscounted(record: Record) -> None:
     """A discount means that the customer pays another price than the one listed: how it is rounded is not said."""
     discount = record.at("discount_to_user")
-    if discount not in (None, MISSING) and not _is_zero(text_of_scalar(discount)):
+    if discount not in (None, MISSING) and not json_list.is_zero(text_of_scalar(discount)):
         raise Doubt("discount", f"discount_to_user is {describe(discount)}: the price paid is not the price listed")
-
-
-def _free(quote: Quote, record: Record, spec: SourceSpec) -> Quote:
-    """`is_free` overrules the numbers beside it."""
-    stated = [f"{meter} {price.text}" for meter, price in quote.prices.items() if not _is_zero(price.text)]
-    notes = (note("is_free", f"is_free overrules {', '.join(stated)}", record.locator),) if stated else ()
-    zeros = {
-        price.meter: Price(text="0", unit=price.unit)
-        for price in spec.prices
-        if price.meter in json_list.REQUIRED or price.meter in quote.prices
-    }
-    return replace(quote, prices=zeros, overrides=(), declared_free=True, findings=(*quote.findings, *notes))
-
-
-def _is_zero(text: str | None) -> bool:
-    try:
-        return read_amount(text or "") == 0
-    except NotAnAmount:
-        return False
 
 
 def overrides(pricing: Mapping[str, object], meters: Mapping[str, PriceSpec]) -> tuple[QuotedOverride, ...]:

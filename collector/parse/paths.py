@@ -28,11 +28,13 @@ def value_at(record: object, path: str) -> object:
     """
     value = record
     if path:
-        for key in path.split("."):
+        keys = path.split(".")
+        for number, key in enumerate(keys):
             if value is None:
                 return MISSING
             if not isinstance(value, Mapping):
-                raise Doubt("type", f"{path!r} leads through {describe(value)}, which is not an object")
+                where = ".".join(keys[:number]) or "the record"
+                raise Doubt("type", f"{where!r} is {describe(value)}, not an object")
             value = value.get(key, MISSING)
             if value is MISSING:
                 return MISSING

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 from collector.contract import Price, PriceSpec
-from collector.parse.amounts import number_text
+from collector.parse.amounts import SIGNS, number_text
 from collector.parse.doubt import Doubt, describe, note
 from collector.parse.paths import MISSING
 from store.records import Facts, Finding
 from store.text import printable
+from store.units import unit
 
 NAME_LENGTH = 512
 """Characters of a model, provider or tag name."""
@@ -23,12 +24,15 @@ FACTS = (*COUNTS, *WORDS, *LISTS)
 def price_of(value: object, spec: PriceSpec) -> Price | None:
     """The price as published, text and number alike; None where there is none (no such key, or null).
 
+    The sign of the currency that is declared is no part of the number: `$0.50`, in USD.
+
     Raises: Doubt if the value is neither a text nor a number.
     """
     if value is None or value is MISSING:
         return None
     if isinstance(value, str):
-        return Price(text=value.strip(), unit=spec.unit)
+        sign = SIGNS.get(unit(spec.unit).currency, "")
+        return Price(text=value.strip().removeprefix(sign).lstrip(), unit=spec.unit)
     if isinstance(value, int | Decimal) and not isinstance(value, bool):
         return Price(text=number_text(value), unit=spec.unit)
     raise Doubt("type", f"{spec.meter} at {spec.at!r} is {describe(value)}, not a number")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec
 from collector.errors import SourceChanged
-from collector.parse.amounts import NotAnAmount, money
+from collector.parse.amounts import SIGNS, NotAnAmount, money
 from collector.parse.doubt import Doubt
 from collector.parse.grid import Grid, Page, fold, in_one_line
 from collector.parse.lengths import ranged, tokens_of
@@ -19,8 +19,6 @@ from store.units import unit
 
 HEADING_ROWS = 3
 """The headings stand in one of the first rows of a table."""
-SIGNS = {"USD": "$", "EUR": "€", "GBP": "£", "CNY": "¥", "JPY": "¥"}
-"""How pages write the currencies that units declare."""
 MARKS = "*†‡§"
 """Footnote marks at the end of a name."""
 

@@ -44,6 +44,7 @@ from collector.parse.catalogue import conditions, count, price, unmapped
 from collector.parse.doubt import Doubt, describe
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts
+from store.text import printable
 
 METERS = {
     "input_mtok": ("input", "USD/1M_token"),
@@ -154,7 +155,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
 
 def _id(value: Json, place: str) -> str:
     name = value.get("id") if isinstance(value, Mapping) else None
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or printable(name) != name:
         raise SourceChanged(f"{place}.id: wanted a name, found {describe(name)}", code="columns")
     return name
 

@@ -52,7 +52,7 @@ from collector.parse.rows import facts_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
-MODES = frozenset({"chat", "responses", "completion"})
+MODES = ("chat", "completion", "responses")
 
 METER_OF = {
     "input_cost_per_token": "input",
@@ -126,7 +126,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         raise SourceChanged(f"{spec.id}: wanted an object keyed by model name, found {describe(body)}")
     found = quotes(body, spec)
     if not found:
-        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(sorted(MODES))}, found none", code="empty")
+        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(MODES)}, found none", code="empty")
     return found
 
 

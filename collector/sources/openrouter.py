@@ -52,6 +52,7 @@ from collector.parse.openrouter_format import overrides
 from collector.parse.rows import facts_of, price_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Finding, Telemetry
+from store.text import printable
 
 PRICES = tuple(
     PriceSpec(meter=meter, at=key, unit=unit, zero="price" if meter in ("input", "output") else "absent")
@@ -144,7 +145,7 @@ def _ids(body: Json, spec: SourceSpec) -> dict[str, None]:
 
 def _text(values: Mapping[str, object], key: str, place: str) -> str:
     value = values.get(key)
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not value or printable(value) != value:
         raise SourceChanged(f"{place}.{key}: wanted a text, found {describe(value)}", code="columns")
     return value
 
