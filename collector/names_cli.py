@@ -41,7 +41,7 @@ class _Answer:
 
 
 @click.command(cls=Question)
-@click.argument("pairs", nargs=-1, metavar="[PROVIDER MODEL_ID]...")
+@click.argument("pairs", nargs=-1, metavar="[PROVIDER,MODEL_ID]...")
 @click.option("--source", default="", help="Whose names these are, where no column `source` says so.")
 @click.option(
     "--format", "form", type=click.Choice(["csv", "json", "jsonl", "table"]), default="csv", show_default=True
@@ -50,18 +50,19 @@ class _Answer:
 def identify(ctx: click.Context, *, pairs: tuple[str, ...], source: str, form: str) -> None:
     """Say which provider, model and variant a provider's name and a model id stand for.
 
-    Without arguments CSV is read from standard input and answered row by row: two columns, or any with a header that
-    names `provider` and `model_id`, and perhaps `source`, `tag` and `quantization`. `confidence` is exact, rule, alias
-    or unsure; an unsure name has no canonical model but `unsure`, and `why` says why. Text comes back as it was given.
+    A pair may also be two words, PROVIDER MODEL_ID. Without arguments CSV is read from standard input and answered row
+    by row: two columns, or any with a header that names `provider` and `model_id`, and perhaps `source`, `tag` and
+    `quantization`. `confidence` is exact, rule, alias or unsure; an unsure name has no canonical model but `unsure`,
+    and `why` says why. Text comes back as it was given.
 
     \b
     Examples:
-      tokentape identify fireworks accounts/fireworks/models/kimi-k2p6
+      tokentape identify fireworks,accounts/fireworks/models/kimi-k2p6 openai,gpt-4o
       tokentape identify < usage.csv > joined.csv
       cut -d, -f2,5 usage.csv | tokentape identify --format jsonl
     """
     recorded = _recorded(ctx)
-    rows = (_read(names, source, recorded) for names in (_given(pairs) if pairs else _piped(sys.stdin)))
+    rows = (_read(names, source, recorded) for names in (list(_given(pairs)) if pairs else _piped(sys.stdin)))
     done(_answer(form, rows, _Answer, raw=True), "standard input has no names")
 
 
@@ -147,10 +148,14 @@ def _recorded(ctx: click.Context) -> "Recorded":
     return _config(ctx).decisions.accepted
 
 
-def _given(pairs: tuple[str, ...]) -> Iterator[Mapping[str, str]]:
-    if len(pairs) % 2:
-        raise QueryError(f"{pairs[-1]!r} has no model id: names come in pairs, PROVIDER MODEL_ID")
-    return ({"provider": provider, "model_id": name} for provider, name in zip(pairs[::2], pairs[1::2], strict=True))
+def _given(words: tuple[str, ...]) -> Iterator[Mapping[str, str]]:
+    """Names in pairs, `PROVIDER,MODEL_ID` or in two words: no provider's name has a comma."""
+    rest = iter(words)
+    for word in rest:
+        provider, comma, name = word.partition(",")
+        if not comma and (following := next(rest, None)) is None:
+            raise QueryError(f"{word!r} has no model id: names come in pairs, PROVIDER,MODEL_ID")
+        yield {"provider": provider, "model_id": name if comma else following or ""}
 
 
 def _piped(lines: TextIO) -> Iterator[Mapping[str, str]]:
@@ -161,7 +166,7 @@ def _piped(lines: TextIO) -> Iterator[Mapping[str, str]]:
     import csv
 
     if lines.isatty():
-        raise QueryError("no names: give PROVIDER MODEL_ID, or CSV on standard input")
+        raise QueryError("no names: give PROVIDER,MODEL_ID, or CSV on standard input")
     if isinstance(lines, TextIOWrapper):
         lines.reconfigure(encoding="utf-8-sig", errors="replace", newline="")
     rows, header = csv.reader(lines, strict=True), list(_FIELDS[:2])

@@ -89,7 +89,7 @@ def proposed(home: Path) -> list[dict[str, Any]]:
 
 
 def test_pairs_on_the_command_line_are_answered_in_their_order(tmp_path: Path) -> None:
-    result = ask(tmp_path, "identify", "fireworks", "accounts/fireworks/models/kimi-k2p6", "aws", "eu.meta.llama9-x")
+    result = ask(tmp_path, "identify", "fireworks", "accounts/fireworks/models/kimi-k2p6", "aws,eu.meta.llama9-x")
     assert result.stdout.splitlines()[0] == HEADER
     assert [row["canonical_model"] for row in answers(result)] == ["moonshotai/kimi-k2.6", "unsure"]
     assert [row["variant"] for row in answers(result)] == ["", "eu"]
