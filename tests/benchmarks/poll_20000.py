@@ -103,6 +103,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._tape = Tape(str(path))
+        self._pack = self._tape.archive.keep(())
         self._polls = 0
         self._seen = [
             Observation(
@@ -127,7 +128,7 @@ class Store:
         self._polls += 1
         documents = {"": (f"{self._polls:064x}", "https://upstream.example/models")}
         sighting = Sighting(at=at, complete=True, documents=documents, observations=tuple(self._seen))
-        facts = PollFacts(at=at, outcome="ok", pack=f"{self._polls:064x}", quotes=ENDPOINTS)
+        facts = PollFacts(at=at, outcome="ok", pack=self._pack, quotes=ENDPOINTS)
         took = _timed(lambda: self._tape.record(SOURCE, facts, sighting, RULES, known=at))
         return took, _timed(lambda: [mark(one, RULES.salt) for one in sighting.observations])
 
