@@ -1,7 +1,7 @@
 """The state of a source's timeline, as the store keeps it: all of it, or what a sighting touches."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row
 from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
-from store.records import EndpointKey, Facts, Identity, Offer, RateCard, Sighting, Stated, Telemetry
-from store.touched import AT_REST, Mark, mark
+from store.records import EndpointKey, Facts, Identity, Observation, Offer, RateCard, Sighting, Stated, Telemetry
+from store.touched import AT_REST, Mark
 
 PATIENCE_POLLS_LIMIT = 100
 """Complete polls always loaded, so that any setting of patience up to this finds what it needs."""
@@ -40,22 +40,28 @@ def load(connection: Connection, source_id: int) -> Loaded:
     return _loaded(connection, source_id, None)
 
 
-def load_touched(connection: Connection, source_id: int, sighting: Sighting, salt: bytes) -> tuple[Loaded, Sighting]:
-    """What of a source a sighting touches, and the sighting of that alone (see `store.touched`)."""
-    fresh = {mark(one, salt): one for one in sighting.observations}
+def load_touched(
+    connection: Connection, source_id: int, sighting: Sighting, fresh: Mapping[bytes, Observation]
+) -> tuple[Loaded, Sighting]:
+    """What of a source a sighting touches, and the sighting of that alone (see `store.touched`).
+
+    `fresh` are its observations by their marks.
+    """
     cursor = connection.execute(sql.MARKS, {"source_id": source_id, "rest": AT_REST}).cursor
     rows = cursor.fetchall() if cursor else []  # as the driver has them: rows of SQLAlchemy's take as long again
-    stored: dict[bytes, int] = {one: endpoint_id for one, endpoint_id in rows if one is not None}
-    visited = [endpoint_id for one, endpoint_id in rows if one not in fresh]
+    stored: dict[bytes | None, int] = dict(rows)
+    unsettled = [endpoint_id for one, endpoint_id in rows if one is None] if stored.pop(None, None) else []
+    # Sets compare 20,000 marks in a millisecond; they have no order of their own, so what is left is sorted.
+    visited = sorted([*unsettled, *(stored[one] for one in stored.keys() - fresh.keys())])
+    new = sorted({fresh[one].key.offer for one in fresh.keys() - stored.keys()})
     ids: dict[int, None] = {}
     offers: dict[Offer, None] = {}
     for some in _chunks(visited):
         for provider, model, tag, endpoint_id in connection.execute(sql.SIBLINGS_OF, {"endpoints": some}):
             ids[endpoint_id] = offers[provider, model, tag] = None
-    new = dict.fromkeys(seen.key.offer for one, seen in fresh.items() if one not in stored)
     for some in _chunks([offer for offer in new if offer not in offers]):
         ids |= dict.fromkeys(connection.execute(sql.SIBLINGS, {"source_id": source_id, "offers": some}).scalars())
-    offers |= new
+    offers |= dict.fromkeys(new)
     loaded = _loaded(connection, source_id, list(ids))
     held = connection.execute(sql.HELD, {"source_id": source_id}).scalar_one()
     left_out = len(stored) - sum(bool(one) for one in loaded.marks.values())

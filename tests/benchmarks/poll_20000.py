@@ -21,7 +21,7 @@ from pathlib import Path
 from collector import checks
 from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, Identity, Observation, RateCard, Sighting
-from store.touched import mark
+from store.touched import by_mark
 from store.write import PollFacts, SourceFacts, Tape
 from tests.benchmarks.measure import note, spread
 
@@ -54,8 +54,11 @@ def main() -> None:
                         found[name].append(1000 * took)
             figures = "; ".join(f"{name} {spread(each, 'ms')}" for name, each in found.items())
             print(f"{changed} changed: {figures}")
-            ratios = [poll / bare for poll, bare in zip(found["poll"], found["floor"], strict=True)]
-            print(f"  poll / floor {spread(ratios, 'x')}; bytes beyond the poll's row {statistics.median(grown):.0f}")
+            whole = [poll / bare for poll, bare in zip(found["poll"], found["floor"], strict=True)]
+            compared = zip(found["poll"], found["marks"], found["floor"], strict=True)
+            share = [(poll - marks) / bare for poll, marks, bare in compared]
+            print(f"  poll without marks / floor {spread(share, 'x')}; poll / floor {spread(whole, 'x')}")
+            print(f"  bytes beyond the poll's row {statistics.median(grown):.0f}")
 
 
 class Floor:
@@ -130,7 +133,7 @@ class Store:
         sighting = Sighting(at=at, complete=True, documents=documents, observations=tuple(self._seen))
         facts = PollFacts(at=at, outcome="ok", pack=self._pack, quotes=ENDPOINTS)
         took = _timed(lambda: self._tape.record(SOURCE, facts, sighting, RULES, known=at))
-        return took, _timed(lambda: [mark(one, RULES.salt) for one in sighting.observations])
+        return took, _timed(lambda: by_mark(sighting.observations, RULES.salt))
 
     def bytes_of_all_but_polls(self) -> int:
         """Of pages in use."""
