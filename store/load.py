@@ -70,7 +70,8 @@ def load_touched(
         unchanged=left_out,
         standing=held - sum(finding.held for finding in loaded.finding_ids),
     )
-    shown = tuple(one for one in sighting.observations if one.key[:3] in offers) if offers else ()
+    keys = {EndpointKey(*offer) for offer in offers}  # of observations: without a sibling
+    shown = tuple(one for one in sighting.observations if one.key in keys) if offers else ()
     return loaded, replace(sighting, observations=shown)
 
 
@@ -82,7 +83,7 @@ def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -
         if ids is None:
             yield from connection.execute(whole, {"source_id": source_id})
         for chunk in _chunks(ids or ()):
-            yield from connection.execute(some, {"source_id": source_id, "endpoints": chunk})
+            yield from connection.execute(some, {"endpoints": chunk})
 
     loaded = Loaded(state=tl.SourceState())
     stated: dict[int, set[Stated]] = {}
@@ -111,7 +112,7 @@ def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -
             telemetry=telemetry.get(row.id),
         )
     loaded.stated_ids = {(keys[endpoint_id], one): row_id for row_id, endpoint_id, one in stated_rows}
-    found = rows((sql.FINDINGS, sql.FINDINGS_OF_SOME))
+    found = rows(sql.FINDINGS)
     loaded.finding_ids = {_finding(row, keys): row.id for row in found}
     if ids is not None:
         of_none = connection.execute(sql.FINDINGS_OF_NONE, {"source_id": source_id})
