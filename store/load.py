@@ -47,13 +47,12 @@ def load_touched(
 
     `fresh` are its observations by their marks.
     """
-    cursor = connection.execute(sql.MARKS, {"source_id": source_id, "rest": AT_REST}).cursor
-    rows = cursor.fetchall() if cursor else []  # as the driver has them: rows of SQLAlchemy's take as long again
-    stored: dict[bytes | None, int] = dict(rows)
-    unsettled = [endpoint_id for one, endpoint_id in rows if one is None] if stored.pop(None, None) else []
-    # Sets compare 20,000 marks in a millisecond; they have no order of their own, so what is left is sorted.
-    visited = sorted([*unsettled, *(stored[one] for one in stored.keys() - fresh.keys())])
-    new = sorted({fresh[one].key.offer for one in fresh.keys() - stored.keys()})
+    cursor: Any = connection.execute(sql.MARKS, {"source_id": source_id, "rest": AT_REST}).cursor
+    unknown, visited = dict(fresh), []
+    for one, endpoint_id in cursor:  # as the driver has them: rows of SQLAlchemy's take as long again
+        if unknown.pop(one, None) is None:
+            visited.append(endpoint_id)
+    new = dict.fromkeys(one.key.offer for one in unknown.values())
     ids: dict[int, None] = {}
     offers: dict[Offer, None] = {}
     for some in _chunks(visited):
@@ -61,13 +60,13 @@ def load_touched(
             ids[endpoint_id] = offers[provider, model, tag] = None
     for some in _chunks([offer for offer in new if offer not in offers]):
         ids |= dict.fromkeys(connection.execute(sql.SIBLINGS, {"source_id": source_id, "offers": some}).scalars())
-    offers |= dict.fromkeys(new)
+    offers |= new
     loaded = _loaded(connection, source_id, list(ids))
     held = connection.execute(sql.HELD, {"source_id": source_id}).scalar_one()
-    left_out = len(stored) - sum(bool(one) for one in loaded.marks.values())
+    known = len(fresh) - len(unknown)
     loaded.state = replace(
         loaded.state,
-        unchanged=left_out,
+        unchanged=known - sum(one in fresh for one in loaded.marks.values()),
         standing=held - sum(finding.held for finding in loaded.finding_ids),
     )
     keys = {EndpointKey(*offer) for offer in offers}  # of observations: without a sibling

@@ -30,7 +30,7 @@ def mark(observation: Observation, salt: bytes) -> bytes:
     `salt` stands for all that judges it. Made from plain tuples, for it is made of every endpoint of every poll.
     """
     identity, card = observation.identity, observation.card
-    content = (
+    content: Any = (
         tuple(observation.key),
         (identity.provider, identity.model, identity.variant),
         observation.part,
@@ -51,7 +51,7 @@ def by_mark(observations: Iterable[Observation], salt: bytes) -> dict[bytes, Obs
 
 
 def _of_card(card: RateCard) -> tuple[Any, ...]:
-    overrides = card.overrides and tuple(map(_override_fields, card.overrides))
+    overrides = tuple(map(_override_fields, card.overrides)) if card.overrides else ()
     return (card.currency, card.amounts, card.states, overrides)
 
 
