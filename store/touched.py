@@ -27,10 +27,10 @@ _override_fields = attrgetter("above_tokens", "start_minute", "end_minute", "day
 def mark(observation: Observation, salt: bytes) -> bytes:
     """16 bytes that are the same for the same observation, wherever in its document it stood.
 
-    `salt` stands for all that judges it. Made from plain tuples, for it is made of every endpoint of every poll.
+    `salt` stands for all that judges it. Made from plain values, for it is made of every endpoint of every poll.
     """
     identity, card = observation.identity, observation.card
-    content: Any = (
+    content: tuple[Any, ...] = (
         tuple(observation.key),
         (identity.provider, identity.model, identity.variant),
         observation.part,

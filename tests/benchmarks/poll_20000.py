@@ -2,8 +2,9 @@
 
 Against a bare floor in the same run: what is in force is read from one narrow table, compared, and what changed written
 by three statements over many rows, without a poll, evidence, findings or a second clock. Its offers are tuples that can
-be compared; ours are observations, of which a mark is made first: the time for that is within `poll`, and shown beside.
-Times are processor time of the thread.
+be compared; ours are observations, of which a mark is made first, before the store is locked. `poll` has all of it,
+`marks` is that part timed once more by itself, and the ratio to the floor is shown with and without it. Times are
+processor time of the thread.
 """
 
 import argparse
