@@ -1,7 +1,7 @@
 """The state of a source's timeline, as the store keeps it: all of it, or what a sighting touches."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
@@ -12,8 +12,8 @@ from sqlalchemy import Connection, Row
 from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
-from store.records import EndpointKey, Facts, Identity, Offer, RateCard, Sighting, Stated, Telemetry
-from store.touched import AT_REST, Mark, mark
+from store.records import EndpointKey, Facts, Identity, Observation, Offer, RateCard, Sighting, Stated, Telemetry
+from store.touched import AT_REST, Mark
 
 PATIENCE_POLLS_LIMIT = 100
 """Complete polls always loaded, so that any setting of patience up to this finds what it needs."""
@@ -40,31 +40,37 @@ def load(connection: Connection, source_id: int) -> Loaded:
     return _loaded(connection, source_id, None)
 
 
-def load_touched(connection: Connection, source_id: int, sighting: Sighting, salt: bytes) -> tuple[Loaded, Sighting]:
-    """What of a source a sighting touches, and the sighting of that alone (see `store.touched`)."""
-    fresh = {mark(one, salt): one for one in sighting.observations}
-    cursor = connection.execute(sql.MARKS, {"source_id": source_id, "rest": AT_REST}).cursor
-    rows = cursor.fetchall() if cursor else []  # as the driver has them: rows of SQLAlchemy's take as long again
-    stored: dict[bytes, int] = {one: endpoint_id for one, endpoint_id in rows if one is not None}
-    visited = [endpoint_id for one, endpoint_id in rows if one not in fresh]
+def load_touched(
+    connection: Connection, source_id: int, sighting: Sighting, fresh: Mapping[bytes, Observation]
+) -> tuple[Loaded, Sighting]:
+    """What of a source a sighting touches, and the sighting of that alone (see `store.touched`).
+
+    `fresh` are its observations by their marks.
+    """
+    cursor: Any = connection.execute(sql.MARKS, {"source_id": source_id, "rest": AT_REST}).cursor
+    unknown, visited = dict(fresh), []
+    for one, endpoint_id in cursor:  # as the driver has them: rows of SQLAlchemy's take as long again
+        if unknown.pop(one, None) is None:
+            visited.append(endpoint_id)
+    new = dict.fromkeys(one.key.offer for one in unknown.values())
     ids: dict[int, None] = {}
     offers: dict[Offer, None] = {}
     for some in _chunks(visited):
         for provider, model, tag, endpoint_id in connection.execute(sql.SIBLINGS_OF, {"endpoints": some}):
             ids[endpoint_id] = offers[provider, model, tag] = None
-    new = dict.fromkeys(seen.key.offer for one, seen in fresh.items() if one not in stored)
     for some in _chunks([offer for offer in new if offer not in offers]):
         ids |= dict.fromkeys(connection.execute(sql.SIBLINGS, {"source_id": source_id, "offers": some}).scalars())
     offers |= new
     loaded = _loaded(connection, source_id, list(ids))
     held = connection.execute(sql.HELD, {"source_id": source_id}).scalar_one()
-    left_out = len(stored) - sum(bool(one) for one in loaded.marks.values())
+    known = len(fresh) - len(unknown)
     loaded.state = replace(
         loaded.state,
-        unchanged=left_out,
+        unchanged=known - sum(one in fresh for one in loaded.marks.values()),
         standing=held - sum(finding.held for finding in loaded.finding_ids),
     )
-    shown = tuple(one for one in sighting.observations if one.key[:3] in offers) if offers else ()
+    keys = {EndpointKey(*offer) for offer in offers}  # of observations: without a sibling
+    shown = tuple(one for one in sighting.observations if one.key in keys) if offers else ()
     return loaded, replace(sighting, observations=shown)
 
 
@@ -76,7 +82,7 @@ def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -
         if ids is None:
             yield from connection.execute(whole, {"source_id": source_id})
         for chunk in _chunks(ids or ()):
-            yield from connection.execute(some, {"source_id": source_id, "endpoints": chunk})
+            yield from connection.execute(some, {"endpoints": chunk})
 
     loaded = Loaded(state=tl.SourceState())
     stated: dict[int, set[Stated]] = {}
@@ -105,7 +111,7 @@ def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -
             telemetry=telemetry.get(row.id),
         )
     loaded.stated_ids = {(keys[endpoint_id], one): row_id for row_id, endpoint_id, one in stated_rows}
-    found = rows((sql.FINDINGS, sql.FINDINGS_OF_SOME))
+    found = rows(sql.FINDINGS)
     loaded.finding_ids = {_finding(row, keys): row.id for row in found}
     if ids is not None:
         of_none = connection.execute(sql.FINDINGS_OF_NONE, {"source_id": source_id})

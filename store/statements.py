@@ -191,8 +191,8 @@ FORGET_UNUSED = delete(_endpoint).where(
 
 def _of_some(query: str) -> tuple[TextClause, TextClause]:
     """A statement about all endpoints of a source, and about some of them."""
-    some = text(f"{query} AND endpoint.id IN :endpoints").bindparams(bindparam("endpoints", expanding=True))
-    return text(query), some
+    some = text(query.format(which="endpoint.id IN :endpoints")).bindparams(bindparam("endpoints", expanding=True))
+    return text(query.format(which="endpoint.source_id = :source_id")), some
 
 
 ENDPOINTS = _of_some(
@@ -213,21 +213,21 @@ ENDPOINTS = _of_some(
       LEFT JOIN rate_card ON rate_card.id = interval.card_id
       LEFT JOIN facts ON facts.id = interval.facts_id
       LEFT JOIN document ON document.id = interval.document_id
-     WHERE endpoint.source_id = :source_id
+     WHERE {which}
     """
 )
 STATED = _of_some(
     """
     SELECT stated.id, stated.endpoint_id, stated.since, stated.until, rate_card.body AS card
       FROM stated JOIN endpoint ON endpoint.id = stated.endpoint_id JOIN rate_card ON rate_card.id = stated.card_id
-     WHERE endpoint.source_id = :source_id AND stated.ended IS NULL AND stated.known_to IS NULL
+     WHERE {which} AND stated.ended IS NULL AND stated.known_to IS NULL
     """
 )
 TELEMETRY = _of_some(
     """
     SELECT telemetry.endpoint_id, telemetry.status, telemetry.uptime_percent
       FROM telemetry JOIN endpoint ON endpoint.id = telemetry.endpoint_id
-     WHERE endpoint.source_id = :source_id AND telemetry.at = (
+     WHERE {which} AND telemetry.at = (
            SELECT max(newest.at) FROM telemetry AS newest WHERE newest.endpoint_id = telemetry.endpoint_id)
     """
 )
@@ -237,13 +237,13 @@ _FINDINGS = """
       FROM finding
       LEFT JOIN rate_card ON rate_card.id = finding.card_id
       LEFT JOIN document ON document.id = finding.document_id
-     WHERE finding.source_id = :source_id AND finding.ended IS NULL AND finding.known_to IS NULL
+     WHERE finding.ended IS NULL AND finding.known_to IS NULL AND
     """
-FINDINGS = text(_FINDINGS)
-FINDINGS_OF_NONE = text(f"{_FINDINGS} AND finding.endpoint_id IS NULL")
-FINDINGS_OF_SOME = text(f"{_FINDINGS} AND finding.endpoint_id IN :endpoints").bindparams(
-    bindparam("endpoints", expanding=True)
+FINDINGS = (
+    text(f"{_FINDINGS} finding.source_id = :source_id"),
+    text(f"{_FINDINGS} finding.endpoint_id IN :endpoints").bindparams(bindparam("endpoints", expanding=True)),
 )
+FINDINGS_OF_NONE = text(f"{_FINDINGS} finding.source_id = :source_id AND finding.endpoint_id IS NULL")
 HELD = text(
     """
     SELECT count(*) FROM finding

@@ -109,6 +109,7 @@ class Endpoint(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("source_id", "published_provider", "published_model", "tag", "sibling"),
         Index("endpoint_model", "model_id"),
+        Index("endpoint_mark", "source_id", "id", "mark"),
     )
 
     id: int | None = Field(default=None, primary_key=True)

@@ -21,40 +21,22 @@ AT_REST = b""
 Mark: TypeAlias = "bytes | None"
 """Digest of what an endpoint settled on, `AT_REST`, or None: visited at every poll."""
 
-_FACTS = (
-    "context_length",
-    "max_output_tokens",
-    "max_prompt_tokens",
-    "quantization",
-    "discount",
-    "status",
-    "features",
-    "input_modalities",
-    "output_modalities",
-)
-_plain_fields = attrgetter(
-    "key.provider",
-    "key.model",
-    "key.tag",
-    "identity.provider",
-    "identity.model",
-    "identity.variant",
-    "part",
-    "declared_free",
-    *(f"facts.{name}" for name in _FACTS),
-)
-_card_fields = attrgetter("currency", "amounts", "states")
 _override_fields = attrgetter("above_tokens", "start_minute", "end_minute", "days", "tz", "amounts")
 
 
 def mark(observation: Observation, salt: bytes) -> bytes:
     """16 bytes that are the same for the same observation, wherever in its document it stood.
 
-    `salt` stands for all that judges it. Made from plain tuples, for it is made of every endpoint of every poll.
+    `salt` stands for all that judges it. Made from plain values, for it is made of every endpoint of every poll.
     """
+    identity, card = observation.identity, observation.card
     content: tuple[Any, ...] = (
-        _plain_fields(observation),
-        None if observation.card is None else _of_card(observation.card),
+        tuple(observation.key),
+        (identity.provider, identity.model, identity.variant),
+        observation.part,
+        observation.declared_free,
+        observation.facts.text,
+        None if card is None else _of_card(card),
         observation.telemetry and (observation.telemetry.status, observation.telemetry.uptime_percent),
         observation.stated and tuple(map(_of_stated, observation.stated)),
         observation.findings and tuple((one.rule, one.message, one.held) for one in observation.findings),
@@ -63,8 +45,14 @@ def mark(observation: Observation, salt: bytes) -> bytes:
     return blake2b(salt + marshal.dumps(content, 2), digest_size=16).digest()
 
 
+def by_mark(observations: Iterable[Observation], salt: bytes) -> dict[bytes, Observation]:
+    """Observations by their marks."""
+    return {mark(one, salt): one for one in observations}
+
+
 def _of_card(card: RateCard) -> tuple[Any, ...]:
-    return (_card_fields(card), card.overrides and tuple(map(_override_fields, card.overrides)))
+    overrides = tuple(map(_override_fields, card.overrides)) if card.overrides else ()
+    return (card.currency, card.amounts, card.states, overrides)
 
 
 def _of_stated(one: Stated) -> tuple[Any, ...]:

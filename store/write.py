@@ -30,6 +30,7 @@ from store.location import archive_folder
 from store.policy import Policy
 from store.records import Sighting
 from store.scribe import Scribe, inserted
+from store.touched import by_mark
 
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -275,6 +276,7 @@ class Tape:
 
         Returns: None, with nothing written, if a newer one is in the timeline already: that takes `rebuild`.
         """
+        fresh = by_mark(sighting.observations, rules.salt)  # before others have to wait
         with self._writing(source.name) as connection:
             last = connection.execute(sql.LAST_POLLS, {"name": source.name}).one()
             if last.newest_ok is not None and to_millis(poll.at) <= last.newest_ok:
@@ -282,7 +284,7 @@ class Tape:
             if last.known is not None:  # of several who collect, the clock of one may be behind
                 known = max(known, from_millis(last.known + 1))
             source_id = _source_id(connection, source)
-            loaded, touched = load_touched(connection, source_id, sighting, rules.salt)
+            loaded, touched = load_touched(connection, source_id, sighting, fresh)
             step = tl.step(loaded.state, touched, rules.judge, rules.patience)
             poll_id = _insert_poll(connection, source_id, poll.after(step), known=known)
             draft = Draft()
