@@ -137,13 +137,18 @@ def texts(node: Node) -> tuple[str, ...]:
     return (text(node),)
 
 
+SHOWN = 12
+"""Words that a mistake names, of those that would have been right."""
+
+
 def choice(*allowed: str) -> Callable[[Node], str]:
     """A reader of one of some words."""
 
     def read(node: Node) -> str:
         value = word(node)
         if value not in allowed:
-            raise Wrong(f"{value!r} is not one of {', '.join(allowed)}{perhaps(value, allowed)}")
+            more = f" and {len(allowed) - SHOWN} more" if len(allowed) > SHOWN else ""
+            raise Wrong(f"{value!r} is not one of {', '.join(allowed[:SHOWN])}{more}{perhaps(value, allowed)}")
         return value
 
     return read

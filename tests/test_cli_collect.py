@@ -135,7 +135,8 @@ def test_several_collectors_at_once_make_one_store_and_all_go_well(tmp_path: Pat
     assert [process.returncode for process in processes] == [0] * 4, said
     for source in ("one", "two"):
         found = polls(tmp_path / "tape.db", source)
-        assert ([outcome for *_, outcome, _ in found], sum(changes for *_, changes in found)) == (["ok"] * 4, 3)
+        assert ({outcome for *_, outcome, _ in found}, sum(changes for *_, changes in found)) == ({"ok"}, 3)
+        assert 2 <= len(found) <= 4, "the same documents within one millisecond are one poll"
     assert rows(tmp_path / "tape.db", "PRAGMA integrity_check") == [("ok",)]
 
 
@@ -146,12 +147,12 @@ def test_interrupted_collect_stops_at_once_and_leaves_a_sound_store(tmp_path: Pa
         [TOKENTAPE, "--config", config, "--store", "tape.db", "collect"],
         cwd=tmp_path, env=environ(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    until(lambda: polls(tmp_path / "tape.db", "steady"))
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("steady: ok")
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=5)
+    _, stderr = process.communicate(timeout=5)
     assert process.returncode == 1
     assert stderr.strip() == "Aborted!"
-    assert stdout.startswith("steady: ok")
     assert rows(tmp_path / "tape.db", "PRAGMA integrity_check") == [("ok",)]
     assert polls(tmp_path / "tape.db", "hanging") == []
 
@@ -487,7 +488,7 @@ def test_completion_prints_a_script_for_each_shell(tmp_path: Path, shell: str) -
         ("tokentape ch", ["changes", "cheapest"]),
         ("tokentape collect lit", ["litellm"]),
         ("tokentape collect litellm gen", ["genai_prices"]),
-        ("tokentape try open", ["openrouter"]),
+        ("tokentape try openr", ["openrouter"]),
         ("tokentape --config user.yaml try st", ["stepfun", "steady"]),
         ("tokentape --config none.yaml try st", []),
     ],

@@ -22,7 +22,6 @@ from collector.sources import FAMILIES, parser_of, parsers
 from collector.strict_yaml import NotYaml, plain, read_yaml
 from store.policy import Policy
 from store.records import Document
-from store.text import one_line
 from store.units import METERS, unit
 
 ACME = """
@@ -269,7 +268,7 @@ sources:
         "7: sources.Bad-Id.every: is missing",
         "7: sources.Bad-Id.expect: names no least number of endpoints or models: fewer must be an error",
         "7: sources.Bad-Id: a source id has only a-z, 0-9 and _",
-        one_line(f"8: sources.Bad-Id.parser: 'magic' is not one of {', '.join(parsers())}"),
+        f"8: sources.Bad-Id.parser: 'magic' is not one of {', '.join(parsers()[:12])} and {len(parsers()) - 12} more",
         "9: sources.Bad-Id.url: 'ftp://acme.example/' is not an https:// or http:// URL",
         "10: sources.Bad-Id.trust: 'high' is not one of first-party, aggregator, catalogue, scraped",
         "11: sources.acme.expect: names no least number of endpoints or models: fewer must be an error",
