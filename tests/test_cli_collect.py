@@ -35,7 +35,6 @@ from tests.collecting import (
     settings,
     tokentape,
     told,
-    until,
 )
 from tests.test_timeline import store_digest
 
