@@ -35,7 +35,7 @@ MEANT = {
     ],
     "corrections._BELIEFS": ["span USING PRIMARY KEY (endpoint_id=?)"],
     "corrections._LOOKED": ["b USING INDEX poll_source_at (source_id=? AND at<?)"],
-    "evidence._ENDPOINTS": ["e USING INDEX sqlite_autoindex_endpoint_1 (source_id=?)"],
+    "evidence._ENDPOINTS": ["e USING INDEX endpoint_mark (source_id=?)"],
     "intervals._OBSERVED_AT": [
         "e USING INDEX endpoint_model",
         "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)",
