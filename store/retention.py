@@ -7,10 +7,10 @@ and where it is the newest of its source. Of the rest, those younger than the po
 ones the first of each day or week.
 
 So a poll that is *pruned* (`poll.pruned`) is one at which nothing began or ended. Made anew, a timeline takes it for
-just that: it counts, it changes nothing, and it is a witness of nothing (`store.timeline.pass_by`). By today's parsers
-the timeline is the same. By a parser that reads more than before, what is new begins at a document that is there, and
-may have begun at any time since the last one that is there. A late document has a place only where it is known what
-came next.
+just that: it counts, it changes nothing, and it is a witness of nothing (`store.touched.Track.pass_by`). By today's
+parsers the timeline is the same. By a parser that reads more than before, what is new begins at a document that is
+there, and may have begun at any time since the last one that is there. A late document has a place only where it is
+known what came next.
 
 Documents that are needed go only where they are asked for by name. Then what was believed stays believed, and cannot be
 made anew: `lost` says so.

@@ -561,18 +561,6 @@ def subject(key: EndpointKey) -> str:
     return f"{key.provider} {endpoint_reference(key.model, key.tag, key.sibling)}"
 
 
-def pass_by(state: SourceState, mark: PollMark) -> SourceState:
-    """The state after a poll that nothing rests on and whose documents were dropped: it counts, and changes nothing.
-
-    What it said of telemetry is not known any more, so that the next poll says it anew.
-    """
-    endpoints = {
-        key: endpoint if endpoint.telemetry is None else replace(endpoint, telemetry=None)
-        for key, endpoint in state.endpoints.items()
-    }
-    return replace(state, endpoints=endpoints, polls=(*state.polls, mark))
-
-
 def step(state: SourceState, sighting: Sighting, judge: Judge, patience: Patience) -> Step:
     """One sighting, newer than all before it: match, judge, advance."""
     matches, ambiguous = match(sighting, state)

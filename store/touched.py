@@ -131,7 +131,10 @@ class Track:
         return taken
 
     def pass_by(self, mark: PollMark) -> None:
-        """Go on past a poll whose documents were dropped (see `store.timeline.pass_by`)."""
+        """Go on past a poll that nothing rests on and whose documents were dropped: it counts, and changes nothing.
+
+        What it said of telemetry is not known any more, so that the next poll says it anew.
+        """
         self._polls = (*self._polls, mark)
         for offer, endpoints in self._endpoints.items():
             for key, endpoint in endpoints.items():

@@ -30,7 +30,8 @@ from store.errors import EvidenceDropped, StoreBusy, StoreError
 from store.policy import Policy, Then
 from store.records import Document
 from store.retention import Pruned
-from store.timeline import PollMark, SourceState, pass_by, step
+from store.timeline import PollMark, SourceState
+from store.touched import Track
 from store.write import KeptPoll, PollFacts, Replayed, Tape
 from tests import worlds
 from tests.test_archive import packs
@@ -358,17 +359,16 @@ def test_worlds_of_parts_siblings_findings_and_telemetry_read_the_same_when_prun
                 poll.sighting.at + timedelta(minutes=40),
             )
         }
-        judge, patience = checks.judge(SETTINGS), checks.patience(SETTINGS)
+        rules = checks.rules(SETTINGS)
 
         def anew(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
-            state = SourceState()
+            track = Track(SourceState(), rules)
             for poll in kept:
                 if poll.pruned:
                     mark = PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True)
-                    state = pass_by(state, mark)
+                    track.pass_by(mark)
                     continue
-                taken = step(state, seen[poll.at], judge, patience)
-                state, failed = taken.state, seen[poll.at].failed_parts
+                taken, failed = track.take(seen[poll.at]), seen[poll.at].failed_parts
                 yield poll, Replayed(step=taken, outcome="partial" if failed else "ok", failed_parts=failed)
 
         facts = [
