@@ -63,6 +63,8 @@ _ENVIRON = {
 }
 _FILES = ("100644", "100755")
 CHUNK = 1 << 20
+PIPE = 1 << 20
+"""Bytes under way from git: a body comes in a few reads, each of which may have to wait for other threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,6 +219,7 @@ def _cat_file(repository: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=complaints,
+            pipesize=PIPE,
         ) as git,
     ):
         assert git.stdin is not None
