@@ -5,7 +5,9 @@ Statements of the read side are put together from the fragments here, so that ev
 """
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
+from functools import cache
 
 from store.instants import from_millis, to_millis
 from store.read import Reader, Value
@@ -14,9 +16,11 @@ EVER = 2**63 - 1
 """Later than any instant: all that is known."""
 
 _NEWEST_POLL = """
-SELECT at, failed_parts FROM poll
-WHERE source_id = :source AND outcome <> 'failed' AND at <= :seen AND known <= :known
-ORDER BY at DESC LIMIT 1
+SELECT * FROM (
+    SELECT source_id, at, failed_parts FROM poll
+    WHERE source_id = :source AND outcome <> 'failed' AND at <= :seen AND known <= :known
+    ORDER BY at DESC LIMIT 1
+) AS newest
 """
 _WHOLE_POLL = """
 SELECT at FROM poll
@@ -78,18 +82,23 @@ class Coverage:
 
     def last(self, source_id: int, part: str) -> int | None:
         """The stored instant of the newest poll that covered a part; None if there is none."""
-        newest = self._newest.get(source_id)
-        if newest is None:
-            row = self._reader.row(_NEWEST_POLL, self.values | {"source": source_id})
-            newest = (None, frozenset()) if row is None else (row[0], _parts(row[1]))
-            self._newest[source_id] = newest
-        at, failed = newest
+        self.look_at((source_id,))
+        at, failed = self._newest[source_id]
         if part not in failed:
             return at
         key = (source_id, part)
         if key not in self._parts:
             self._parts[key] = self._find(source_id, part)
         return self._parts[key]
+
+    def look_at(self, source_ids: Iterable[int]) -> None:
+        """Ask about several sources at once: every question on its own is a way to the server and back."""
+        asked = dict.fromkeys(one for one in source_ids if one not in self._newest)
+        if asked:
+            named = {f"source{number}": one for number, one in enumerate(asked)}
+            self._newest |= dict.fromkeys(asked, (None, frozenset()))
+            for source_id, at, failed in self._reader.rows(_newest_polls(len(named)), self.values | named):
+                self._newest[source_id] = (at, _parts(failed))
 
     def before(self, known_to: int) -> "Coverage":
         """The same as it was known just before a stored instant."""
@@ -109,6 +118,11 @@ class Coverage:
             if part not in _parts(failed_parts):
                 return int(at)
         return whole
+
+
+@cache
+def _newest_polls(count: int) -> str:
+    return "UNION ALL".join(_NEWEST_POLL.replace(":source", f":source{number}") for number in range(count))
 
 
 def _parts(failed_parts: str | None) -> frozenset[str]:

@@ -90,6 +90,8 @@ JOIN source s ON s.id = e.source_id
 """  # noqa: S608 - put together from constants only
 
 
+_SOURCE_ID = 7
+"""Place of a source's key in what is selected."""
 _FILTER = """
 WHERE m.name = :model
     AND (CAST(:provider AS TEXT) IS NULL OR p.name = :provider)
@@ -173,7 +175,9 @@ def _endpoints(
     reader: Reader, model: str, coverage: Coverage, provider: str | None, source: str | None
 ) -> list[IntervalRow]:
     values = coverage.values | {"model": model, "provider": provider, "source": source}
-    rows = [_row(reader, row, coverage) for row in reader.rows(_OBSERVED_AT, values)]
+    observed = list(reader.rows(_OBSERVED_AT, values))
+    coverage.look_at(row[_SOURCE_ID] for row in observed)
+    rows = [_row(reader, row, coverage) for row in observed]
     stated = {row[0]: row for row in reader.rows(_STATED_AT, values)}  # of several for an endpoint, the latest since
     if stated:
         rows.extend(_row(reader, row, coverage) for row in stated.values())

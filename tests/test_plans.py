@@ -115,7 +115,7 @@ def test_a_question_takes_as_many_statements_however_many_endpoints_answer(store
         assert isinstance(reader, SqliteReader)
         reader._connection.set_trace_callback(asked.append)
         assert cheapest(reader) == offered
-    assert len(asked) == 2 + 4, asked  # what is observed, what is stated, and the newest poll of each source
+    assert len(asked) == 3, asked  # what is observed, what is stated, and the newest poll of every source
 
 
 @pytest.mark.parametrize("name", ["belief._NEWEST_POLL", "belief._WHOLE_POLL", "statements.LAST_POLLS"])
@@ -129,7 +129,7 @@ def test_the_newest_poll_is_found_as_fast_after_years_of_polls(tmp_path: Path, n
         done = count()
         with closing(sqlite3.connect(path)) as connection:
             connection.set_progress_handler(lambda: next(done) * 0, 1)  # called at every step of the machine
-            assert connection.execute(statement, values).fetchone()[0] == END
+            assert END in connection.execute(statement, values).fetchone()
         return next(done)
 
     assert work(3000) == work(30)
