@@ -11,6 +11,7 @@ together in one file (`archive_bulk`), each under the key that it has alone.
 
 import fcntl
 import os
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -49,6 +50,7 @@ HANDFUL = 8
 """Polls that are too few for a file of their own, and are kept one by one."""
 BULK = "bulk"
 """The folder of files with many packs."""
+_KEY = re.compile("[0-9a-f]{64}")
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -352,7 +354,12 @@ class Archive:
         return _damaged(key, found.path if found else self.path(key))
 
     def path(self, key: str) -> Path:
-        """The file of a pack that has one of its own."""
+        """The file of a pack that has one of its own.
+
+        Raises: ArchiveDamaged if that is no key.
+        """
+        if not _KEY.fullmatch(key):
+            raise ArchiveDamaged(f"{key[:80]!r} is no key of archived documents: run `tokentape verify`")
         return self.root / key[:2] / f"{key[2:]}.zst"
 
 

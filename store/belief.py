@@ -4,13 +4,13 @@ Statements of the read side are put together from the fragments here, so that ev
 `:known` is the instant of knowledge; `:seen` is the last instant that could have been seen by then.
 """
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 
 from store.instants import from_millis, to_millis
 from store.read import Reader, Value
+from store.records import parts_from_text
 
 EVER = 2**63 - 1
 """Later than any instant: all that is known."""
@@ -98,7 +98,7 @@ class Coverage:
             named = {f"source{number}": one for number, one in enumerate(asked)}
             self._newest |= dict.fromkeys(asked, (None, frozenset()))
             for source_id, at, failed in self._reader.rows(_newest_polls(len(named)), self.values | named):
-                self._newest[source_id] = (at, _parts(failed))
+                self._newest[source_id] = (at, parts_from_text(failed))
 
     def before(self, known_to: int) -> "Coverage":
         """The same as it was known just before a stored instant."""
@@ -115,7 +115,7 @@ class Coverage:
         whole = self._whole[source_id]
         newer = self._reader.rows(_PARTIAL_POLLS, values | {"whole": -(2**63) if whole is None else whole})
         for at, failed_parts in newer:
-            if part not in _parts(failed_parts):
+            if part not in parts_from_text(failed_parts):
                 return int(at)
         return whole
 
@@ -123,7 +123,3 @@ class Coverage:
 @cache
 def _newest_polls(count: int) -> str:
     return "UNION ALL".join(_NEWEST_POLL.replace(":source", f":source{number}") for number in range(count))
-
-
-def _parts(failed_parts: str | None) -> frozenset[str]:
-    return frozenset(json.loads(failed_parts)) if failed_parts else frozenset()

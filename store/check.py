@@ -5,9 +5,10 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, text
 
+from store import seal
 from store.archive import Archive
-from store.db import on_sqlite
-from store.errors import ArchiveDamaged
+from store.db import driver, on_sqlite
+from store.errors import ArchiveDamaged, StoreForeign
 from store.instants import from_millis
 from store.records import Facts, RateCard
 from store.units import CORE_METERS
@@ -36,7 +37,7 @@ _OVERLAPS = text(
 
 
 def structure(connection: Connection) -> Iterator[str]:
-    """What SQLite itself finds. PostgreSQL holds every row to its constraints when it is written."""
+    """What SQLite itself finds, and its seal. PostgreSQL holds every row to its constraints when it is written."""
     if not on_sqlite(connection):
         return
     for (line,) in connection.exec_driver_sql("PRAGMA integrity_check"):
@@ -44,6 +45,7 @@ def structure(connection: Connection) -> Iterator[str]:
             yield f"store: {line}"
     for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
         yield f"store: row {row[1]} of {row[0]} points to no {row[2]}"
+    yield from seal.faults(driver(connection))
 
 
 def overlaps(connection: Connection) -> Iterator[str]:
@@ -60,7 +62,7 @@ def values(connection: Connection) -> Iterator[str]:
             card = RateCard.from_text(row.body)
             whole = sha256(row.body.encode()).hexdigest() == row.digest and card.currency == row.currency
             whole = whole and all(card.amount(meter) == getattr(row, meter) for meter in CORE_METERS)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (StoreForeign, AttributeError):
             whole = False
         if not whole:
             yield f"store: rate card {row.id} is damaged"
@@ -72,7 +74,7 @@ def values(connection: Connection) -> Iterator[str]:
                 facts.max_output_tokens,
                 facts.quantization,
             ) == (row.context_length, row.max_output_tokens, row.quantization)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (StoreForeign, AttributeError):
             whole = False
         if not whole:
             yield f"store: facts {row.id} are damaged"

@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
-from store import tables
+from store import seal, tables
 from store.errors import StoreBusy, StoreError, StoreForeign
 from store.location import is_postgres, sqlite_path
 from store.version import APPLICATION_ID, SCHEMA_VERSION, check_version
@@ -97,6 +97,7 @@ def _connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3
     connection = sqlite3.connect(path.absolute(), timeout=busy_s, isolation_level=None, check_same_thread=False)
     for pragma in (f"foreign_keys = {foreign_keys:d}", "synchronous = FULL", "temp_store = MEMORY"):
         connection.execute(f"PRAGMA {pragma}")
+    seal.enable(connection)
     return connection
 
 
@@ -160,6 +161,7 @@ def _create(connection: Connection, database: Database) -> None:
     connection.execute(tables.VERSION.insert(), {"version_num": f"{SCHEMA_VERSION:04}"})
     if on_sqlite(connection):
         mark(connection)
+        seal.install(driver(connection))
 
 
 def mark(connection: Connection) -> None:
@@ -220,6 +222,8 @@ def plain_errors(name: str) -> Iterator[None]:
         yield
     except (DBAPIError, sqlite3.Error) as error:
         raise _told(name, error.orig if isinstance(error, DBAPIError) else error) from None
+    except UnicodeDecodeError as error:  # of what the database says, or holds
+        raise StoreForeign(f"{name} is damaged: {error}") from None
 
 
 def _told(name: str, error: BaseException | None) -> StoreError:

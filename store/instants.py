@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime, timedelta
 
-from store.errors import QueryError
+from store.errors import QueryError, StoreForeign
 from store.text import one_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,8 +33,14 @@ def to_millis(at: datetime) -> int:
 
 
 def from_millis(millis: int) -> datetime:
-    """The instant of a stored integer."""
-    return EPOCH + millis * _MILLISECOND
+    """The instant of a stored integer.
+
+    Raises: StoreForeign if it is none.
+    """
+    try:
+        return EPOCH + millis * _MILLISECOND
+    except (OverflowError, TypeError):
+        raise StoreForeign(f"the store is damaged: {millis!r} is no instant: run `tokentape verify`") from None
 
 
 def iso(at: datetime) -> str:

@@ -1,12 +1,12 @@
 """The polls that kept documents: what an archive is worth without its database, and a database without its archive."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from store.instants import from_millis
 from store.read import Reader
+from store.records import parts_from_text
 
 _POLLS = """
 SELECT s.name, p.at, p.pack, p.pruned, p.failed_parts
@@ -38,5 +38,5 @@ def kept_polls(reader: Reader, sources: Sequence[str] | None = None) -> Iterator
     for name, at, pack, pruned, failed_parts in reader.stream(_POLLS.format(asked=asked), values):
         if (name, at, pack) != before:
             before = (name, at, pack)
-            failed = frozenset(json.loads(failed_parts or "[]"))
+            failed = parts_from_text(failed_parts)
             yield Kept(source=name, at=from_millis(at), pack=pack, pruned=pruned is not None, failed_parts=failed)

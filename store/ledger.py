@@ -54,6 +54,8 @@ class Draft:
     names: dict[EndpointKey, tl.Named] = field(default_factory=dict)
     states: dict[EndpointKey, tl.EndpointState] = field(default_factory=dict)
     """Endpoints as they stand in the end, those that were touched."""
+    disputed: set[EndpointKey] = field(default_factory=set)
+    """Those of them that findings are about in the end."""
     intervals: dict[tuple[EndpointKey, datetime], tuple[tl.Interval, int]] = field(default_factory=dict)
     gaps: dict[tuple[EndpointKey, datetime], tuple[datetime, datetime | None]] = field(default_factory=dict)
     stated: dict[tuple[EndpointKey, Stated, datetime], tuple[Proof, datetime | None]] = field(default_factory=dict)
@@ -76,6 +78,8 @@ class Draft:
         if step is None:
             return
         self.states.update(step.state.endpoints)
+        self.disputed.difference_update(step.state.endpoints)
+        self.disputed.update(finding.key for finding in step.state.findings if finding.key is not None)
         for event in step.events:
             match event:
                 case tl.Named():
@@ -145,7 +149,9 @@ def go_on(scribe: Scribe, draft: Draft, salt: bytes) -> list[Correction]:
     scribe.fare(draft.fared)
     scribe.mark(
         {
-            key: mark_after(loaded.state.endpoints.get(key), after, loaded.marks.get(key), salt)
+            key: mark_after(
+                loaded.state.endpoints.get(key), after, loaded.marks.get(key), salt, disputed=key in draft.disputed
+            )
             for key, after in draft.states.items()
         }
     )
@@ -197,7 +203,10 @@ def mend(scribe: Scribe, draft: Draft, salt: bytes) -> list[Correction]:
     scribe.connection.execute(sql.FORGET_TELEMETRY, parameters)
     scribe.fare(draft.fared)
     marks: dict[EndpointKey, Mark] = dict.fromkeys(loaded.endpoint_ids, AT_REST)
-    scribe.mark(marks | {key: mark_after(None, after, None, salt) for key, after in draft.states.items()})
+    marks |= {
+        key: mark_after(None, after, None, salt, disputed=key in draft.disputed) for key, after in draft.states.items()
+    }
+    scribe.mark(marks)
     scribe.connection.execute(sql.FORGET_UNUSED, parameters)
     return corrections
 

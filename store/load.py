@@ -1,6 +1,5 @@
 """The state of a source's timeline, as the store keeps it: all of it, or what a sighting touches."""
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -12,7 +11,18 @@ from sqlalchemy import Connection, Row
 from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
-from store.records import EndpointKey, Facts, Identity, Observation, Offer, RateCard, Sighting, Stated, Telemetry
+from store.records import (
+    EndpointKey,
+    Facts,
+    Identity,
+    Observation,
+    Offer,
+    RateCard,
+    Sighting,
+    Stated,
+    Telemetry,
+    parts_from_text,
+)
 from store.touched import AT_REST, Mark
 
 PATIENCE_POLLS_LIMIT = 100
@@ -168,7 +178,7 @@ def _polls(connection: Connection, source_id: int, endpoints: Iterable[tl.Endpoi
         tl.PollMark(
             at=from_millis(row.at),
             complete=bool(row.complete),
-            failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+            failed_parts=parts_from_text(row.failed_parts),
             pruned=row.pruned is not None,
         )
         for row in connection.execute(sql.POLLS_SINCE, {"source_id": source_id, "since": since})

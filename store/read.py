@@ -82,10 +82,7 @@ class Reader(ABC):
             row = self.row(_CARD, {"card": card_id})
             if row is None:
                 raise StoreForeign(f"store {self.name} is damaged: rate card {card_id} is missing")
-            try:
-                card = RateCard.from_text(str(row[0]))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise StoreForeign(f"store {self.name} is damaged: rate card {card_id}: {error}") from None
+            card = RateCard.from_text(str(row[0]))
             if len(self._cards) >= CARDS_KEPT:
                 self._cards.clear()
             self._cards[card_id] = card
@@ -203,6 +200,8 @@ def _told(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _told_error(path, error) from error
+    except UnicodeDecodeError as error:  # of what the database says, or holds
+        raise StoreForeign(f"store {path} is damaged: {error}") from None
 
 
 def _told_error(path: Path, error: sqlite3.Error) -> StoreError:

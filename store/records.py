@@ -6,12 +6,14 @@ other thing (see `store.units`). *Free* is the amount 0, *not offered* is a mete
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
+from store.errors import StoreForeign
 from store.units import METERS
 
 State = Literal["varies", "unknown"]
@@ -130,8 +132,15 @@ class RateCard:
 
     @classmethod
     def from_text(cls, text: str) -> "RateCard":
-        """The card of its canonical JSON."""
-        body = json.loads(text)
+        """The card of its canonical JSON.
+
+        Raises: StoreForeign if it is none.
+        """
+        with _stored("a rate card"):
+            return cls._from_body(json.loads(text))
+
+    @classmethod
+    def _from_body(cls, body: dict[str, Any]) -> "RateCard":
         return cls(
             currency=body["currency"],
             amounts=tuple(sorted(body["amounts"].items())),
@@ -209,12 +218,34 @@ class Facts:
 
     @classmethod
     def from_text(cls, text: str) -> "Facts":
-        """The facts of their canonical JSON."""
-        body: dict[str, Any] = json.loads(text)
-        fields: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in body.items()
-        }
-        return cls(**fields)
+        """The facts of their canonical JSON.
+
+        Raises: StoreForeign if they are none.
+        """
+        with _stored("facts"):
+            body: dict[str, Any] = json.loads(text)
+            fields: dict[str, Any] = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in body.items()
+            }
+            return cls(**fields)
+
+
+def parts_from_text(text: str | None) -> frozenset[str]:
+    """The parts in a stored list of them; None is an empty one.
+
+    Raises: StoreForeign if it is none.
+    """
+    with _stored("a list of parts"):
+        return frozenset(json.loads(text)) if text else frozenset()
+
+
+@contextmanager
+def _stored(what: str) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        told = f"the store is damaged: {what} in it cannot be read ({error}): run `tokentape verify`"
+        raise StoreForeign(told) from None
 
 
 Offer: TypeAlias = tuple[str, str, str]

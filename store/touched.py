@@ -17,7 +17,7 @@ from store.records import EndpointKey, Observation, Offer, RateCard, Sighting, S
 from store.timeline import EndpointState, OpenFinding, PollMark, Rules, SourceState, Step, step
 
 AT_REST = b""
-"""The mark of an endpoint that has ended and states nothing: only being seen changes it."""
+"""The mark of an endpoint that has ended, states nothing and has no finding: only being seen changes it."""
 Mark: TypeAlias = "bytes | None"
 """Digest of what an endpoint settled on, `AT_REST`, or None: visited at every poll."""
 
@@ -59,13 +59,15 @@ def _of_stated(one: Stated) -> tuple[Any, ...]:
     return (*("" if at is None else at.isoformat() for at in (one.since, one.until)), _of_card(one.card))
 
 
-def mark_after(before: EndpointState | None, after: EndpointState, stored: Mark, salt: bytes) -> Mark:
-    """The mark of an endpoint after a step, from the one that it had."""
+def mark_after(
+    before: EndpointState | None, after: EndpointState, stored: Mark, salt: bytes, *, disputed: bool
+) -> Mark:
+    """The mark of an endpoint after a step, from the one that it had; `disputed`: a finding is about it."""
     if after is before:
         return stored  # of a part that did not answer
     if after.settled is not None:
         return mark(after.settled, salt)
-    return AT_REST if after.open is None and not after.stated else None
+    return AT_REST if after.open is None and not after.stated and not disputed else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,19 +153,20 @@ class Track:
             self._findings.pop(offer, None)
             if not self._seen.get(offer, ()):
                 self._seen.pop(offer, None)
+        for finding in state.findings:
+            self._findings.setdefault(_about(finding), set()).add(finding)
+        for offer in touched:
             if self._waits(offer):
                 self._unsettled[offer] = None
             else:
                 self._unsettled.pop(offer, None)
-        for finding in state.findings:
-            self._findings.setdefault(_about(finding), set()).add(finding)
 
     def _waits(self, offer: Offer) -> bool:
         """Whether the next step has to visit an offer whatever it shows."""
         endpoints = self._endpoints.get(offer, {}).values()
         if offer in self._seen:
             return len(endpoints) != 1 or any(one.settled is None for one in endpoints)
-        return any(one.open is not None or one.stated for one in endpoints)
+        return offer in self._findings or any(one.open is not None or one.stated for one in endpoints)
 
 
 def _about(finding: OpenFinding) -> Offer | None:

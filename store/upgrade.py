@@ -6,7 +6,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, inspect
 
-from store.db import lock_schema, mark, on_sqlite, plain_errors, reach, stored_version
+from store import seal
+from store.db import driver, lock_schema, mark, on_sqlite, plain_errors, reach, stored_version
 from store.errors import StoreForeign, StoreMissing
 from store.version import SCHEMA_VERSION, VERSION_TABLE, check_version
 
@@ -29,6 +30,9 @@ def upgrade(url: str, *, dry_run: bool = False) -> int:
         if version is None:
             raise StoreMissing(missing)
         if version < SCHEMA_VERSION:
+            if on_sqlite(connection) and seal.is_under(driver(connection)):
+                for fault in seal.faults(driver(connection)):
+                    raise StoreForeign(f"{database.name} is damaged: {fault}: restore it from a backup")
             _run(connection, version)
             if on_sqlite(connection):
                 for row in connection.exec_driver_sql("PRAGMA foreign_key_check"):
@@ -49,3 +53,4 @@ def _run(connection: Connection, version: int) -> None:
     command.upgrade(config, "head")
     if on_sqlite(connection):
         mark(connection)
+        seal.install(driver(connection))

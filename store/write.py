@@ -28,7 +28,7 @@ from store.ledger import Correction, Draft, go_on, mend
 from store.load import load, load_touched
 from store.location import archive_folder
 from store.policy import Policy
-from store.records import Sighting
+from store.records import Sighting, parts_from_text
 from store.scribe import Scribe, inserted
 from store.touched import by_mark
 
@@ -411,7 +411,7 @@ def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
                 at=from_millis(row.at),
                 failed=row.outcome == "failed",
                 pack=row.pack,
-                failed_parts=frozenset(json.loads(row.failed_parts or "[]")),
+                failed_parts=parts_from_text(row.failed_parts),
                 complete=bool(row.complete),
                 pruned=row.pruned is not None,
             )

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from store import seal
 from store.db import open_engine
 from store.location import is_postgres
 
@@ -87,6 +88,7 @@ def connected(url: str) -> Iterator[Any]:
             yield server
     else:
         with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as file, file:
+            file.create_function(seal.FUNCTION, -1, lambda total, *_: total)  # what is changed is not sealed
             yield file
 
 
@@ -107,7 +109,11 @@ def tables(url: str) -> list[str]:
     if is_postgres(url):
         found = rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() ORDER BY 1")
     else:
-        found = rows(url, "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1")
+        found = rows(
+            url,
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+            f" AND name <> '{seal.TABLE}' ORDER BY 1",
+        )
     return [str(name) for (name,) in found]
 
 

@@ -16,8 +16,9 @@ from sqlalchemy import Connection, inspect
 
 import store.migrations
 from collector.cli import main
+from store import seal
 from store.catalogue import models
-from store.db import mark, on_sqlite, open_engine, reach
+from store.db import driver, mark, on_sqlite, open_engine, reach
 from store.errors import StoreError, StoreForeign, StoreMissing
 from store.intervals import history
 from store.location import is_postgres
@@ -132,6 +133,7 @@ def test_the_migrations_make_what_a_new_store_is(empty_url: str, stores: Stores)
         migrated(connection, "head")
         if on_sqlite(connection):
             mark(connection)
+            seal.install(driver(connection))
     with stores.new() as made:
         open_engine(made).engine.dispose()
         assert schema(empty_url) == schema(made)
