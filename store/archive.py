@@ -113,6 +113,8 @@ class Archive:
 
         Raises: ArchiveDamaged if the pack, or one that it rests on, is missing or is not what its key says.
         """
+        if not _KEY.fullmatch(key):
+            raise ArchiveDamaged(f"{key[:80]!r} is no key of archived documents: run `tokentape verify`")
         return self._content(key, source, fetched_at)[1]
 
     def keys(self) -> Iterator[str]:
@@ -354,12 +356,7 @@ class Archive:
         return _damaged(key, found.path if found else self.path(key))
 
     def path(self, key: str) -> Path:
-        """The file of a pack that has one of its own.
-
-        Raises: ArchiveDamaged if that is no key.
-        """
-        if not _KEY.fullmatch(key):
-            raise ArchiveDamaged(f"{key[:80]!r} is no key of archived documents: run `tokentape verify`")
+        """The file of a pack that has one of its own."""
         return self.root / key[:2] / f"{key[2:]}.zst"
 
 

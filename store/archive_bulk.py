@@ -69,7 +69,10 @@ class Table:
 
     def find(self, key: str) -> Place | None:
         """Where a pack lies, if it is here."""
-        raw = bytes.fromhex(key)
+        try:
+            raw = bytes.fromhex(key)
+        except ValueError:
+            return None  # a damaged store may ask for anything
         at = bisect_left(range(len(self.entries) // _ENTRY.size), raw, key=self._key)
         return self._place(at)[1] if at * _ENTRY.size < len(self.entries) and self._key(at) == raw else None
 

@@ -1,0 +1,94 @@
+"""The table of faults in `FAULTS.md`: what may go wrong, what has to come of it, and the tests that make it so.
+
+A test says which faults it makes by `@pytest.mark.fault(37, 38)`; `faults.csv` has them by number. After a change of
+either, `python -m tests.faults` writes the table anew.
+"""
+
+import ast
+import csv
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+FOLDER = Path(__file__).parent
+TABLE = FOLDER / "FAULTS.md"
+ENGINES = {"store_url", "stores", "empty_url", "first_url", "engine_tape"}
+"""Fixtures that give a test SQLite and PostgreSQL in turn."""
+LATER = {*range(187, 196), 198}
+"""Of surfaces that do not exist yet: the HTTP API and the dashboard."""
+
+HEAD = """\
+# Faults
+
+What may go wrong, what has to come of it, and the tests that make it happen. Written by `python -m tests.faults`; {shown} of
+{faults} are made by a test, {later} come with the HTTP API and the dashboard. Tests marked ² run on SQLite and on PostgreSQL.
+
+*REFUSE*: the poll fails with a reason of one line and changes nothing. *ROW*: one row is refused, its endpoint counts as seen.
+*HOLD*: the value waits, the old one stays in force. *NOTE*: stored, with a note. *NOOP*: only the poll's row is written. *BLOCK*:
+not a byte is sent. *STOP*: the command refuses to start, in a line, and nothing is changed. *RESUME*: all of it happened or nothing."""
+
+
+class Fault(NamedTuple):
+    """One way to go wrong."""
+
+    number: int
+    kind: str
+    fault: str
+    outcome: str
+
+
+class Made(NamedTuple):
+    """A test that makes faults."""
+
+    name: str
+    """`test_fetch.py::test_a_body_that_is_cut`."""
+    faults: tuple[int, ...]
+    both: bool
+    """On both engines."""
+
+
+def listed() -> list[Fault]:
+    """All faults, by number."""
+    with (FOLDER / "faults.csv").open(encoding="utf-8", newline="") as file:
+        return [Fault(int(row["number"]), row["kind"], row["fault"], row["outcome"]) for row in csv.DictReader(file)]
+
+
+def made() -> list[Made]:
+    """Every test that says which faults it makes."""
+    return [
+        found
+        for path in sorted(FOLDER.rglob("test_*.py"))
+        for found in _in(path.relative_to(FOLDER).as_posix(), ast.parse(path.read_text(encoding="utf-8")))
+    ]
+
+
+def _in(file: str, tree: ast.Module) -> Iterator[Made]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and (faults := tuple(_marked(node))):
+            both = bool(ENGINES & {argument.arg for argument in node.args.args})
+            yield Made(f"{file}::{node.name}", faults, both)
+
+
+def _marked(node: ast.FunctionDef) -> Iterator[int]:
+    for one in node.decorator_list:
+        if isinstance(one, ast.Call) and ast.unparse(one.func) == "pytest.mark.fault":
+            yield from (ast.literal_eval(argument) for argument in one.args)
+
+
+def table() -> str:
+    """The table as Markdown."""
+    faults, tests = listed(), made()
+    shown = {fault.number for fault in faults if any(fault.number in test.faults for test in tests)}
+    lines = [HEAD.format(shown=len(shown), faults=len(faults), later=len(LATER))]
+    for kind, group in groupby(faults, lambda fault: fault.kind):
+        lines += ["", f"## {kind}", "", "| # | fault | outcome | tests |", "|---|---|---|---|"]
+        for fault in group:
+            found = [f"`{one.name}`{'²' if one.both else ''}" for one in tests if fault.number in one.faults]
+            missing = "with the HTTP API" if fault.number in LATER else "–"
+            lines.append(f"| {fault.number} | {fault.fault} | {fault.outcome} | {'<br>'.join(found) or missing} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    TABLE.write_text(table(), encoding="utf-8")
