@@ -21,12 +21,16 @@ LATER = {*range(187, 196), 198}
 HEAD = """\
 # Faults
 
-What may go wrong, what has to come of it, and the tests that make it happen. Written by `python -m tests.faults`; {shown} of
-{faults} are made by a test, {later} come with the HTTP API and the dashboard. Tests marked ² run on SQLite and on PostgreSQL.
+What may go wrong, what has to come of it, and the tests that make it happen; written by `python -m tests.faults`.
+{shown} of {faults} are made by a test, {later} come with the HTTP API and the dashboard. Tests marked ² run on SQLite
+and on PostgreSQL.
 
-*REFUSE*: the poll fails with a reason of one line and changes nothing. *ROW*: one row is refused, its endpoint counts as seen.
-*HOLD*: the value waits, the old one stays in force. *NOTE*: stored, with a note. *NOOP*: only the poll's row is written. *BLOCK*:
-not a byte is sent. *STOP*: the command refuses to start, in a line, and nothing is changed. *RESUME*: all of it happened or nothing."""
+- *REFUSE*: the poll fails with a reason of one line, and changes nothing.
+- *ROW*: one row is refused, and its endpoint counts as seen.
+- *HOLD*: the value waits, and the old one stays in force.
+- *NOTE*: stored, with a note. *NOOP*: only the poll's row is written.
+- *BLOCK*: not a byte is sent. *STOP*: the command refuses to start, in a line, and nothing is changed.
+- *RESUME*: all of it happened, or nothing."""
 
 
 class Fault(NamedTuple):
