@@ -11,6 +11,7 @@ from store.db import driver, on_sqlite
 from store.errors import ArchiveDamaged, StoreForeign
 from store.instants import from_millis
 from store.records import Facts, RateCard
+from store.touched import AT_REST
 from store.units import CORE_METERS
 
 _CARDS = text("SELECT id, digest, currency, input, output, cache_read, cache_write, body FROM rate_card")
@@ -34,6 +35,15 @@ _OVERLAPS = text(
      ORDER BY one.endpoint_id, one.first_seen
     """
 )
+_AT_REST = text(
+    """
+    SELECT source.name, endpoint.published_provider, endpoint.published_model, endpoint.tag
+      FROM endpoint JOIN source ON source.id = endpoint.source_id
+     WHERE endpoint.mark = :rest AND EXISTS (
+           SELECT 1 FROM span WHERE span.endpoint_id = endpoint.id AND span.known_to IS NULL AND span.lasted IS NULL)
+     ORDER BY endpoint.id
+    """
+)
 
 
 def structure(connection: Connection) -> Iterator[str]:
@@ -53,6 +63,12 @@ def overlaps(connection: Connection) -> Iterator[str]:
     for source, provider, model, tag, first_seen in connection.execute(_OVERLAPS):
         began = f"{from_millis(first_seen):%Y-%m-%dT%H:%M:%SZ}"
         yield f"{source}: {provider} {model} {tag}: the interval from {began} overlaps the next one"
+
+
+def marks(connection: Connection) -> Iterator[str]:
+    """Endpoints that a poll would pass by although they have a price in force."""
+    for source, provider, model, tag in connection.execute(_AT_REST, {"rest": AT_REST}):
+        yield f"{source}: {provider} {model} {tag}: has a price in force and is marked as ended"
 
 
 def values(connection: Connection) -> Iterator[str]:

@@ -22,7 +22,9 @@ SCHEMA = "schema"
 _MAKE = f"CREATE TABLE {TABLE} (name TEXT PRIMARY KEY, counted INTEGER NOT NULL, total INTEGER NOT NULL) WITHOUT ROWID"
 _STATEMENTS = "SELECT type, name, tbl_name, sql FROM sqlite_schema"
 _TABLES = f"SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name <> '{TABLE}'"
-_STEPS = {"INSERT": (1, ("NEW",)), "DELETE": (-1, ("OLD",)), "UPDATE": (0, ("OLD", "NEW"))}
+_LEFT_OUT = {"endpoint": {"mark"}}
+"""What every change of a price moves on, and what no answer shows: `store.check` looks at it in another way."""
+_EVENTS = {"INSERT": (1, ("NEW",)), "DELETE": (-1, ("OLD",)), "UPDATE": (0, ("OLD", "NEW"))}
 """Event -> how many rows more there are after it, and the rows that it takes away or adds."""
 _SIGNS = {"OLD": -1, "NEW": 1}
 
@@ -38,7 +40,7 @@ def install(connection: sqlite3.Connection) -> None:
     connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
     connection.execute(_MAKE)
     for table in _tables(connection):
-        for event in _STEPS:
+        for event in _EVENTS:
             connection.execute(f"DROP TRIGGER IF EXISTS {_name(table, event)}")
             connection.execute(_trigger(table, _columns(connection, table), event))
         _keep(connection, table, _rows(connection, table))
@@ -71,7 +73,8 @@ def _tables(connection: sqlite3.Connection) -> list[str]:
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     """By name: a column that a later schema added stands last in an older store."""
-    return sorted(f'"{row[1]}"' for row in connection.execute(f'PRAGMA table_info("{table}")'))
+    names = (row[1] for row in connection.execute(f'PRAGMA table_info("{table}")'))
+    return sorted(f'"{name}"' for name in names if name not in _LEFT_OUT.get(table, ()))
 
 
 def _rows(connection: sqlite3.Connection, table: str) -> str:
@@ -83,13 +86,14 @@ def _name(table: str, event: str) -> str:
 
 
 def _trigger(table: str, names: list[str], event: str) -> str:
-    more, rows = _STEPS[event]
+    more, rows = _EVENTS[event]
     total = "total"
     for row in rows:
         values = ", ".join(f"{row}.{name}" for name in names)
         total = f"{FUNCTION}({total}, {_SIGNS[row]}, {values})"
+    when = f"UPDATE OF {', '.join(names)}" if event == "UPDATE" else event
     return (
-        f'CREATE TRIGGER {_name(table, event)} AFTER {event} ON "{table}" BEGIN UPDATE {TABLE}'
+        f'CREATE TRIGGER {_name(table, event)} AFTER {when} ON "{table}" BEGIN UPDATE {TABLE}'
         f" SET counted = counted + {more}, total = {total} WHERE name = '{table}'; END"
     )
 

@@ -188,6 +188,7 @@ class Tape:
         with self._writing() as connection:
             yield from check.structure(connection)
             yield from check.overlaps(connection)
+            yield from check.marks(connection)
             yield from check.values(connection)
             yield from check.evidence(connection, self.archive)
 

@@ -179,6 +179,7 @@ def test_untouched_store_has_no_fault(tape: Tape) -> None:
         "DELETE FROM span WHERE lasted IS NOT NULL",
         "UPDATE document SET sha256 = replace(sha256, substr(sha256, 1, 1), 'z')",
         "UPDATE poll SET at = at + 1",
+        "UPDATE endpoint SET mark = substr(mark, 1, 0)",
         "UPDATE endpoint SET published_model = 'acme/three' WHERE published_model = 'acme/two'",
     ],
 )

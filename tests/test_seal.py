@@ -45,7 +45,7 @@ def faults(store: str) -> list[str]:
 
 def cells(store: str) -> Iterator[tuple[str, str]]:
     for table in tables(store):
-        yield from ((table, column) for column in columns(store, table))
+        yield from ((table, column) for column in columns(store, table) if column != "mark")
 
 
 def test_what_we_write_is_under_the_seal(sealed: str) -> None:
@@ -110,9 +110,11 @@ def test_no_single_bit_that_changes_a_row_is_missed(sealed: str) -> None:
     chance = random.Random(1)
     written = [place for place, byte in enumerate(whole) if byte]  # most of a small store is empty
 
+    asked = [f'SELECT "{column}" FROM "{table}"' for table, column in cells(sealed)]
+
     def everything() -> list[object]:
         with closing(sqlite3.connect(sealed)) as connection:
-            return [connection.execute(f'SELECT * FROM "{table}"').fetchall() for table in tables(sealed)]
+            return [connection.execute(one).fetchall() for one in asked]
 
     sound, noticed = everything(), 0
     for _ in range(400):
