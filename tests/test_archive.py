@@ -139,6 +139,7 @@ def test_other_bytes_or_another_url_make_another_pack(tmp_path: Path) -> None:
     assert len(keys) == 3
 
 
+@pytest.mark.fault(132)
 def test_missing_pack_is_named(tmp_path: Path) -> None:
     archive = Archive(tmp_path)
     key = archive.keep([document(b"body")])
@@ -147,6 +148,7 @@ def test_missing_pack_is_named(tmp_path: Path) -> None:
         archive.documents(key, source="acme", fetched_at=AT)
 
 
+@pytest.mark.fault(132)
 @pytest.mark.parametrize("left", [0, 20, 100])
 def test_cut_pack_is_damaged(tmp_path: Path, left: int) -> None:
     archive = Archive(tmp_path)
@@ -251,6 +253,7 @@ def test_large_packs_rest_on_fewer_others(tmp_path: Path) -> None:
     assert len(read(tmp_path, keys[5])[0].body) == size - 999
 
 
+@pytest.mark.fault(132)
 @pytest.mark.parametrize("place", [0, 1, 2])
 @given(position=st.integers(0, 10**6), flip=st.integers(1, 255))
 def test_any_flipped_byte_is_noticed_and_its_file_named(
@@ -282,6 +285,7 @@ def test_missing_base_is_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.fault(132)
 @pytest.mark.parametrize("place", [0, 1])
 def test_another_intact_pack_under_the_name_of_a_base_is_named(tmp_path: Path, place: int) -> None:
     archive = Archive(tmp_path)

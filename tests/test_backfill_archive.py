@@ -274,6 +274,9 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
     "no hash": (broken(lambda line: line.pop("sha256")), "sha256: wanted printable text, got None"),
     "an instant without offset": (broken(lambda line: line.update(observed_at="2026-08-01T00:00:00")), "observed_at"),
     "no instant": (broken(lambda line: line.update(observed_at="yesterday")), "'yesterday' is not an instant"),
+    "the last of years": (broken(lambda line: line.update(observed_at="9999-12-31T00:00:00Z")), "in the future"),
+    "an endless instant": (broken(lambda line: line.update(observed_at="infinity")), "'infinity' is not an instant"),
+    "a leap second": (broken(lambda line: line.update(observed_at="2016-12-31T23:59:60Z")), "is not an instant"),
     "an instant in the future": (broken(lambda line: line.update(observed_at="2027-01-01T00:00:00Z")), "in the future"),
     "half a surrogate pair": (broken(lambda line: line.update(url="\ud800")), "url: wanted printable text"),
     "a bad scope": (broken(lambda line: line.update(scope="some")), "scope: wanted a list"),
@@ -287,6 +290,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.fault(126)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_folder_with_one_thing_wrong_is_refused_whole_and_the_line_is_named(
     root: Path, tmp_path: Path, wrong: str

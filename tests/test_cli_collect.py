@@ -230,6 +230,7 @@ FOREIGN = {
 }
 
 
+@pytest.mark.fault(133, 148)
 @pytest.mark.parametrize("kind", FOREIGN)
 def test_what_is_no_store_is_refused_in_a_line_and_left_as_it_is(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "tape.db"
@@ -274,6 +275,7 @@ def test_a_store_below_a_file_cannot_be_made(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "milk"
 
 
+@pytest.mark.fault(137)
 def test_a_store_that_another_program_holds_is_waited_for_and_then_refused(tmp_path: Path, kept: Path) -> None:
     before = store_digest(kept)
     packs = sorted(kept.with_suffix(".archive").rglob("*.zst"))

@@ -39,6 +39,7 @@ def upstreams() -> Iterator[Upstreams]:
 # --- the schedule ---
 
 
+@pytest.mark.fault(120, 156)
 @given(source=st.text(), every_s=st.integers(1, 10**6), after_s=st.integers(0, 10**9))
 def test_the_slots_of_a_source_follow_each_other_without_a_gap(source: str, every_s: int, after_s: int) -> None:
     every, now = timedelta(seconds=every_s), NOW + timedelta(seconds=after_s)
@@ -64,6 +65,7 @@ def test_a_source_is_due_in_each_slot_that_no_poll_has_served() -> None:
     assert next_due("acme", slot + 50 * minute, 3600, slot + 50 * minute) == slot + 2 * hour, "just before it will do"
 
 
+@pytest.mark.fault(156)
 def test_a_poll_that_a_wrong_clock_put_into_the_future_does_not_stop_a_source() -> None:
     assert next_due("acme", NOW + timedelta(days=3650), 3600, NOW) == NOW
 
@@ -120,6 +122,7 @@ def scheduled(
     return asyncio.run(work())
 
 
+@pytest.mark.fault(153)
 def test_each_source_is_polled_at_once_then_again_and_again_and_never_early(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -151,6 +154,7 @@ def test_what_another_daemon_polls_is_waited_for_and_taken_over_when_its_time_is
     assert [0.5 < at - began < 1.3 for at in polls.began["a"]] == [True]
 
 
+@pytest.mark.fault(154)
 def test_a_poll_that_fails_unforeseen_stops_neither_its_source_nor_the_others(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -175,6 +179,7 @@ def test_a_poll_under_way_at_a_stop_finishes(caplog: pytest.LogCaptureFixture) -
     assert caplog.text == ""
 
 
+@pytest.mark.fault(154, 158)
 def test_a_poll_that_does_not_finish_in_time_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     polls = Polls(hanging=60)
     took_s = scheduled(every(1, "hanging"), polls, 0.2, stop_within_s=0.5)
@@ -262,6 +267,7 @@ def test_a_daemon_polls_every_source_in_its_own_time_whatever_happens_to_the_oth
         assert [line for line in lines if line.startswith(f"{name}: {said}")]
 
 
+@pytest.mark.fault(152)
 def test_a_restarted_daemon_polls_what_is_due_and_nothing_else(tmp_path: Path, upstreams: Upstreams) -> None:
     config = own_sources(tmp_path, mirror=upstreams.mirror, every={"rare": "1h", "often": "1s"})
     with daemon(tmp_path, config) as running:
@@ -275,6 +281,7 @@ def test_a_restarted_daemon_polls_what_is_due_and_nothing_else(tmp_path: Path, u
     assert upstreams.asked["rare"] == 1
 
 
+@pytest.mark.fault(158)
 @pytest.mark.parametrize("name", [signal.SIGTERM, signal.SIGINT])
 def test_a_poll_under_way_when_the_daemon_is_stopped_is_finished_and_kept(
     tmp_path: Path, upstreams: Upstreams, name: int
@@ -288,6 +295,7 @@ def test_a_poll_under_way_when_the_daemon_is_stopped_is_finished_and_kept(
     assert running.polled("slow") == [("ok", 3)]
 
 
+@pytest.mark.fault(158)
 def test_a_daemon_that_is_told_twice_leaves_a_hanging_poll_as_if_it_had_not_been(
     tmp_path: Path, upstreams: Upstreams
 ) -> None:

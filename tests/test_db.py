@@ -102,6 +102,7 @@ def test_reference_to_nothing_is_refused(engine: Engine, tmp_path: Path) -> None
 # --- who waits for whom ---
 
 
+@pytest.mark.fault(138)
 def test_a_transaction_has_the_write_lock_from_its_beginning(engine: Engine, tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "tape.db", timeout=0, isolation_level=None)) as other:
         with engine.begin(), pytest.raises(sqlite3.OperationalError, match="locked"):
@@ -109,6 +110,7 @@ def test_a_transaction_has_the_write_lock_from_its_beginning(engine: Engine, tmp
         other.execute("BEGIN IMMEDIATE")
 
 
+@pytest.mark.fault(138)
 def test_two_writers_wait_for_each_other_and_lose_nothing(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
     tapes = [Tape(str(path)), Tape(str(path))]
@@ -136,6 +138,7 @@ def test_a_writer_waits_for_another_one_that_is_done_soon(tmp_path: Path) -> Non
     assert polled(path) == 1
 
 
+@pytest.mark.fault(137)
 def test_a_writer_gives_up_in_the_time_it_was_given_and_says_why(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
     tape = Tape(str(path), busy_s=0.2)
@@ -192,6 +195,7 @@ def test_a_poll_of_a_locked_store_is_a_line(tmp_path: Path) -> None:
     assert polled(path) == 0
 
 
+@pytest.mark.fault(137)
 def test_what_was_received_for_a_store_that_is_locked_by_then_is_in_the_archive(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
     tape = Tape(str(path), busy_s=0.2)
@@ -266,6 +270,7 @@ def test_a_timeline_whose_rebuilding_fails_half_way_stays_as_it_was(tmp_path: Pa
 # --- damage ---
 
 
+@pytest.mark.fault(133)
 def test_a_damaged_store_is_told_apart_from_a_fault_of_ours(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
     tape = Tape(str(path))
@@ -280,6 +285,7 @@ def test_a_damaged_store_is_told_apart_from_a_fault_of_ours(tmp_path: Path) -> N
         Tape(str(path))
 
 
+@pytest.mark.fault(133)
 def test_a_store_deleted_under_a_running_collector_is_an_error_and_no_crash(tmp_path: Path) -> None:
     path = tmp_path / "tape.db"
     tape = Tape(str(path))

@@ -199,6 +199,7 @@ def test_memory_does_not_grow_with_rows() -> None:
 # --- files ---
 
 
+@pytest.mark.fault(128)
 def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "prices.csv"
     target.write_text("before")

@@ -77,6 +77,7 @@ def test_a_killed_daemon_is_taken_over_when_its_time_is_up_and_writes_nothing_sh
     assert rows(store_url, "SELECT count(*) FROM poll") == [(1,)]
 
 
+@pytest.mark.fault(153)
 def test_a_poll_that_outlasts_its_slot_is_not_joined_by_the_next(tape: Tape) -> None:
     slow = tape.claim(SOURCE, slot=SLOT, polled_since=SLOT, until=SLOT + timedelta(hours=2), now=SLOT, holder="one")
     assert isinstance(slow, Claim)
@@ -91,6 +92,7 @@ def test_a_poll_that_no_daemon_made_serves_the_slot(tape: Tape) -> None:
     assert claim(tape, "one", SLOT + timedelta(minutes=1)) is None
 
 
+@pytest.mark.fault(156)
 def test_a_poll_that_a_wrong_clock_put_into_the_future_serves_no_slot(tape: Tape) -> None:
     write(tape, None, SLOT + timedelta(days=3650))
     assert isinstance(claim(tape, "one", SLOT), Claim)
@@ -102,6 +104,7 @@ def test_who_is_alone_takes_over_at_once(tape: Tape) -> None:
     assert isinstance(claim(tape, "two", SLOT + timedelta(seconds=1)), Claim)
 
 
+@pytest.mark.fault(140, 160)
 @settings(deadline=None, max_examples=40)
 @given(
     acts=st.lists(
@@ -149,6 +152,7 @@ def test_whatever_daemons_do_no_slot_has_two_polls_and_no_free_slot_is_refused(
     tape.close()
 
 
+@pytest.mark.fault(140, 160)
 def test_with_daemons_killed_again_and_again_each_slot_has_exactly_one_poll(store_url: str) -> None:
     Tape(store_url).close()
     count = 40

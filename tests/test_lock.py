@@ -20,6 +20,7 @@ with only_daemon(Path(sys.argv[1])):
 """
 
 
+@pytest.mark.fault(139)
 def test_second_daemon_is_refused_and_told_who_holds_the_store(tmp_path: Path) -> None:
     store = tmp_path / "tape.db"
     command = [sys.executable, "-c", HOLD, str(store)]
@@ -33,6 +34,7 @@ def test_second_daemon_is_refused_and_told_who_holds_the_store(tmp_path: Path) -
         assert (tmp_path / "tape.db.daemon").read_text() == f"{os.getpid()}\n"
 
 
+@pytest.mark.fault(139)
 def test_lock_is_free_after_its_holder_is_done(tmp_path: Path) -> None:
     for _ in range(2):
         with only_daemon(tmp_path / "tape.db"):

@@ -198,6 +198,7 @@ def test_beliefs_that_overlap_are_named(tape: Tape) -> None:
     assert [fault for fault in faults(tape) if "overlaps" in fault] == [named]
 
 
+@pytest.mark.fault(132)
 def test_damaged_and_missing_documents_are_found(tape: Tape, tmp_path: Path) -> None:
     first, second = sorted((tmp_path / "archive").rglob("*.zst"))
     kept = first.read_bytes()

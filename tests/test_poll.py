@@ -258,6 +258,7 @@ def test_unreachable_mirror_is_one_line_and_changes_nothing(store: Path, recorde
     assert counts(store) == before | {"poll": before["poll"] + 1}
 
 
+@pytest.mark.fault(117)
 def test_document_that_arrives_late_takes_its_place(recorded: Path, tmp_path: Path) -> None:
     instants = ["2026-01-06T00:00:00Z", "2026-01-10T00:00:00Z", "2026-03-12T22:00:00Z", "2026-05-01T00:00:00Z"]
 
@@ -289,6 +290,7 @@ def killed_poll(store: Path, base: str, step: int) -> int:
     return done.returncode
 
 
+@pytest.mark.fault(127, 129)
 @pytest.mark.parametrize("share", range(4))
 def test_kill_at_any_durable_step_then_collect_again_leaves_the_same_store(
     recorded: Path, tmp_path: Path, share: int

@@ -219,6 +219,7 @@ def test_writers_of_one_source_wait_for_each_other_and_lose_nothing(url: str) ->
     assert rows(url, "SELECT count(*) FROM source") == [(1,)]
 
 
+@pytest.mark.fault(117)
 def test_knowledge_only_grows_whatever_the_clock_of_another_collector_says(url: str) -> None:
     for number, known in enumerate((NOW + timedelta(hours=2), NOW, NOW)):
         facts, seen = saw(observation(price=card(number + 5)), number=number)
@@ -245,6 +246,7 @@ def test_a_writer_of_another_source_is_not_waited_for_and_one_of_the_same_is(url
     assert rows(url, "SELECT count(*) FROM span") == [(2,)]
 
 
+@pytest.mark.fault(144)
 def test_writers_of_many_sources_store_what_they_share_once_and_never_for_ever_wait(url: str) -> None:
     offers = [observation(f"model{number}", price=card(number + 1)) for number in range(60)]
     together = threading.Barrier(6)
@@ -277,6 +279,7 @@ def test_readers_see_one_state_whatever_is_written_meanwhile(url: str) -> None:
 # --- nothing half done ---
 
 
+@pytest.mark.fault(141)
 def test_a_connection_that_is_cut_leaves_nothing_and_the_next_poll_goes_on(url: str) -> None:
     tape = Tape(url)
     facts, seen = saw(observation(price=card(5)))
@@ -296,6 +299,7 @@ def test_a_connection_that_is_cut_leaves_nothing_and_the_next_poll_goes_on(url: 
     assert rows(url, "SELECT count(*) FROM span") == [(1,)]
 
 
+@pytest.mark.fault(142)
 def test_a_poll_whose_commit_nobody_confirmed_is_not_written_twice(url: str) -> None:
     tape = Tape(url)
     facts, seen = saw(observation(price=card(5)))

@@ -37,6 +37,7 @@ def file(tmp_path: Path) -> Tape:
 # --- endpoints as of an instant ---
 
 
+@pytest.mark.fault(124)
 @pytest.mark.parametrize(
     ("at", "expected"),
     [
@@ -671,6 +672,7 @@ def test_a_database_of_another_program_or_version_is_refused(file: Tape, pragma:
         pass
 
 
+@pytest.mark.fault(133)
 def test_a_damaged_store_is_refused_in_one_line(file: Tape) -> None:
     source = file.source("acme")
     for number in range(200):
@@ -697,6 +699,7 @@ def test_a_row_that_is_missing_is_told_as_damage(file: Tape, table: str) -> None
         explain(reader, ref, hour(2))
 
 
+@pytest.mark.fault(137)
 def test_a_locked_store_says_so(file: Tape) -> None:
     with closing(sqlite3.connect(file.path, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = DELETE")
@@ -734,6 +737,7 @@ def test_a_reader_sees_one_state_while_another_program_writes(tape: Tape) -> Non
         assert len(sources(reader, T0)) == 2
 
 
+@pytest.mark.fault(136)
 def test_a_store_whose_side_files_cannot_be_made_is_read_alone(file: Tape) -> None:
     file.source("acme")
     side_file = Path(f"{file.path}-shm")
@@ -743,6 +747,7 @@ def test_a_store_whose_side_files_cannot_be_made_is_read_alone(file: Tape) -> No
         assert [row.source for row in sources(reader, T0)] == ["acme"]
 
 
+@pytest.mark.fault(134, 136)
 def test_a_log_that_cannot_be_read_is_never_passed_over(file: Tape) -> None:
     log = Path(f"{file.path}-wal")
     log.unlink(missing_ok=True)
@@ -814,6 +819,7 @@ def test_ages_are_told_in_whole_units(age: timedelta, text: str) -> None:
     assert age_text(age) == text
 
 
+@pytest.mark.fault(121)
 @pytest.mark.parametrize(
     "text",
     [

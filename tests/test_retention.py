@@ -286,6 +286,7 @@ def test_evidence_goes_only_where_it_is_asked_for_and_what_was_believed_stays(tm
     tape.close()
 
 
+@pytest.mark.fault(129)
 def test_what_a_killed_run_left_in_the_archive_goes_once_it_is_old(tmp_path: Path) -> None:
     tape = filled(tmp_path, arrivals(STEADY, 6))
     orphan = tape.archive.keep([document(START, (5, 6), 5000)])
@@ -405,6 +406,7 @@ def telemetry(tape: Tape) -> list[tuple[object, ...]]:
         return found
 
 
+@pytest.mark.fault(128)
 def test_a_run_killed_at_any_step_leaves_what_is_needed_and_the_next_does_the_rest(tmp_path: Path) -> None:
     tape = filled(tmp_path / "whole", arrivals(STEADY[:9], 6))
     tape.close()

@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -333,6 +334,7 @@ def write(path: Path, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
     return store_digest(path)
 
 
+@pytest.mark.fault(117, 123)
 @settings(max_examples=25)
 @given(polls(most=10))
 def test_polls_in_any_order_leave_the_same_store_as_in_order(drawn: list[Poll]) -> None:

@@ -190,6 +190,7 @@ def test_an_upgrade_that_fails_leaves_the_store_as_it_was(first_url: str) -> Non
     assert content(first_url) == before
 
 
+@pytest.mark.fault(128, 148)
 def test_an_upgrade_that_is_killed_leaves_the_store_as_it_was(first_url: str) -> None:
     before = content(first_url)
     killed = (
@@ -221,6 +222,7 @@ def test_every_command_refuses_an_older_store_and_says_what_to_do(first_url: str
     assert content(first_url) == before
 
 
+@pytest.mark.fault(148)
 def test_a_store_of_a_newer_tokentape_is_refused_by_all(store_url: str) -> None:
     open_engine(store_url).engine.dispose()
     run(store_url, f"UPDATE {VERSION_TABLE} SET version_num = '0099'")
@@ -232,6 +234,7 @@ def test_a_store_of_a_newer_tokentape_is_refused_by_all(store_url: str) -> None:
         assert f"has schema 99, this tokentape knows {SCHEMA_VERSION}: it is of a newer tokentape" in said.stderr
 
 
+@pytest.mark.fault(133)
 def test_what_belongs_to_others_is_refused_untouched(empty_url: str) -> None:
     run(empty_url, "CREATE TABLE poll (milk TEXT)")
     before = content(empty_url)
