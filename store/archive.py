@@ -449,8 +449,12 @@ def _write(root: Path, path: Path, data: bytes) -> bool:
         file.flush()
         os.fsync(file.fileno())
     aside.rename(path)
-    for folder in changed:
-        sync(folder)
+    try:
+        for folder in changed:
+            sync(folder)
+    except OSError:
+        path.unlink()  # nothing rests on it yet: what is not known to be on disk is not there for the next one either
+        raise
     return True
 
 

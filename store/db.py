@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from store import seal, tables
-from store.errors import StoreBusy, StoreError, StoreForeign
+from store.errors import StoreBusy, StoreError, StoreForeign, StoreFull
 from store.location import is_postgres, sqlite_path
 from store.version import APPLICATION_ID, SCHEMA_VERSION, check_version
 
@@ -236,4 +236,6 @@ def _told(name: str, error: BaseException | None) -> StoreError:
         return StoreBusy(f"{name} is locked by another program: try again when it is done")
     if "malformed" in text or "not a database" in text:
         return StoreForeign(f"{name} is not a usable SQLite database: {text}")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
+        return StoreFull(f"{name}: {text}")
     return StoreError(f"{name}: {text}")

@@ -4,6 +4,8 @@ StoreError
 ├── StoreMissing     there is no store yet: nothing has been collected
 ├── StoreForeign     the file is not a tokentape store, is damaged, or is of another schema version
 ├── StoreBusy        another program holds the store locked
+│   └── StoreConflict  the database took back what was written, for the sake of another: it may go well the next time
+├── StoreFull        no room is left on a disk
 ├── LeaseLost        another daemon has taken over the poll that was to be written
 ├── ArchiveDamaged   an archived document is missing or is not what its hash says
 ├── EvidenceDropped  documents that beliefs rest on were dropped, as asked for: nothing can be made anew from them
@@ -11,11 +13,18 @@ StoreError
     └── NothingMatched   a question about something that the store does not have
 """
 
+import errno
+
 from store.text import one_line
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class StoreError(Exception):
     """Base of all errors of the store: one line, printable."""
+
+    code = "store"
+    """What a poll that ends so is told by."""
 
     def __init__(self, message: str) -> None:
         super().__init__(one_line(message))
@@ -31,6 +40,20 @@ class StoreForeign(StoreError):
 
 class StoreBusy(StoreError):
     """Another program holds the store locked."""
+
+    code = "db_locked"
+
+
+class StoreConflict(StoreBusy):
+    """The database took back what was written, for the sake of another; it may go well the next time."""
+
+    code = "db_busy"
+
+
+class StoreFull(StoreError):
+    """No room is left on a disk: reading goes on, and writing does when there is room again."""
+
+    code = "disk_full"
 
 
 class LeaseLost(StoreError):
@@ -51,3 +74,9 @@ class QueryError(StoreError):
 
 class NothingMatched(QueryError):
     """The store has nothing of that name; the message says what is near, or where to look."""
+
+
+def unwritten(place: object, error: OSError) -> StoreError:
+    """What a file that could not be written comes to."""
+    kind = StoreFull if error.errno in FULL else StoreError
+    return kind(f"{error.filename or place}: {error.strerror}")

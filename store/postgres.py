@@ -10,7 +10,15 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
 
-from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
+from store.errors import (
+    QueryError,
+    StoreBusy,
+    StoreConflict,
+    StoreError,
+    StoreForeign,
+    StoreFull,
+    StoreMissing,
+)
 from store.read import Reader, Row, Value
 from store.version import VERSION_TABLE, check_version
 
@@ -97,7 +105,11 @@ def told(name: str, error: BaseException | None) -> StoreError:
         return StoreError(f"{name}: {error}")
     text = error.diag.message_primary or str(error)
     match error:
-        case errors.LockNotAvailable() | errors.DeadlockDetected() | errors.SerializationFailure():
+        case errors.DeadlockDetected() | errors.SerializationFailure() | errors.QueryCanceled():
+            return StoreConflict(f"{name} took back what was written: {text}")
+        case errors.DiskFull():
+            return StoreFull(f"{name}: {text}")
+        case errors.LockNotAvailable():
             return StoreBusy(f"{name} is locked by another program: try again when it is done")
         case errors.TooManyConnections() | errors.CannotConnectNow():
             return StoreBusy(f"{name} is busy: {text}")

@@ -62,8 +62,8 @@ SETTLE_POLL = (
     update(_TABLES["poll"])
     .where(_TABLES["poll"].c.id == bindparam("poll"))
     .values(
-        {name: bindparam(name) for name in ("outcome", "code", "quotes", "failed_parts", "complete", "changes", "held")}
-        | {"message": func.coalesce(bindparam("message"), _TABLES["poll"].c.message)}
+        {name: bindparam(name) for name in ("outcome", "quotes", "failed_parts", "complete", "changes", "held")}
+        | {name: func.coalesce(bindparam(name), _TABLES["poll"].c[name]) for name in ("code", "message")}
     )
 )
 _NEWEST = """(
@@ -77,6 +77,19 @@ LAST_POLLS = text(
            {_NEWEST.format(column="known", where="")} AS known,
            {_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")} AS newest_ok,
            {_NEWEST.format(column="pack", where="AND poll.pack IS NOT NULL")} AS pack
+    """
+)
+FAILURES = text(
+    f"""
+    SELECT count(*) FROM poll WHERE poll.source_id = (SELECT source.id FROM source WHERE source.name = :name)
+       AND poll.at > coalesce({_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")}, {-(2**63)})
+    """
+)
+NEWEST_POLL = text(
+    """
+    SELECT max(each.at) FROM (
+        SELECT (SELECT poll.at FROM poll WHERE poll.source_id = source.id ORDER BY poll.at DESC LIMIT 1) AS at
+          FROM source) AS each
     """
 )
 LAST_KNOWN = text(

@@ -202,6 +202,17 @@ class Tape:
             pack=row.pack,
         )
 
+    def newest(self) -> datetime | None:
+        """The instant of the newest poll of all; None before the first."""
+        with self._reading() as connection:
+            newest = connection.execute(sql.NEWEST_POLL).scalar()
+        return None if newest is None else from_millis(newest)
+
+    def failures(self, source: str) -> int:
+        """How many polls of a source have failed since the last that did not."""
+        with self._reading() as connection:
+            return int(connection.execute(sql.FAILURES, {"name": source}).scalar_one())
+
     def claim(
         self,
         source: SourceFacts,
