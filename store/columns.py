@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from store.currency import USD, Conversion, Rate, Unconverted
 from store.records import Override, RateCard
 from store.units import CORE_METERS, decimal_text
 
@@ -113,6 +114,12 @@ _KNOWN: "Columns[IntervalRow]" = (
     Column("known_to", lambda row: row.known_to),
 )
 
+_CONVERTED: "Columns[IntervalRow]" = (
+    Column("quoted_currency", lambda row: row.conversion.quoted if row.conversion else row.card.currency),
+    Column("rates", lambda row: _rates(row.conversion)),
+    Column("unconverted", lambda row: row.conversion.why if isinstance(row.conversion, Unconverted) else None),
+)
+
 _CORE = (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE)
 
 ENDPOINTS: "Columns[IntervalRow]" = (
@@ -127,6 +134,7 @@ ENDPOINTS: "Columns[IntervalRow]" = (
     *_ENDED,
     *_BELIEF,
     *_KNOWN,
+    *_CONVERTED,
 )
 HISTORY: "Columns[IntervalRow]" = (
     *_NAMES,
@@ -140,6 +148,7 @@ HISTORY: "Columns[IntervalRow]" = (
     _QUANTIZATION,
     *_BELIEF,
     *_KNOWN,
+    *_CONVERTED,
 )
 
 CHEAPEST: "Columns[Route]" = (
@@ -148,7 +157,7 @@ CHEAPEST: "Columns[Route]" = (
     Column("provider", lambda route: route.row.provider),
     Column("endpoint", lambda route: route.row.endpoint),
     Column("variant", lambda route: route.row.variant),
-    Column("cost_per_request_usd", lambda route: route.cost.text),
+    Column("cost_per_request_usd", lambda route: route.cost.text if route.cost.currency == USD else None),
     Column("input", lambda route: amount_text(route.cost.input)),
     Column("output", lambda route: amount_text(route.cost.output)),
     Column("cache_read", lambda route: amount_text(route.cost.cache_read)),
@@ -166,6 +175,10 @@ CHEAPEST: "Columns[Route]" = (
     Column("disputed", lambda route: route.row.disputed),
     Column("document", lambda route: route.row.document),
     Column("ref", lambda route: route.row.ref),
+    Column("currency", lambda route: route.cost.currency),
+    Column("cost_per_request", lambda route: route.cost.text),
+    Column("quoted_currency", lambda route: route.row.card.currency),
+    Column("rates", lambda route: _rates(route.cost.conversion)),
 )
 
 CHANGES: "Columns[ChangeRow]" = (
@@ -253,6 +266,22 @@ EVIDENCE: "Columns[Evidence]" = (
     Column("known_from", lambda one: one.row.known_from),
     Column("known_to", lambda one: one.row.known_to),
 )
+
+
+RATES: "Columns[Rate]" = (
+    Column("currency", lambda rate: rate.currency),
+    Column("base", lambda rate: rate.base),
+    Column("rate", lambda rate: rate.text),
+    Column("day", lambda rate: rate.day.isoformat()),
+    Column("source", lambda rate: rate.source),
+    Column("document", lambda rate: rate.document),
+)
+
+
+def _rates(conversion: "Conversion | Unconverted | None") -> list[object]:
+    """The rates by which amounts were converted."""
+    used = conversion.rates if isinstance(conversion, Conversion) else ()
+    return [{column.name: column.of(rate) for column in RATES} for rate in used]
 
 
 def _of(card: RateCard | None, meter: str) -> str | None:

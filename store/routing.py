@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import chain, groupby
 from typing import NamedTuple
 
+from store.currency import Conversion, Converter
 from store.instants import to_millis
 from store.intervals import IntervalRow
 from store.records import Override, RateCard
@@ -51,6 +52,15 @@ class Cost(NamedTuple):
     """None: the cached part is charged as input."""
     conditions: tuple[str, ...] = ()
     """The conditions that held."""
+    conversion: Conversion | None = None
+    """How all that comes to be in `currency`, where the endpoint quotes another."""
+
+    def converted(self, by: Conversion) -> "Cost":
+        """In another currency: the exact cost, rounded once."""
+        input_, output, cache_read = (
+            None if amount is None else by.amount(amount) for amount in (self.input, self.output, self.cache_read)
+        )
+        return Cost(by.amount(self.femto), by.currency, input_, output, cache_read, self.conditions, by)
 
     @property
     def text(self) -> str:
@@ -201,8 +211,11 @@ def _without_amount(meter: str, states: Mapping[str, str]) -> str:
     )
 
 
-def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
+def believed(rows: Iterable[IntervalRow], at: datetime, into: Converter) -> list[IntervalRow]:
     """For each provider and model the offers of one source: the most trusted of those that are fresh and have a price.
+
+    A price that cannot be told in the currency asked for is none, and of two sources that are trusted alike the one
+    that quotes in it answers.
 
     Variants are not compared one by one: a source that knows only one offer of a provider would otherwise stand beside
     one that tells several apart. Where no source is fresh, the most trusted answers, and its rows say so.
@@ -213,7 +226,7 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
         for row in group:
             by_source.setdefault(row.source, []).append(row)
         offers = list(by_source.values())
-        best = offers[0] if len(offers) == 1 else min(offers, key=_doubt)
+        best = offers[0] if len(offers) == 1 else min(offers, key=lambda offer: _doubt(offer, at, into))
         chosen.extend(best)
     return chosen
 
@@ -222,21 +235,34 @@ def _offered_by(row: IntervalRow) -> tuple[str, str]:
     return row.provider, row.model
 
 
-def _doubt(rows: Sequence[IntervalRow]) -> tuple[bool, bool, int, int, str]:
-    """Least for the source to believe: one with a price, observed and fresh, trusted, last seen, by name."""
-    priced = [row for row in rows if row.card.amounts]
+def _doubt(rows: Sequence[IntervalRow], at: datetime, into: Converter) -> tuple[bool, bool, int, bool, int, str]:
+    """Least for the source to believe: with a price, observed and fresh, trusted, unconverted, last seen, by name."""
+    priced = [
+        row for row in rows if row.card.amounts and isinstance(into.conversion(row.card.currency, at), Conversion)
+    ]
     fresh = any(row.basis == "observed" and not row.stale for row in priced)
     newest = max(row.last_seen for row in priced or rows)
-    return not priced, not fresh, rows[0].trust, -to_millis(newest), rows[0].source
+    foreign = all(row.card.currency != into.currency for row in priced)
+    return not priced, not fresh, rows[0].trust, foreign, -to_millis(newest), rows[0].source
 
 
-def rank(rows: Iterable[IntervalRow], workload: Workload, at: datetime, constraints: Constraints) -> Ranking:
-    """The endpoints in the order of what a workload costs there at an instant, and those left out with the reason."""
+def rank(
+    rows: Iterable[IntervalRow],
+    workload: Workload,
+    at: datetime,
+    constraints: Constraints,
+    into: Converter | None = None,
+) -> Ranking:
+    """The endpoints in the order of what a workload costs there at an instant, and those left out with the reason.
+
+    In the currency of `into`; without it, in USD, and no other currency is converted.
+    """
+    into = into or Converter()
     named = [row for row in rows if not constraints.sources or row.source in constraints.sources]
     routes: list[tuple[Cost, IntervalRow]] = []
     excluded: list[Excluded] = []
-    for row in named if constraints.sources else believed(named):
-        priced = _judge(row, workload, at, constraints)
+    for row in named if constraints.sources else believed(named, at, into):
+        priced = _judge(row, workload, at, constraints, into)
         if isinstance(priced, Cost):
             routes.append((priced, row))
         else:
@@ -266,15 +292,18 @@ def _numbered(routes: Sequence[tuple[Cost, IntervalRow]], workload: Workload) ->
         before += len(alike)
 
 
-def _judge(row: IntervalRow, workload: Workload, at: datetime, constraints: Constraints) -> Cost | str:
+def _judge(row: IntervalRow, workload: Workload, at: datetime, constraints: Constraints, into: Converter) -> Cost | str:
     """What the workload costs there, or why the endpoint is left out."""
     if unfit := _unfit(row, constraints):
         return unfit
     priced = cost(row.card, workload, at)
     if isinstance(priced, Unpriced):
         return priced.reason
-    if priced.currency != "USD":
-        return f"quoted in {priced.currency}"
+    if priced.currency != into.currency:
+        by = into.conversion(priced.currency, at)
+        if not isinstance(by, Conversion):
+            return str(by)
+        priced = priced.converted(by)
     if priced.femto == 0 and not constraints.include_free:
         return "free"
     return priced

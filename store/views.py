@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
 from store.records import RateCard
 from store.routing import condition_text
@@ -54,6 +55,7 @@ def _notes(row: "IntervalRow") -> str:
         *(["disputed"] if row.disputed else ()),
         *(["stated"] if row.basis == "stated" else ()),
         *(["conditions"] if row.card.overrides else ()),
+        *([f"from {row.conversion.quoted}"] if isinstance(row.conversion, Conversion) else ()),
     ]
     return ", ".join(notes)
 
@@ -109,16 +111,17 @@ def _to(row: "IntervalRow") -> str:
     return "now" if row.ended is None else _minute(row.ended)
 
 
-def cheapest(now: datetime, *, models: int) -> "TableColumns[Route]":
+def cheapest(now: datetime, *, models: int, currency: str = USD) -> "TableColumns[Route]":
     """Routes, cheapest first."""
+    sign = "$" if currency == USD else currency
     return (
         TableColumn("rank", lambda route: f"{route.rank}{'=' if route.tied else ''}"),
         TableColumn("model", lambda route: route.row.model if models > 1 else "", spare=1, cut="left"),
         TableColumn("provider", lambda route: route.row.provider),
         TableColumn("variant", lambda route: route.row.variant, spare=1, cut="right"),
-        TableColumn("$/request", lambda route: route.cost.text, right=True),
-        TableColumn("input $/M", lambda route: _amount(route.cost.input), right=True),
-        TableColumn("output $/M", lambda route: _amount(route.cost.output), right=True),
+        TableColumn(f"{sign}/request", lambda route: route.cost.text, right=True),
+        TableColumn(f"input {sign}/M", lambda route: _amount(route.cost.input), right=True),
+        TableColumn(f"output {sign}/M", lambda route: _amount(route.cost.output), right=True),
         TableColumn("cache read", lambda route: _amount(route.cost.cache_read), spare=4, right=True),
         TableColumn("context", lambda route: _count(route.row.context_length), spare=3, right=True),
         TableColumn("source", lambda route: route.row.source, spare=2),
@@ -136,8 +139,19 @@ def _route_notes(route: "Route") -> str:
         *(["unseen"] if route.row.unseen_since else ()),
         *(["disputed"] if route.row.disputed else ()),
         *(["stated"] if route.row.basis == "stated" else ()),
+        *([f"from {route.row.card.currency}"] if route.cost.conversion else ()),
     ]
     return ", ".join(notes)
+
+
+def rates() -> "TableColumns[Rate]":
+    """What a euro costs."""
+    return (
+        TableColumn("currency", lambda rate: rate.currency),
+        TableColumn("one EUR is", lambda rate: rate.text, right=True),
+        TableColumn("day", lambda rate: rate.day.isoformat()),
+        TableColumn("source", lambda rate: rate.source),
+    )
 
 
 def changes() -> "TableColumns[ChangeRow]":
