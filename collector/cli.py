@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collector.poll import Report
     from store.currency import CurrencyPolicy
 
-READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models", "rates")
+READING = ("cheapest", "changes", "conflicts", "endpoints", "explain", "export", "held", "history", "models", "rates")
 """Commands that live in `store.cli`."""
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from store.cli_conflicts import conflicts
 from store.cli_currency import rates, tell
 from store.cli_export import export
 from store.doors import (
@@ -38,7 +39,19 @@ from store.text import printable
 if TYPE_CHECKING:
     from store.routing import Excluded, Route
 
-__all__ = ["Doors", "changes", "cheapest", "endpoints", "explain", "export", "held", "history", "models", "rates"]
+__all__ = [
+    "Doors",
+    "changes",
+    "cheapest",
+    "conflicts",
+    "endpoints",
+    "explain",
+    "export",
+    "held",
+    "history",
+    "models",
+    "rates",
+]
 
 
 @question(click.argument("query", default=""), AT, KNOWN_AT, FORMAT, RAW)
@@ -90,13 +103,15 @@ def endpoints(
       tokentape endpoints openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
     """
     from store import columns, intervals, views
+    from store.conflicts import contradicted
     from store.naming import find_model
     from store.rates import converted
 
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
-        found = intervals.endpoints(reader, name, instant, known=known, provider=provider, source=source)
+        offers = contradicted(intervals.endpoints(reader, name, instant, known=known, provider=provider), instant)
+        found = [row for row in offers if source in (None, row.source)]
         if currency is not None:
             into = doors.converter(reader, currency, known)
             found = [converted(row, into, instant) for row in found]
@@ -288,6 +303,7 @@ def cheapest(
       tokentape cheapest openai/gpt-oss-120b qwen/qwen3-32b --exclude-provider groq --format json
     """
     from store import columns, views
+    from store.conflicts import contradicted
     from store.intervals import endpoints as find_endpoints
     from store.naming import find_model
     from store.routing import Constraints, Workload, rank
@@ -308,7 +324,9 @@ def cheapest(
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         names = dict.fromkeys(find_model(reader, name) for name in model)
-        rows = [row for name in names for row in find_endpoints(reader, name, instant, known=known)]
+        rows = [
+            row for name in names for row in contradicted(find_endpoints(reader, name, instant, known=known), instant)
+        ]
         into = doors.converter(reader, currency, known)
         ranking = rank(rows, workload, instant, constraints, into)
     shown = views.cheapest(min(instant, known), models=len(names), currency=currency)

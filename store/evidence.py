@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from store.belief import Coverage, believed, lasted
+from store.conflicts import Conflict, conflicts_of
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
 from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
@@ -39,6 +40,8 @@ class Evidence:
     """As published, to the letter, up to a bound."""
     record_missing: str | None
     """Why there is no record to show."""
+    conflicts: tuple[Conflict, ...]
+    """What other sources state differently at that instant; `row` is the one of each that is explained."""
 
 
 _ENDPOINTS = """
@@ -100,7 +103,8 @@ def explain(
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
     coverage = Coverage(reader, at, known)
-    return [_evidence(reader, row, coverage, archive) for row in rows]
+    stated = [one for model in models for one in endpoints(reader, model, at, known=known, provider=provider)]
+    return [_evidence(reader, row, coverage, archive, tuple(conflicts_of(row, stated, at))) for row in rows]
 
 
 def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, str]]) -> str:
@@ -112,7 +116,9 @@ def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, s
     return "`tokentape endpoints MODEL --format jsonl` names each as `ref`"
 
 
-def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None) -> Evidence:
+def _evidence(
+    reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None, conflicts: tuple[Conflict, ...]
+) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
         raise StoreForeign(f"store {reader.name} is damaged: document {row.document_id} is missing")
@@ -132,6 +138,7 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
         held=tuple(f"{rule}: {message}" for rule, message in held),
         record=record,
         record_missing=missing,
+        conflicts=conflicts,
     )
 
 

@@ -66,6 +66,8 @@ class IntervalRow(NamedTuple):
 
     conversion: Conversion | Unconverted | None = None
     """How `card` comes to be in another currency than that in which it is quoted, or why it is not."""
+    contradicted_by: tuple[str, ...] | None = None
+    """Sources that state another price for this offer (see `store.conflicts`); None: nobody looked."""
 
     @property
     def ref(self) -> str:

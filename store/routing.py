@@ -6,19 +6,19 @@ with the reason.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import chain, groupby
+from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple
 
+from store.conditions import condition_text, in_force
 from store.currency import Conversion, Converter
 from store.instants import to_millis
 from store.intervals import IntervalRow
-from store.records import Override, RateCard
+from store.records import RateCard
 
 FEMTO_DIGITS = 15
 _REQUEST_STEPS = 1_000_000
 """An amount is 1e-9 of a currency unit per 1M tokens, so 1e-15 per token, and 1M times that per request."""
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,66 +121,16 @@ class Ranking:
     excluded: tuple[Excluded, ...]
 
 
-def holds(override: Override, prompt_tokens: int, at: datetime) -> bool:
-    """Whether the conditions of an override hold for a prompt of that length at that instant.
-
-    Of a window that wraps midnight, the days are those on which it starts. A window that ends where it starts is a day.
-    Raises: KeyError or ValueError if nobody knows the time zone.
-    """
-    if override.above_tokens is not None and prompt_tokens <= override.above_tokens:
-        return False
-    local = at.astimezone(_zone(override.tz))
-    day = local
-    if override.start_minute is not None and override.end_minute is not None:
-        minute = local.hour * 60 + local.minute
-        if override.start_minute < override.end_minute:
-            within = override.start_minute <= minute < override.end_minute
-        else:
-            within = minute >= override.start_minute or minute < override.end_minute
-            if minute < override.start_minute:
-                day = local - timedelta(days=1)
-        if not within:
-            return False
-    return not override.days or day.isoweekday() in override.days
-
-
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    from zoneinfo import ZoneInfo  # most windows are in UTC
-
-    return ZoneInfo(name)
-
-
-def condition_text(override: Override) -> str:
-    """The conditions in words: `above 200000`, `01:00-04:00 UTC`, `Mon Tue 22:00-06:00 Asia/Shanghai`."""
-    words = []
-    if override.above_tokens is not None:
-        words.append(f"above {override.above_tokens}")
-    words.extend(_DAYS[day - 1] for day in override.days)
-    if override.start_minute is not None and override.end_minute is not None:
-        words.append(f"{_clock(override.start_minute)}-{_clock(override.end_minute)} {override.tz}")
-    return " ".join(words)
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02d}:{minute % 60:02d}"
-
-
 def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:
     """What a workload costs by a rate card at an instant.
 
     The cached part is charged as a cache read where that is offered, else as input. A meter that the workload needs
     and that has no amount makes the cost unknown.
     """
-    amounts: Mapping[str, int] = card.by_meter
-    held: Sequence[Override] = ()
-    if card.overrides:
-        try:
-            held = [override for override in card.overrides if holds(override, workload.input_tokens, at)]
-        except (KeyError, ValueError):
-            return Unpriced(reason="time zone unknown")
-        amounts = dict(chain(card.amounts, *(override.amounts for override in held)))
+    try:
+        amounts, held = in_force(card, workload.input_tokens, at)
+    except (KeyError, ValueError):
+        return Unpriced(reason="time zone unknown")
     states = {meter: state for meter, state in card.states if meter not in amounts}
     cached_meter = "cache_read" if "cache_read" in amounts or "cache_read" in states else "input"
     total = 0

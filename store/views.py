@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from store.conditions import condition_text
 from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
 from store.records import RateCard
-from store.routing import condition_text
 from store.show import TableColumn, TableColumns
 from store.text import ELLIPSIS
 from store.units import METERS, decimal_text
@@ -15,6 +15,7 @@ from store.units import METERS, decimal_text
 if TYPE_CHECKING:
     from store.catalogue import HeldRow, ModelRow
     from store.changes import ChangeRow
+    from store.conflicts import Conflict
     from store.evidence import Evidence
     from store.intervals import IntervalRow
     from store.routing import Route
@@ -56,6 +57,7 @@ def _notes(row: "IntervalRow") -> str:
         *(["stated"] if row.basis == "stated" else ()),
         *(["conditions"] if row.card.overrides else ()),
         *([f"from {row.conversion.quoted}"] if isinstance(row.conversion, Conversion) else ()),
+        *(["contradicted"] if row.contradicted_by else ()),
     ]
     return ", ".join(notes)
 
@@ -140,8 +142,26 @@ def _route_notes(route: "Route") -> str:
         *(["disputed"] if route.row.disputed else ()),
         *(["stated"] if route.row.basis == "stated" else ()),
         *([f"from {route.row.card.currency}"] if route.cost.conversion else ()),
+        *(["contradicted"] if route.row.contradicted_by else ()),
     ]
     return ", ".join(notes)
+
+
+def conflicts() -> "TableColumns[Conflict]":
+    """What two sources state differently."""
+    return (
+        TableColumn("model", lambda one: one.row.model, cut="left"),
+        TableColumn("provider", lambda one: one.row.provider),
+        TableColumn("variant", lambda one: one.row.variant, spare=1, cut="right"),
+        TableColumn("meter", lambda one: one.difference.meter),
+        TableColumn("case", lambda one: one.difference.case, spare=1, cut="right"),
+        TableColumn("source", lambda one: one.row.source),
+        TableColumn("says", lambda one: one.difference.text, right=True),
+        TableColumn("other", lambda one: one.other.source),
+        TableColumn("says", lambda one: one.difference.other_text, right=True),
+        TableColumn("since (UTC)", lambda one: _minute(one.since), spare=2),
+        TableColumn("kind", lambda one: one.difference.kind, spare=3),
+    )
 
 
 def rates() -> "TableColumns[Rate]":
@@ -239,8 +259,16 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "part", one.part
     yield "locator", row.locator
     yield "held back", "\n".join(one.held)
+    yield "contradicted", "\n".join(map(_contradiction, one.conflicts))
     yield "facts", one.facts or ""
     yield "record", one.record or f"not shown: {one.record_missing}"
+
+
+def _contradiction(one: "Conflict") -> str:
+    """What another source says, from the side of the row that is explained."""
+    told = one.difference
+    case = f" ({told.case})" if told.case else ""
+    return f"{told.meter}{case}: {told.text} here, {told.other_text} by {one.other.ref}"
 
 
 def _card_lines(card: RateCard) -> Iterator[str]:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.conditions import condition_text, holds
 from store.currency import Converter
 from store.intervals import IntervalRow
 from store.records import Override, RateCard
-from store.routing import Constraints, Cost, Ranking, Unpriced, Workload, believed, condition_text, cost, holds, rank
+from store.routing import Constraints, Cost, Ranking, Unpriced, Workload, believed, cost, rank
 from tests.tape import T0, hour, usd
 
 ANYTHING = Constraints(include_free=True)
