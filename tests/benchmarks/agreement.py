@@ -14,8 +14,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+
+import httpx
 
 from collector.config import Config, load
 from collector.contract import SourceSpec
@@ -80,10 +83,10 @@ async def _collect(config: Config, recorded: Path, at: datetime, store: Path, ru
         for spec in config.sources.values():
             if spec.id == PACKAGED:
                 report = poller.take(spec, at, _packaged(recorded, spec, at))
-            elif _invented(running, spec):
-                continue
+            elif address := _newest(running, spec):
+                report = await poller.poll(replace(spec, url=address, deadline_s=300))
             else:
-                report = await poller.poll(replace(spec, deadline_s=300))
+                continue
             if report.outcome != "failed":
                 answered.append(spec.id)
     tape.close()
@@ -98,12 +101,14 @@ def _packaged(recorded: Path, spec: SourceSpec, at: datetime) -> Received:
     return Received(documents=(document,), failures={})
 
 
-def _invented(running: Any, spec: SourceSpec) -> bool:
-    """Whether all there is of a source is a shape."""
-    import httpx
-
-    answer = httpx.get(running.url(spec.url), headers={"Host": "127.0.0.1"})
-    return "shape" in answer.headers.get("x-replay-grade", "")
+def _newest(running: Any, spec: SourceSpec) -> str:
+    """Of a source's addresses the one with the newest recorded answer; none where there is no more than a shape."""
+    found = []
+    for url in (spec.url, *spec.also_at):
+        answer = httpx.get(running.url(url), headers={"Host": "127.0.0.1"})
+        if answer.status_code == httpx.codes.OK and "shape" not in answer.headers.get("x-replay-grade", ""):
+            found.append((parsedate_to_datetime(answer.headers["last-modified"]), url))
+    return max(found)[1] if found else ""
 
 
 def measured(recorded: Path, day: str) -> tuple[list[str], dict[tuple[str, str], Agreement]]:
