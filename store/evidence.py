@@ -5,15 +5,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 from store.belief import Coverage, believed, lasted
 from store.conflicts import Conflict, conflicts_of
+from store.currency import Conversion
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
 from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
-from store.records import endpoint_reference
+from store.records import Facts, RateCard, endpoint_reference
 from store.text import ELLIPSIS, one_line
 
 LARGEST_RECORD = 20_000
@@ -40,6 +42,8 @@ class Evidence:
     """As published, to the letter, up to a bound."""
     record_missing: str | None
     """Why there is no record to show."""
+    list_card: RateCard | None
+    """What is charged without the discount that the source states; None: it states none."""
     conflicts: tuple[Conflict, ...]
     """What other sources state differently at that instant; `row` is the one of each that is explained."""
 
@@ -138,8 +142,21 @@ def _evidence(
         held=tuple(f"{rule}: {message}" for rule, message in held),
         record=record,
         record_missing=missing,
+        list_card=None if facts is None else list_card(row.card, Facts.from_text(facts[0])),
         conflicts=conflicts,
     )
+
+
+def list_card(card: RateCard, facts: Facts) -> RateCard | None:
+    """The list prices that a stated discount was taken off, computed exactly and rounded once; None without one."""
+    try:
+        share = 1 - Fraction(facts.discount or "1")
+    except ValueError:  # a word
+        return None
+    if share <= 0:
+        return None
+    undone = Conversion(quoted=card.currency, currency=card.currency, factor=1 / share, rates=())
+    return undone.card(card)
 
 
 def _published(archive: Path, row: IntervalRow, pack: str | None, part: str) -> tuple[str | None, str | None]:

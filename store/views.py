@@ -243,6 +243,7 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "endpoint", row.ref
     yield "model", row.model + (f" ({row.variant})" if row.variant else "")
     yield "prices", "\n".join(_card_lines(row.card))
+    yield "list prices", "\n".join(_card_lines(one.list_card)) if one.list_card else ""
     yield "basis", row.basis
     yield "not before", iso(row.not_before) if row.not_before else "the first poll that looked"
     yield "first seen", iso(row.first_seen)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from store import cli
 from store.conditions import in_force
 from store.conflicts import KINDS, Difference, compared, conflicts, contradicted, differences, pairs
+from store.evidence import list_card
 from store.intervals import IntervalRow
 from store.records import Facts, Override, RateCard
 from tests.benchmarks.agreement import Agreement, agreement, measured
@@ -253,3 +254,32 @@ def test_whoever_asks_for_a_price_sees_that_sources_disagree(ask: Ask) -> None:
         ("catalogue", "input"),
         ("catalogue", "context_length"),
     ]
+
+
+# --- list prices ---
+
+
+@given(amount=st.integers(0, 10**12), percent=st.integers(1, 99))
+def test_a_discount_taken_off_the_list_price_gives_back_what_is_charged(amount: int, percent: int) -> None:
+    listed = list_card(usd(input=amount), Facts(discount=f"0.{percent:02}"))
+    assert listed is not None
+    assert abs(dict(listed.amounts)["input"] * (100 - percent) - amount * 100) <= 50
+
+
+@pytest.mark.parametrize("discount", [None, "1", "1.5", "some"])
+def test_without_a_discount_that_can_be_undone_there_is_no_list_price(discount: str | None) -> None:
+    assert list_card(usd(input=1), Facts(discount=discount)) is None
+
+
+def test_explain_shows_the_list_prices_of_a_discounted_offer(tmp_path: Path) -> None:
+    tape = Tape(tmp_path / "tape.db")
+    source = tape.source("router")
+    tape.poll(source, hour(0))
+    endpoint = tape.endpoint(source, "acme", "acme/one")
+    tape.interval(endpoint, hour(0), usd(input=3 * 10**8), Facts(discount="0.25"))
+    group = click.Group(commands={"explain": cli.explain})
+    doors = cli.Doors(tape.url, now=lambda: hour(1))
+    shown = CliRunner().invoke(group, ["explain", "router:acme:acme/one"], obj=doors).stdout
+    assert "input: 0.4 USD per 1M tokens" in shown
+    told = CliRunner().invoke(group, ["explain", "router:acme:acme/one", "--format", "json"], obj=doors).stdout
+    assert json.loads(told)[0]["list_rate_card"] == {"currency": "USD", "prices": {"input": "0.4"}}
