@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collector.config import Config
     from collector.contract import SourceSpec
     from collector.poll import Report
+    from store.currency import CurrencyPolicy
 
-READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
+READING = ("cheapest", "changes", "conflicts", "endpoints", "explain", "export", "held", "history", "models", "rates")
 """Commands that live in `store.cli`."""
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""
@@ -75,7 +76,7 @@ def main(ctx: click.Context, config_path: Path | None, store: str | None) -> Non
     from store.doors import Doors
 
     ctx.meta[CONFIG_PATH], ctx.meta[STORE] = config_path, store
-    ctx.obj = Doors(*_place(ctx))
+    ctx.obj = Doors(*_place(ctx), currencies=lambda: _currencies(ctx))
 
 
 def _source_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -386,6 +387,13 @@ def _place(ctx: click.Context) -> tuple[str, Path | None]:
         return store or os.environ.get(ENVIRON_STORE) or DEFAULT_STORE, None
     config = _config(ctx)
     return config.store, expanded(config.archive) if config.archive else None
+
+
+def _currencies(ctx: click.Context) -> "CurrencyPolicy | None":
+    """Which exchange rates may be used; None where there is no configuration of the user's own."""
+    from collector.places import user_file
+
+    return None if user_file(ctx.meta[CONFIG_PATH], os.environ) is None else _config(ctx).currencies
 
 
 def _config(ctx: click.Context) -> "Config":

@@ -5,24 +5,42 @@ pay 50 ms for the import.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast, get_args
 
 from collector.aliases import NONE_DECIDED, Decisions, read_decisions
 from collector.config_source import source_spec
-from collector.config_values import Section, Wrong, address, choice, seconds, share, size, text, truth, whole, word
+from collector.config_values import (
+    Section,
+    Wrong,
+    address,
+    choice,
+    day,
+    positive,
+    seconds,
+    share,
+    size,
+    text,
+    truth,
+    whole,
+    word,
+)
 from collector.contract import Request, SourceSpec
 from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+from store.currency import USD, CurrencyPolicy, Rate
 from store.location import expanded
 from store.policy import Policy, Then
 
-_TOP = ("store", "archive", "aliases", "retention", "http", "checks", "shapes", "sources", "inherit")
+DAY_S = 86_400
+_TOP = ("store", "archive", "aliases", "retention", "http", "checks", "currencies", "shapes", "sources", "inherit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +58,7 @@ class Config:
     retention: Policy = field(default_factory=Policy)
     http: HttpSettings
     checks: CheckSettings
+    currencies: CurrencyPolicy = field(default_factory=CurrencyPolicy)
     sources: Mapping[str, SourceSpec]
     """By id, in the order of the file."""
     path: Path
@@ -50,8 +69,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     """The configuration of a file, on top of the packaged one.
 
     Where no `path` is given: `$TOKENTAPE_CONFIG`, `./tokentape.yaml`, `~/.config/tokentape/config.yaml`, and else the
-    packaged file alone. What a user's file says is merged over the packaged one: keys of `http` and `checks` one by
-    one, `shapes` and `sources` by id and within an entry by key; `inherit: false` starts from nothing.
+    packaged file alone. What a user's file says is merged over the packaged one: keys of `http`, `checks` and
+    `currencies` one by one, `shapes` and `sources` by id and within an entry by key; `inherit: false` starts from
+    nothing.
     `$TOKENTAPE_STORE` takes the place of `store`.
 
     Raises: ConfigError with all mistakes.
@@ -153,6 +173,7 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
     retention = _retention(top.section("retention"))
     http = _http(top.section("http"))
     checks = _checks(top.section("checks"))
+    currencies = _currencies(top.section("currencies"))
     sources = {
         name: replace(source_spec(name, section), recorded=decisions.accepted)
         for name, section in top.sections("sources")
@@ -166,6 +187,7 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
         retention=retention,
         http=http,
         checks=checks,
+        currencies=currencies,
         sources=MappingProxyType(sources),
         path=path,
     )
@@ -215,6 +237,25 @@ def _checks(section: Section) -> CheckSettings:
     )
     section.end()
     return settings
+
+
+def _currencies(section: Section) -> CurrencyPolicy:
+    default = CurrencyPolicy()
+    max_age_s = section.take("max_age", seconds("1d", "366d"), default.max_age_days * DAY_S)
+    fixed = {}
+    for name, entry in section.sections("fixed"):
+        if re.fullmatch(r"[A-Z]{3}", name, re.ASCII) is None or name == USD:
+            entry.wrong(f"{name!r} is not the code of a currency other than {USD}, such as CNY")
+        fixed[name] = Rate(
+            base=name,
+            currency=USD,
+            text=entry.need("usd", positive, "1"),
+            day=entry.need("as_of", day, date.min),
+            source=entry.need("source", word, ""),
+        )
+        entry.end()
+    section.end()
+    return CurrencyPolicy(max_age_days=int(max_age_s) // DAY_S, fixed=MappingProxyType(fixed))
 
 
 def _origin(node: Node) -> str:

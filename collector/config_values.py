@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import TypeVar
@@ -217,6 +218,25 @@ def grid(node: Node) -> int:
     if steps < 1 or steps != int(steps):
         raise Wrong(f"{node.value} is not a multiple of 1e-9")
     return int(steps)
+
+
+def positive(node: Node) -> str:
+    """A number above zero, as it is written."""
+    try:
+        if read_amount(word(node)) > 0:
+            return word(node)
+    except NotAnAmount as error:
+        raise Wrong(str(error)) from None
+    raise Wrong(f"{word(node)!r} is not above 0")
+
+
+def day(node: Node) -> date:
+    """A day such as 2026-08-01."""
+    value = word(node)
+    try:
+        return datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise Wrong(f"{value!r} is not a day such as 2026-08-01") from None
 
 
 def url(node: Node) -> str:

@@ -10,6 +10,7 @@ from store.belief import EVER, believed, lasted, newest
 from store.corrections import CORRECTED, LATE_MILLIS, Term, Witness
 from store.instants import from_millis, to_millis
 from store.moves import card_moves, facts_moves
+from store.naming import CURRENCIES
 from store.read import Reader, Row, Value
 from store.records import Facts, endpoint_reference
 
@@ -80,6 +81,7 @@ WITH offered AS (
     WHERE (CAST(:model AS TEXT) IS NULL OR m.name = :model)
         AND (CAST(:provider AS TEXT) IS NULL OR p.name = :provider)
         AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
+        AND (CAST(:model AS TEXT) IS NOT NULL OR m.name NOT LIKE '{CURRENCIES}%')
 )
 SELECT n.event, n.seen, n.known, n.not_before, n.old_card, n.old_facts, n.new_card, n.new_facts, d.sha256,
     n.first, n.last, e.id, e.source_id, e.model, e.provider, e.published_model, e.tag, e.sibling, e.variant, e.source

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from store.cli_conflicts import conflicts
+from store.cli_currency import rates, tell
 from store.cli_export import export
 from store.doors import (
     AT,
     COUNT,
+    CURRENCY,
     FORMAT,
     KNOWN_AT,
     MODEL,
@@ -26,6 +29,7 @@ from store.doors import (
     UNTIL,
     Doors,
     answer,
+    currency_option,
     done,
     instant_option,
     question,
@@ -35,7 +39,19 @@ from store.text import printable
 if TYPE_CHECKING:
     from store.routing import Excluded, Route
 
-__all__ = ["Doors", "changes", "cheapest", "endpoints", "explain", "export", "held", "history", "models"]
+__all__ = [
+    "Doors",
+    "changes",
+    "cheapest",
+    "conflicts",
+    "endpoints",
+    "explain",
+    "export",
+    "held",
+    "history",
+    "models",
+    "rates",
+]
 
 
 @question(click.argument("query", default=""), AT, KNOWN_AT, FORMAT, RAW)
@@ -59,7 +75,7 @@ def models(doors: Doors, *, query: str, at: datetime | None, known_at: datetime 
     done(written, "no model on offer has that in its id; `tokentape sources` shows what was collected")
 
 
-@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, FORMAT, RAW)
+@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, CURRENCY, FORMAT, RAW)
 def endpoints(
     doors: Doors,
     *,
@@ -68,15 +84,16 @@ def endpoints(
     known_at: datetime | None,
     provider: str | None,
     source: str | None,
+    currency: str | None,
     form: str,
     raw: bool,
 ) -> None:
     """List every endpoint of a model: price, context, variant, source, age.
 
-    MODEL is a canonical id, or its slug where only one model has it. Prices are USD per 1M tokens: `-` is not offered,
-    `?` is unknown. For an instant before an endpoint was first observed, what its source states about that instant
-    answers, marked as stated. --at is when it was true, --known-at when it was known: an answer that was given then is
-    given again, whatever was learned later.
+    MODEL is a canonical id, or its slug where only one model has it. Prices are USD per 1M tokens, or in the currency
+    that stands beside them: `-` is not offered, `?` is unknown. For an instant before an endpoint was first observed,
+    what its source states about that instant answers, marked as stated. --at is when it was true, --known-at when it
+    was known: an answer that was given then is given again, whatever was learned later.
 
     \b
     Examples:
@@ -86,12 +103,19 @@ def endpoints(
       tokentape endpoints openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
     """
     from store import columns, intervals, views
+    from store.conflicts import contradicted
     from store.naming import find_model
+    from store.rates import converted
 
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
-        found = intervals.endpoints(reader, name, instant, known=known, provider=provider, source=source)
+        offers = contradicted(intervals.endpoints(reader, name, instant, known=known, provider=provider), instant)
+        found = [row for row in offers if source in (None, row.source)]
+        if currency is not None:
+            into = doors.converter(reader, currency, known)
+            found = [converted(row, into, instant) for row in found]
+            tell(into.used())
     written = answer(form, found, columns.ENDPOINTS, views.endpoints(min(instant, known)), raw=raw)
     done(written, f"no endpoint of {name} then and there; see `tokentape history {name}`")
 
@@ -106,6 +130,7 @@ def endpoints(
     KNOWN_AT,
     click.option("--stated", is_flag=True, help="Also the prices that sources date themselves."),
     click.option("--superseded", is_flag=True, help="Also what was believed once and has been corrected."),
+    currency_option("Prices in this currency, by the rates of the day on which each began. [default: as quoted]"),
     FORMAT,
     RAW,
 )
@@ -121,6 +146,7 @@ def history(
     known_at: datetime | None,
     stated: bool,
     superseded: bool,
+    currency: str | None,
     form: str,
     raw: bool,
 ) -> None:
@@ -138,6 +164,7 @@ def history(
     """
     from store import columns, intervals, views
     from store.naming import find_model
+    from store.rates import converted
 
     if at and (since or until or stated or superseded):
         raise click.UsageError("--at asks for one instant: it goes without --since, --until, --stated and --superseded")
@@ -160,7 +187,11 @@ def history(
                 stated=stated,
                 superseded=superseded,
             )
+        into = None if currency is None else doors.converter(reader, currency, known)
+        if into is not None:
+            found = (converted(row, into, at) for row in found)
         written = answer(form, found, columns.HISTORY, views.history(), raw=raw)
+    tell(() if into is None else into.used())
     done(written, f"no interval of {name} then and there; see `tokentape endpoints {name}`")
 
 
@@ -230,6 +261,7 @@ def changes(
     click.option("--quantization", "quantizations", multiple=True, help="Only this one, such as fp8 (repeatable)."),
     click.option("--source", "sources", multiple=True, help="Every offer of this source (repeatable)."),
     click.option("--include-free", is_flag=True, help="Also endpoints that charge nothing for this workload."),
+    currency_option("Rank by the cost in this currency, by the rates on the tape.", "USD"),
     click.option("--why", is_flag=True, help="Name each endpoint that is left out, with the reason (standard error)."),
     AT,
     KNOWN_AT,
@@ -250,6 +282,7 @@ def cheapest(
     quantizations: tuple[str, ...],
     sources: tuple[str, ...],
     include_free: bool,
+    currency: str,
     why: bool,
     at: datetime | None,
     known_at: datetime | None,
@@ -259,8 +292,9 @@ def cheapest(
     """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
 
     For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
-    unknown, varies or is not offered never competes. The prices shown are those that apply to the workload. Cached
-    tokens are charged as cache reads where those are offered, else as input. Several models are ranked together.
+    unknown, varies or is not offered never competes, and neither does one in a currency without a rate. The prices
+    shown are those that apply to the workload. Cached tokens are charged as cache reads where those are offered, else
+    as input. Several models are ranked together.
 
     \b
     Examples:
@@ -269,6 +303,7 @@ def cheapest(
       tokentape cheapest openai/gpt-oss-120b qwen/qwen3-32b --exclude-provider groq --format json
     """
     from store import columns, views
+    from store.conflicts import contradicted
     from store.intervals import endpoints as find_endpoints
     from store.naming import find_model
     from store.routing import Constraints, Workload, rank
@@ -289,10 +324,14 @@ def cheapest(
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         names = dict.fromkeys(find_model(reader, name) for name in model)
-        rows = [row for name in names for row in find_endpoints(reader, name, instant, known=known)]
-    ranking = rank(rows, workload, instant, constraints)
-    shown = views.cheapest(min(instant, known), models=len(names))
+        rows = [
+            row for name in names for row in contradicted(find_endpoints(reader, name, instant, known=known), instant)
+        ]
+        into = doors.converter(reader, currency, known)
+        ranking = rank(rows, workload, instant, constraints, into)
+    shown = views.cheapest(min(instant, known), models=len(names), currency=currency)
     written = answer(form, ranking.routes, columns.CHEAPEST, shown, raw=raw)
+    tell(route.cost.conversion for route in ranking.routes)
     _left_out(ranking.excluded, why=why)
     _too_long(ranking.routes, input_tokens + output_tokens)
     done(written, f"no route; see `tokentape endpoints {next(iter(names))}`")

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from store.belief import Coverage, at_end, believed, lasted, newest
+from store.currency import Conversion, Unconverted
 from store.instants import from_millis, to_millis
+from store.naming import CURRENCIES
 from store.read import Reader, Row
 from store.records import EndReason, RateCard, endpoint_reference
 
@@ -61,6 +63,11 @@ class IntervalRow(NamedTuple):
     """Keys of the store, of no meaning outside it."""
     document_id: int
     facts_id: int | None
+
+    conversion: Conversion | Unconverted | None = None
+    """How `card` comes to be in another currency than that in which it is quoted, or why it is not."""
+    contradicted_by: tuple[str, ...] | None = None
+    """Sources that state another price for this offer (see `store.conflicts`); None: nobody looked."""
 
     @property
     def ref(self) -> str:
@@ -151,7 +158,7 @@ _STATED_IN = f"""{_STATED}
 ORDER BY {_OLDEST_STATED}
 """
 
-_MODEL_NAMES = "SELECT name FROM model ORDER BY name"
+_MODEL_NAMES = f"SELECT name FROM model WHERE name NOT LIKE '{CURRENCIES}%' ORDER BY name"  # noqa: S608 - a constant
 
 
 def endpoints(

@@ -61,6 +61,7 @@ METERS: dict[str, Meter] = {
         ("text_message", "message", "per text message in"),
         ("audio_hour", "hour", "per hour of audio"),
         ("input_audio_hour", "hour", "per hour of audio in"),
+        ("euro", "euro", "one euro, of a source of exchange rates"),
     )
 }
 

@@ -58,11 +58,10 @@ def test_columns_begin_as_scripts_know_them_and_none_stands_twice(name: str) -> 
     assert len(set(names)) == len(names)
 
 
-def test_the_second_clock_stands_at_the_end_of_what_is_told_of_intervals() -> None:
-    assert [[column.name for column in shown][-2:] for shown in (columns.ENDPOINTS, columns.HISTORY)] == [
-        ["known_from", "known_to"],
-        ["known_from", "known_to"],
-    ]
+def test_the_second_clock_and_the_currency_stand_at_the_end_of_what_is_told_of_intervals() -> None:
+    told = ["known_from", "known_to", "quoted_currency", "rates", "unconverted"]
+    assert [column.name for column in columns.HISTORY][-5:] == told
+    assert [column.name for column in columns.ENDPOINTS][-6:] == [*told, "contradicted_by"]
 
 
 ROW = offer(

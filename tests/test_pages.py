@@ -4,6 +4,7 @@ Every source that reads a page goes through the same mishaps, made from its own 
 """
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from collector.errors import SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
 from store.records import Document
-from tests.test_sources_contract import AT, samples
+from tests.test_sources_contract import AT, FOLDER, samples
 from tests.test_sources_contract import sample as document_of
 
 SOURCES = load(packaged(), {}).sources
@@ -243,3 +244,43 @@ def test_a_page_with_pieces_lost_moved_or_doubled_is_read_or_refused(data: st.Da
     one = document_of(spec, path, text.encode())
     for quote in quotes:
         observe(quote, one, spec, AT)
+
+
+# --- prices that a page dates ---
+
+
+def test_announced_prices_and_the_end_of_a_discount_follow_one_another() -> None:
+    spec = SOURCES["deepseek"]
+    path = FOLDER / "deepseek" / "sample_dated.md"
+    flash, pro = read(spec, path, path.read_text())
+    discounted, rise = datetime(2026, 8, 5, 16, tzinfo=UTC), datetime(2026, 8, 16, 16, tzinfo=UTC)
+    assert [(one.since, one.until, one.prices["input"].text) for one in flash.stated] == [
+        (None, rise, "0.1"),
+        (rise, None, "0.2"),
+    ]
+    assert [(one.since, one.until, one.prices["input"].text) for one in pro.stated] == [
+        (None, discounted, "0.4"),
+        (discounted, rise, "1.6"),
+        (rise, None, "2"),
+    ]
+    assert [len(one.overrides) for one in pro.stated] == [0, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("August 16, 2026", "Smarch 16, 2026"),
+        ("| deep-test-pro | OFF-PEAK | $0.02 | $2 | $4 |\n| PEAK | $0.04 | $4 | $8 |\n", ""),
+        ("| PEAK | $0.008 | $0.4 | $0.8 |\n", ""),
+        ("| deep-test-flash | OFF-PEAK |", "| deep-test-flash | HALF |"),
+        ("| $0.004 |", "| 0.004 |"),
+        ("CACHE HIT) | 1M INPUT TOKENS (CACHE MISS)", "CACHE HIT) | 1K INPUT TOKENS (CACHE MISS)"),
+        ("Peak hours are", "Peaks are"),
+    ],
+)
+def test_an_announcement_that_is_not_understood_is_refused(before: str, after: str) -> None:
+    path = FOLDER / "deepseek" / "sample_dated.md"
+    text = path.read_text()
+    assert before in text
+    with pytest.raises(SourceChanged):
+        read(SOURCES["deepseek"], path, text.replace(before, after))

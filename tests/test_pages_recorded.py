@@ -17,7 +17,7 @@ import pytest
 
 from collector.backfill.commands import backfill_folder
 from collector.config import load, packaged
-from collector.contract import Quote
+from collector.contract import Prices, Quote
 from collector.errors import SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
@@ -155,6 +155,18 @@ def test_long_context_fast_mode_and_stated_prices_of_anthropic_are_those_of_thei
 # --- DeepSeek ---------------------------------------------------------------------------------------------------------
 
 
+def today(quote: Quote) -> Quote:
+    """The quote with the prices that the page shows beside those it announces."""
+    if not quote.stated:
+        return quote
+    return replace(quote, prices=quote.stated[0].prices, overrides=quote.stated[0].overrides)
+
+
+def numbers(prices: Prices) -> dict[str, Decimal]:
+    """Amounts, whatever the zeros behind them."""
+    return {meter: Decimal(price.text) for meter, price in prices.items()}
+
+
 @pytest.mark.parametrize(
     ("source", "name", "amount"),
     [("deepseek", "deepseek-pricing", r"\$([0-9.]+)"), ("deepseek_cn", "deepseek-pricing-zh", r"([0-9.]+)元")],
@@ -163,7 +175,7 @@ def test_every_price_of_the_deepseek_timelines_is_read(recorded: Path, source: s
     for at, body in timeline(recorded, name):
         table = body.decode().partition("\n(1)")[0]
         numbers = re.findall(amount, table)
-        flash, pro = read(source, body, at)
+        flash, pro = (today(quote) for quote in read(source, body, at))
         assert (flash.model, pro.model) == ("deepseek-v4-flash", "deepseek-v4-pro")
         width = 4 if flash.overrides else 2
         by_meter = [numbers[place : place + width] for place in range(0, len(numbers), width)]
@@ -192,8 +204,36 @@ def test_every_price_of_the_deepseek_timelines_is_read(recorded: Path, source: s
 def test_the_whole_deepseek_page_has_its_discount_and_no_struck_out_price(recorded: Path) -> None:
     flash, pro = read("deepseek", body_of(recorded / "recorded" / "deepseek" / "2026-05-08-quick_start-pricing.html"))
     assert texts(flash) == {"cache_read": "0.0028", "input": "0.14", "output": "0.28"}
-    assert texts(pro) == {"cache_read": "0.003625", "input": "0.435", "output": "0.87"}
+    assert texts(today(pro)) == {"cache_read": "0.003625", "input": "0.435", "output": "0.87"}
     assert (flash.facts.discount, pro.facts.discount) == (None, "0.75")
+
+
+def test_the_end_of_a_discount_of_deepseek_brings_back_the_struck_out_list_price(recorded: Path) -> None:
+    body = body_of(recorded / "recorded" / "deepseek" / "2026-05-08-quick_start-pricing.html")
+    _, pro = read("deepseek", body, datetime(2026, 5, 8, tzinfo=UTC))
+    _, listed = pro.stated
+    assert (listed.since, listed.until) == (datetime(2026, 5, 31, 16, tzinfo=UTC), None)
+    amounts = {meter: price.text for meter, price in listed.prices.items()}
+    assert amounts == {"cache_read": "0.0145", "input": "1.74", "output": "3.48"}
+    assert all(f"${amount}" in re.sub(r"<[^>]*>", "", body.decode()) for amount in amounts.values())
+    for at in (datetime(2026, 5, 31, 16, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)):
+        assert [quote.stated for quote in read("deepseek", body, at)] == [(), ()]
+
+
+@pytest.mark.parametrize(("source", "name"), [("deepseek", "deepseek-pricing"), ("deepseek_cn", "deepseek-pricing-zh")])
+def test_what_deepseek_announced_is_what_it_charged_then(recorded: Path, source: str, name: str) -> None:
+    bodies = timeline(recorded, name)
+    announced = [read(source, body, at) for at, body in bodies if at.date().isoformat() in ("2026-08-13", "2026-08-16")]
+    (charged,) = [read(source, body, at) for at, body in bodies if at.date().isoformat() == "2026-08-17"]
+    assert announced
+    for quotes in announced:
+        for before, after in zip(quotes, charged, strict=True):
+            assert before.stated[0].until == before.stated[1].since == datetime(2026, 8, 16, 16, tzinfo=UTC)
+            assert numbers(before.stated[1].prices) == numbers(after.prices)
+            assert [
+                (one.start_minute, one.end_minute, one.days, one.tz, numbers(one.prices))
+                for one in before.stated[1].overrides
+            ] == [(one.start_minute, one.end_minute, one.days, one.tz, numbers(one.prices)) for one in after.overrides]
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ KINDS = {
     ".html": "text/html; charset=utf-8",
     ".md": "text/markdown; charset=utf-8",
     ".ts": "text/plain; charset=utf-8",
+    ".xml": "text/xml",
 }
 """Suffix of a sample -> content type."""
 EMPTY = (b"", b"   \n", b"null", b"[]", b"{}", b'{"data": []}', b'{"data": null}', b'{"error": {"message": "no"}}')

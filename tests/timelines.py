@@ -287,16 +287,19 @@ LITELLM_METERS = {
     "output_cost_per_second": "output_second",
     "input_cost_per_character": "input_character",
     "output_cost_per_character": "output_character",
+    "ocr_cost_per_page": "input_page",
+    "annotation_cost_per_page": "input_annotated_page",
 }
-SINGLE = ("request", "query", "input_image", "output_image")
-LITELLM_TIERS = {"_batches": "batch", "_flex": "flex", "_priority": "priority"}
+SINGLE = ("request", "query", "input_image", "output_image", "input_page", "input_annotated_page")
+LITELLM_MODES = ("chat", "responses", "completion", "realtime", "embedding", "rerank", "moderation", "ocr")
+LITELLM_TIERS = {"_batches": "batch", "_batch_requests": "batch", "_flex": "flex", "_priority": "priority"}
 
 
 def read_litellm(at: datetime, raw: bytes) -> Poll:
     """A version of LiteLLM's file as a poll."""
     seen: dict[Key, Seen] = {}
     for name, entry in json.loads(raw, parse_float=Decimal).items():
-        if not isinstance(entry, dict) or entry.get("mode") not in ("chat", "responses", "completion"):
+        if not isinstance(entry, dict) or entry.get("mode") not in LITELLM_MODES:
             continue
         tiers: dict[str, dict[str, int]] = {"": {}}
         unread: set[str] = set()

@@ -2,13 +2,14 @@
 
 What is read
     An object keyed by model name, USD per token as JSON numbers. The name is the model id as published, the provider
-    is `litellm_provider`. Only the modes chat, responses and completion: images, speech, embeddings, search and the
-    rest are other trades. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
+    is `litellm_provider`. The modes that read or write text: chat, responses, completion, realtime, embeddings, rerank,
+    moderation and pages (ocr). Pictures, speech, video and search are other trades, in which `input_cost_per_image` may
+    be what an image made costs. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
 
 Names of prices
-    <base>[_above_<N>k_tokens][_batches|_flex|_priority], all products of them occurring. Above N*1000 prompt tokens
-    the whole request is charged at that price (LiteLLM's own reckoning: `prompt_tokens > threshold`). A service tier
-    is an offer of its own and becomes a quote with the tag batch, flex or priority, of what is stated for the tier
+    <base>[_above_<N>k_tokens][_batches|_batch_requests|_flex|_priority], all products of them occurring. Above N*1000
+    prompt tokens the whole request is charged at that price (LiteLLM's own: `prompt_tokens > threshold`). A service
+    tier is an offer of its own and becomes a quote with the tag batch, flex or priority, of what is stated for the tier
     and nothing else: LiteLLM itself falls back to the ordinary price for flex and priority and to half of it for
     batch, which is a way of reckoning and no statement of the provider. Of `input` and `output`, what is not stated
     is unknown.
@@ -52,7 +53,7 @@ from collector.parse.rows import facts_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
-MODES = ("chat", "completion", "responses")
+MODES = ("chat", "completion", "responses", "realtime", "embedding", "rerank", "moderation", "ocr")
 
 METER_OF = {
     "input_cost_per_token": "input",
@@ -80,6 +81,8 @@ METER_OF = {
     "output_cost_per_second": "output_second",
     "input_cost_per_character": "input_character",
     "output_cost_per_character": "output_character",
+    "ocr_cost_per_page": "input_page",
+    "annotation_cost_per_page": "input_annotated_page",
 }
 UNIT = "USD/token"
 UNIT_OF = {
@@ -89,13 +92,16 @@ UNIT_OF = {
     "output_image": "USD/image",
     "input_second": "USD/second",
     "output_second": "USD/second",
+    "input_page": "USD/page",
+    "input_annotated_page": "USD/page",
     "input_character": "USD/character",
     "output_character": "USD/character",
 }
-TAG_OF = {None: "", "batches": "batch", "flex": "flex", "priority": "priority"}
+TAG_OF = {None: "", "batches": "batch", "batch_requests": "batch", "flex": "flex", "priority": "priority"}
 
 _NAME = re.compile(
-    r"(?P<base>.+?)(?:_above_(?P<thousands>[0-9]{1,6})k_tokens)?(?:_(?P<tier>batches|flex|priority))?", re.ASCII
+    r"(?P<base>.+?)(?:_above_(?P<thousands>[0-9]{1,6})k_tokens)?(?:_(?P<tier>batches|batch_requests|flex|priority))?",
+    re.ASCII,
 )
 _PRICE_WORDS = ("cost", "pricing", "multiplier", "provider_specific_entry")
 _PASSED_OVER = frozenset(
