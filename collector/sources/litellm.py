@@ -48,7 +48,7 @@ from collector.contract import Price, Quote, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
-from collector.parse.rows import facts_of
+from collector.parse.facts import facts_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
@@ -254,12 +254,10 @@ def _read_ranges(listed: object, offer: _Offer, *, free: bool) -> list[str]:
 
 
 def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Finding, ...]]:
-    ends = entry.get("deprecation_date")
     return facts_of(
         {
             "context_length": entry.get("max_input_tokens") or None,
             "max_output_tokens": entry.get("max_output_tokens") or None,
-            "status": f"deprecated {ends}" if isinstance(ends, str) else ends,
             "features": [
                 word.removeprefix("supports_")
                 for word, value in entry.items()
@@ -267,6 +265,8 @@ def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Find
             ],
             "input_modalities": entry.get("supported_modalities"),
             "output_modalities": entry.get("supported_output_modalities"),
+            "deprecated_on": entry.get("deprecation_date"),
+            "regions": entry.get("supported_regions"),
         },
         locator,
     )
