@@ -296,7 +296,8 @@ def store_digest(path: Path) -> list[tuple[object, ...]]:
         ).fetchall()
         found += connection.execute(
             """
-            SELECT e.published_model, e.sibling, t.at, t.status, t.uptime_percent FROM telemetry t
+            SELECT e.published_model, e.sibling, t.at, t.status, t.uptime_percent, t.first_token_ms,
+                t.tokens_per_second FROM telemetry t
               JOIN endpoint e ON e.id = t.endpoint_id ORDER BY 1, 2, 3
             """
         ).fetchall()
