@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from store.doors import AT, KNOWN_AT, PROVIDER, RAW, SINCE, SOURCE, UNTIL, Doors, done, question
+from store.doors import AT, KNOWN_AT, PRICES, PROVIDER, RAW, SINCE, SOURCE, UNTIL, Doors, done, question
 from store.errors import QueryError
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ Write = Callable[[TextIO], "Written"]
     AT,
     KNOWN_AT,
     click.option("--superseded", is_flag=True, help="Of `history`, also what has been corrected since."),
+    PRICES,
     click.option("--names", is_flag=True, help="Of `ledger`, the names of each endpoint as well."),
     click.option("--show-sql", is_flag=True, help="Of `ledger`, the statement that makes the same bytes."),
     RAW,
@@ -48,6 +49,7 @@ def export(
     at: datetime | None,
     known_at: datetime | None,
     superseded: bool,
+    prices: bool,
     names: bool,
     show_sql: bool,
     raw: bool,
@@ -69,6 +71,8 @@ def export(
     """
     if (at and what != "current") or ((since or until) and what in {"current", "ledger"}):
         raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
+    if prices and what not in {"history", "changes"}:
+        raise click.UsageError("--prices goes with `history` and `changes`")
     if superseded and what != "history":
         raise click.UsageError("--superseded goes with `history`")
     if (names or show_sql) and what != "ledger":
@@ -99,6 +103,7 @@ def export(
                 since=since,
                 until=until,
                 superseded=superseded,
+                prices=prices,
                 raw=raw,
             )
         written = write(data_out()) if output == "-" else _to_file(Path(output), write)
@@ -123,6 +128,7 @@ def _answer(
     since: datetime | None,
     until: datetime | None,
     superseded: bool,
+    prices: bool,
     raw: bool,
 ) -> Write:
     from store import columns, intervals
@@ -147,8 +153,18 @@ def _answer(
             source=source,
             superseded=superseded,
         )
+        past = intervals.prices_only(past) if prices else past
         return lambda out: write(out, form, columns.HISTORY, past, raw=raw)
-    moved = changes(reader, known=known, since=since, until=until, model=name, provider=provider, source=source)
+    moved = changes(
+        reader,
+        known=known,
+        since=since,
+        until=until,
+        model=name,
+        provider=provider,
+        source=source,
+        prices_only=prices,
+    )
     return lambda out: write(out, form, columns.CHANGES, moved, raw=raw)
 
 
