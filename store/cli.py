@@ -348,8 +348,8 @@ def facts(
 ) -> None:
     """Show what is said of a model beside its prices: by whom, since when, and where sources disagree.
 
-    A row for each value of each fact: of the model itself (release date, knowledge cut-off, size, licence), then of each
-    provider's endpoints (limits, quantization, features, regions, end, data policy, and how they fare). What no source
+    A row for each value of each fact: of the model itself (release date, knowledge cut-off, size, licence), then of
+    each provider's endpoints (limits, quantization, features, regions, end, data policy, how they fare). What no source
     says is unknown and has no row. A value is disputed where another one that is said cannot be right beside it.
 
     \b

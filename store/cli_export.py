@@ -139,8 +139,8 @@ def _answer(
     at, known = instants
     name = None if model is None else find_model(reader, model)
     if what == "current":
-        prices = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
-        return lambda out: write(out, form, columns.ENDPOINTS, prices, raw=raw)
+        in_force = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
+        return lambda out: write(out, form, columns.ENDPOINTS, in_force, raw=raw)
     if what == "history":
         past = intervals.history(
             reader,

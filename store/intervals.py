@@ -269,8 +269,7 @@ _BEGAN = (
 
 def _goes_on(before: IntervalRow, row: IntervalRow) -> bool:
     return (
-        (before.endpoint_id, before.basis, before.ended, before.card)
-        == (row.endpoint_id, "observed", row.first_seen, row.card)
+        (before.endpoint_id, before.ended, before.card) == (row.endpoint_id, row.first_seen, row.card)
         and before.end_reason == "changed"
         and before.known_to is row.known_to is None
     )

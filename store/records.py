@@ -175,7 +175,21 @@ def _check_amounts(amounts: tuple[tuple[str, int], ...]) -> None:
 
 
 COUNT_FACTS = ("context_length", "max_output_tokens", "max_prompt_tokens", "total_parameters", "active_parameters")
-DATE_FACTS = ("release_date", "knowledge_cutoff", "deprecated_on", "retires_on")
+DATE_FACTS = ("release_date", "knowledge_cutoff", "deprecated_on", "retires_on")TELLING_FACTS = frozenset(
+    {
+        "context_length",
+        "max_output_tokens",
+        "max_prompt_tokens",
+        "quantization",
+        "discount",
+        "status",
+        "features",
+        "input_modalities",
+        "output_modalities",
+    }
+)
+"""What names an offer that shares provider, model and tag with others: a name stands for good, so this never changes."""
+
 _DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", re.ASCII)
 
 
@@ -188,6 +202,10 @@ def is_day(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _canonical(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,12 +271,12 @@ class Facts:
     @cached_property
     def text(self) -> str:
         """Canonical JSON: equal facts, equal text."""
-        return json.dumps(
-            self.stated,
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
+        return _canonical(self.stated)
+
+    @property
+    def telling_text(self) -> str:
+        """The same of those alone that tell offers of one provider apart."""
+        return _canonical({name: value for name, value in self.stated.items() if name in TELLING_FACTS})
 
     @classmethod
     def from_text(cls, text: str) -> "Facts":

@@ -398,7 +398,8 @@ def telemetry(tape: Tape) -> list[tuple[object, ...]]:
     """What changed of telemetry, whether or not it is said twice."""
     with closing(sqlite3.connect(tape.name)) as connection:
         rows = connection.execute(
-            "SELECT endpoint_id, at, status, uptime_percent, first_token_ms, tokens_per_second FROM telemetry ORDER BY 1, 2"
+            "SELECT endpoint_id, at, status, uptime_percent, first_token_ms, tokens_per_second FROM telemetry"
+            " ORDER BY 1, 2"
         )
         found: list[tuple[object, ...]] = []
         for row in rows:

@@ -3,9 +3,9 @@
 What is read
     https://github.com/mistralai/platform-docs-public, `src/schema/models/models/*.ts`: the listing of that folder by
     GitHub's API, then every file in it. Of a file: `pricing` (lists of `price` and `denominator` for input and output,
-    USD), `identifiers.apiNames`, `status`, `contextLength`; dates of release, deprecation, retirement, `replacement`, and
-    of `weights` licence and size, as far as all sets of them agree. `priceEur`, where it stands, is a price of its
-    own and not read. Only literals are read, nothing is evaluated.
+    USD), `identifiers.apiNames`, `status`, `contextLength`, dates of release, deprecation and retirement, what replaces
+    it, and of `weights` licence and size, as far as all sets of them agree. `priceEur`, where it stands, is a price of
+    its own and not read. Only literals are read, nothing is evaluated.
 
 Oddities
     `denominator` says what is counted: `/M Tokens`, `/M Chars`, `/Min`, `/1000 Pages`, `/1000 Annotated Pages`; another
