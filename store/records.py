@@ -175,7 +175,8 @@ def _check_amounts(amounts: tuple[tuple[str, int], ...]) -> None:
 
 
 COUNT_FACTS = ("context_length", "max_output_tokens", "max_prompt_tokens", "total_parameters", "active_parameters")
-DATE_FACTS = ("release_date", "knowledge_cutoff", "deprecated_on", "retires_on")TELLING_FACTS = frozenset(
+DATE_FACTS = ("release_date", "knowledge_cutoff", "deprecated_on", "retires_on")
+TELLING_FACTS = frozenset(
     {
         "context_length",
         "max_output_tokens",
@@ -188,7 +189,7 @@ DATE_FACTS = ("release_date", "knowledge_cutoff", "deprecated_on", "retires_on")
         "output_modalities",
     }
 )
-"""What names an offer that shares provider, model and tag with others: a name stands for good, so this never changes."""
+"""What names an offer that shares provider, model and tag with others: so it never changes."""
 
 _DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", re.ASCII)
 
