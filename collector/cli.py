@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collector.contract import SourceSpec
     from collector.poll import Report
 
-READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
+READING = ("cheapest", "changes", "endpoints", "explain", "export", "facts", "held", "history", "models")
 """Commands that live in `store.cli`."""
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""

@@ -26,7 +26,8 @@ FACTS = (*COUNTS, *WORDS, *LISTS, *DATE_FACTS, *SIZES, *TRUTHS)
 
 YEARS = range(2015, 2050)
 """Language models have come out and will go within these; `2098-12-31` means never."""
-PARAMETERS = range(10**5, 10**14)
+FEWEST, MOST = 10**5, 10**14
+"""Parameters of a model; a bare `24` is a count of billions, or of something else."""
 SUPERSEDED = "superseded"
 
 MEASURES: Mapping[str, tuple[str, int]] = MappingProxyType(
@@ -106,7 +107,7 @@ def parameters_of(value: object) -> int | None:
     """A number of parameters, as a count or in words: `117B`, `3.8 billion`; None for anything else."""
     worded = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
     count = count_of(Decimal(worded[1]) * _SIZES[worded[2][0].lower()] if worded else value)
-    return count if count in PARAMETERS else None
+    return count if count is not None and FEWEST <= count <= MOST else None
 
 
 def telemetry_of(values: Mapping[str, object]) -> Telemetry | None:
