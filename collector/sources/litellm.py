@@ -25,7 +25,8 @@ Oddities
     Prices by the character beside prices by the token measure one text twice: only the latter are read.
     `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
     second of audio or video, by session, by size of a search, and factors for regions and speed have no meter: noted.
-    A limit of 0 is not stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
+    `deprecation_date` may lie ahead; by its own description the model is deprecated from then on. A limit of 0 is not
+    stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
     are full of float tails.
     One offer may stand under two names (`fireworks_ai/gpt-oss-120b` and `fireworks_ai/accounts/...`).
 

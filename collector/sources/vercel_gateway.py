@@ -13,6 +13,10 @@ Prices
     Video, speech, transcription, reranking and realtime models are priced by things without a meter, under names that
     repeat token prices: left out. A 0 is a price that is not told.
 
+Facts
+    `released` is the release of the model, `created` the same for all. `zdr` and `no_training` say how many providers
+    behind it keep nothing, or train on nothing; only `all` says what becomes of a prompt.
+
 History
     2026-07 `service_tiers`. 2026-02 tiers.
 """
