@@ -263,7 +263,9 @@ class Facts:
     @property
     def stated(self) -> dict[str, Any]:
         """Those that are stated, by name."""
-        return {name: value for name, value in self.__dict__.items() if value not in (None, ()) and name != "text"}
+        # Asked of every offer of every poll, and most are None.
+        fields = self.__dict__.items()
+        return {name: value for name, value in fields if value is not None and value != () and name != "text"}
 
     def filled(self, other: "Facts") -> "Facts":
         """These, and those of others that are not stated here."""
