@@ -20,7 +20,19 @@ if TYPE_CHECKING:
     from collector.poll import Report
     from store.currency import CurrencyPolicy
 
-READING = ("cheapest", "changes", "conflicts", "endpoints", "explain", "export", "held", "history", "models", "rates")
+READING = (
+    "cheapest",
+    "changes",
+    "conflicts",
+    "endpoints",
+    "explain",
+    "export",
+    "facts",
+    "held",
+    "history",
+    "models",
+    "rates",
+)
 """Commands that live in `store.cli`."""
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""

@@ -32,7 +32,7 @@ from collector.contract import (
     VariantSpec,
     Zero,
 )
-from collector.parse.rows import FACTS
+from collector.parse.facts import FACTS, MEASURES
 from collector.sources import FAMILIES, TABLES, parsers
 from collector.strict_yaml import Node, plain
 from store.units import METERS
@@ -41,7 +41,7 @@ from store.units import unit as unit_of
 _ID = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 _ZEROS: tuple[Zero, ...] = get_args(Zero)
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_JSON_ONLY = ("records", "offers", "whole", "tiers", "free_at")
+_JSON_ONLY = ("records", "offers", "whole", "tiers", "free_at", "telemetry")
 
 
 def source_spec(source_id: str, section: Section) -> SourceSpec:
@@ -73,6 +73,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         variants=tuple(_variant(item) for item in section.items("variants")),
         page=_page(section.section("page")),
         facts=MappingProxyType(section.each("facts", word, FACTS)),
+        telemetry=MappingProxyType(section.each("telemetry", word, MEASURES)),
         require=MappingProxyType(section.each("require", texts)),
         skip=MappingProxyType(section.each("skip", texts)),
         grid_nano=section.take("grid", grid, 1),
@@ -194,7 +195,7 @@ def _check_family(spec: SourceSpec, section: Section) -> None:
         if there:
             section.wrong("has what is for tables only", key)
     named = [spec.records, spec.offers, spec.model, spec.provider_at, spec.tag_at, spec.free_at]
-    paths = [*named, *spec.facts.values(), *spec.require, *spec.skip, *spec.whole]
+    paths = [*named, *spec.facts.values(), *spec.telemetry.values(), *spec.require, *spec.skip, *spec.whole]
     for path in [*paths, *(price.at for price in prices), *(tier.above_at for tier in spec.tiers)]:
         if path and not all(path.split(".")):
             section.wrong(f"{path!r} is not a dotted path")

@@ -6,6 +6,7 @@ A source turns into quotes in four steps, each a function that a family (`collec
 1. `requests(spec)` names what to fetch first. Default: one request for `spec.url`.
 2. `follow(document, spec)` reads links out of that first document. Default: none. A poll is complete only if every
    request succeeded; what did succeed is used all the same.
+   Where it states facts of what it links to, `described(document, spec)` reads them. Default: none.
 3. `parse(document, spec)` reads quotes out of one document, in the document's own words, unit and currency. It
    converts nothing, guesses nothing and leaves nothing out silently. Whole-document distrust raises `SourceChanged`;
    doubt about a single row is a `Finding` on its quote.
@@ -148,6 +149,8 @@ class SourceSpec:
     """Of a page of tables, what it must say and how it is read."""
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Name of a field of `Facts` -> path or heading."""
+    telemetry: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Name of a measure with its unit (`collector.parse.facts.MEASURES`) -> path (`json_list` only)."""
     require: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Path or heading -> the only values that are understood, such as a stated unit; with another one a row is held."""
     skip: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -269,6 +272,18 @@ class Follower(Protocol):
 
     def follow(self, document: Document, spec: SourceSpec) -> list[Request]:
         """What else to fetch, from the first document.
+
+        Raises: SourceChanged if the document is not as expected.
+        """
+        ...
+
+
+@runtime_checkable
+class Describer(Protocol):
+    """Supplied where the first document states facts of what stands in the others."""
+
+    def described(self, document: Document, spec: SourceSpec) -> Mapping[str, tuple[Facts, tuple[Finding, ...]]]:
+        """Part -> facts of all offers in it, where those state none of their own, and notes on them.
 
         Raises: SourceChanged if the document is not as expected.
         """

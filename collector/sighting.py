@@ -1,16 +1,16 @@
 """Documents -> sighting: parse, normalise, identify. Pure; shared by polling, backfill and reparse."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from collector import checks
-from collector.contract import EntryParser, SourceSpec
+from collector.contract import Describer, EntryParser, Quote, SourceSpec
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
-from store.records import Document, EndpointKey, Observation, Offer, Sighting
+from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Sighting
 from store.text import one_line
 from store.timeline import Step
 from store.touched import Change, Track
@@ -37,9 +37,17 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
     parser = parser_of(spec)
     failed: dict[str, CollectorError] = dict(received.failures)
     seen: list[Observation] = []
+    told: dict[str, tuple[Facts, tuple[Finding, ...]]] = {}
+    if isinstance(parser, Describer):
+        for document in received.documents:
+            if not document.part:
+                told |= parser.described(document, spec)
     for document in received.documents:
         try:
-            seen += (observe(quote, document, spec, at) for quote in parser.parse(document, spec))
+            quotes = parser.parse(document, spec)
+            if document.part in told:
+                quotes = [_described(quote, *told[document.part]) for quote in quotes]
+            seen += (observe(quote, document, spec, at) for quote in quotes)
         except SourceChanged as error:
             if not document.part:
                 raise
@@ -54,6 +62,11 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
         observations=tuple(_each_once(seen)),
     )
     return sighting, failed
+
+
+def _described(quote: Quote, told: Facts, notes: tuple[Finding, ...]) -> Quote:
+    """The quote with what it does not state itself."""
+    return replace(quote, facts=quote.facts.filled(told), findings=(*quote.findings, *notes))
 
 
 def _evidence(documents: Iterable[Document]) -> dict[str, tuple[str, str]]:

@@ -22,6 +22,7 @@ from store.doors import (
     FORMAT,
     KNOWN_AT,
     MODEL,
+    PRICES,
     PROVIDER,
     RAW,
     SINCE,
@@ -47,6 +48,7 @@ __all__ = [
     "endpoints",
     "explain",
     "export",
+    "facts",
     "held",
     "history",
     "models",
@@ -131,6 +133,7 @@ def endpoints(
     click.option("--stated", is_flag=True, help="Also the prices that sources date themselves."),
     click.option("--superseded", is_flag=True, help="Also what was believed once and has been corrected."),
     currency_option("Prices in this currency, by the rates of the day on which each began. [default: as quoted]"),
+    PRICES,
     FORMAT,
     RAW,
 )
@@ -147,6 +150,7 @@ def history(
     stated: bool,
     superseded: bool,
     currency: str | None,
+    prices: bool,
     form: str,
     raw: bool,
 ) -> None:
@@ -154,7 +158,7 @@ def history(
 
     An interval is [first_seen, ended); the true change lies between not_before and first_seen. With --since and
     --until, those that have any time in between; with --at, those in force at that instant; with --known-at, as they
-    were known then.
+    were known then. An interval begins with another price or another fact; with --prices, with another price alone.
 
     \b
     Examples:
@@ -166,8 +170,10 @@ def history(
     from store.naming import find_model
     from store.rates import converted
 
-    if at and (since or until or stated or superseded):
-        raise click.UsageError("--at asks for one instant: it goes without --since, --until, --stated and --superseded")
+    if at and (since or until or stated or superseded or prices):
+        raise click.UsageError(
+            "--at asks for one instant: it goes without --since, --until, --stated, --superseded and --prices"
+        )
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
@@ -187,6 +193,7 @@ def history(
                 stated=stated,
                 superseded=superseded,
             )
+        found = intervals.prices_only(found) if prices else found
         into = None if currency is None else doors.converter(reader, currency, known)
         if into is not None:
             found = (converted(row, into, at) for row in found)
@@ -202,6 +209,7 @@ def history(
     click.option("--model", help="Only this model."),
     PROVIDER,
     SOURCE,
+    PRICES,
     FORMAT,
     RAW,
 )
@@ -214,6 +222,7 @@ def changes(
     model: str | None,
     provider: str | None,
     source: str | None,
+    prices: bool,
     form: str,
     raw: bool,
 ) -> None:
@@ -225,7 +234,7 @@ def changes(
     \b
     Examples:
       tokentape changes
-      tokentape changes --since 24h --provider deepinfra
+      tokentape changes --since 24h --provider deepinfra --prices
       tokentape changes --since 2026-08-01 --model openai/gpt-oss-120b --format csv
     """
     from store import columns, views
@@ -242,6 +251,7 @@ def changes(
             model=name,
             provider=provider,
             source=source,
+            prices_only=prices,
         )
         written = answer(form, found, columns.CHANGES, views.changes(), raw=raw)
     done(written, "nothing moved then and there; `tokentape sources` shows when each source was last polled")
@@ -362,6 +372,42 @@ def explain(
             print_fields(views.evidence(one))
     else:
         answer(form, found, columns.EVIDENCE, (), raw=raw)
+
+
+@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, FORMAT, RAW)
+def facts(
+    doors: Doors,
+    *,
+    model: str,
+    at: datetime | None,
+    known_at: datetime | None,
+    provider: str | None,
+    source: str | None,
+    form: str,
+    raw: bool,
+) -> None:
+    """Show what is said of a model beside its prices: by whom, since when, and where sources disagree.
+
+    A row for each value of each fact: of the model itself (release date, knowledge cut-off, size, licence), then of
+    each provider's endpoints (limits, quantization, features, regions, end, data policy, how they fare). What no source
+    says is unknown and has no row. A value is disputed where another one that is said cannot be right beside it.
+
+    \b
+    Examples:
+      tokentape facts openai/gpt-oss-120b
+      tokentape facts gpt-oss-120b --provider deepinfra --format json
+      tokentape facts openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
+    """
+    from store import columns, views
+    from store.facts import facts as find_facts
+    from store.naming import find_model
+
+    instant, known = doors.instants(at, known_at)
+    with doors.open() as reader:
+        name = find_model(reader, model)
+        found = find_facts(reader, name, instant, known=known, provider=provider, source=source)
+    written = answer(form, found, columns.FACTS, views.facts(), raw=raw)
+    done(written, f"no facts of {name} then and there; see `tokentape endpoints {name}`")
 
 
 @question(SOURCE, KNOWN_AT, FORMAT, RAW)

@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from store.cli_currency import tell
-from store.doors import AT, KNOWN_AT, PROVIDER, RAW, SINCE, SOURCE, UNTIL, Doors, currency_option, done, question
+from store.doors import (
+    AT,
+    KNOWN_AT,
+    PRICES,
+    PROVIDER,
+    RAW,
+    SINCE,
+    SOURCE,
+    UNTIL,
+    Doors,
+    currency_option,
+    done,
+    question,
+)
 from store.errors import QueryError
 
 if TYPE_CHECKING:
@@ -33,6 +46,7 @@ Write = Callable[[TextIO], "Written"]
     KNOWN_AT,
     currency_option("Prices in this currency, by the rates of --at, or of the day each began. [default: as quoted]"),
     click.option("--superseded", is_flag=True, help="Of `history`, also what has been corrected since."),
+    PRICES,
     click.option("--names", is_flag=True, help="Of `ledger`, the names of each endpoint as well."),
     click.option("--show-sql", is_flag=True, help="Of `ledger`, the statement that makes the same bytes."),
     RAW,
@@ -52,6 +66,7 @@ def export(
     known_at: datetime | None,
     currency: str | None,
     superseded: bool,
+    prices: bool,
     names: bool,
     show_sql: bool,
     raw: bool,
@@ -75,6 +90,8 @@ def export(
         raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
     if currency and what not in {"current", "history"}:
         raise click.UsageError("--currency goes with `current` and `history`")
+    if prices and what not in {"history", "changes"}:
+        raise click.UsageError("--prices goes with `history` and `changes`")
     if superseded and what != "history":
         raise click.UsageError("--superseded goes with `history`")
     if (names or show_sql) and what != "ledger":
@@ -109,6 +126,7 @@ def export(
                 since=since,
                 until=until,
                 superseded=superseded,
+                prices=prices,
                 raw=raw,
             )
         written = write(data_out()) if output == "-" else _to_file(Path(output), write)
@@ -135,6 +153,7 @@ def _answer(
     since: datetime | None,
     until: datetime | None,
     superseded: bool,
+    prices: bool,
     raw: bool,
 ) -> Write:
     from store import columns, intervals
@@ -146,10 +165,10 @@ def _answer(
     at, known = instants
     name = None if model is None else find_model(reader, model)
     if what == "current":
-        prices = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
+        in_force = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
         if into is not None:
-            prices = (converted(row, into, at) for row in prices)
-        return lambda out: write(out, form, columns.ENDPOINTS, prices, raw=raw)
+            in_force = (converted(row, into, at) for row in in_force)
+        return lambda out: write(out, form, columns.ENDPOINTS, in_force, raw=raw)
     if what == "history":
         past = intervals.history(
             reader,
@@ -162,10 +181,20 @@ def _answer(
             source=source,
             superseded=superseded,
         )
+        past = intervals.prices_only(past) if prices else past
         if into is not None:
             past = (converted(row, into) for row in past)
         return lambda out: write(out, form, columns.HISTORY, past, raw=raw)
-    moved = changes(reader, known=known, since=since, until=until, model=name, provider=provider, source=source)
+    moved = changes(
+        reader,
+        known=known,
+        since=since,
+        until=until,
+        model=name,
+        provider=provider,
+        source=source,
+        prices_only=prices,
+    )
     return lambda out: write(out, form, columns.CHANGES, moved, raw=raw)
 
 

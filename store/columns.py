@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from store.currency import USD, Conversion, Rate, Unconverted
 from store.instants import iso
 from store.moves import percent_text
-from store.records import Override, RateCard
+from store.records import Facts, Override, RateCard
 from store.units import CORE_METERS, decimal_text
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from store.changes import ChangeRow
     from store.conflicts import Conflict
     from store.evidence import Evidence
+    from store.facts import FactRow
     from store.intervals import IntervalRow
     from store.routing import Route
 
@@ -73,6 +75,16 @@ def _state(meter: str) -> "Column[IntervalRow]":
     return Column(f"{meter}_state", lambda row: row.card.state(meter))
 
 
+def _fact(name: str) -> "Column[IntervalRow]":
+    value_of: Callable[[Facts], Cell] = attrgetter(name)
+
+    def of(row: "IntervalRow") -> Cell:
+        value = value_of(row.facts)
+        return None if value == () else value  # no list is stated
+
+    return Column(name, of)
+
+
 _INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE = (_price(meter) for meter in CORE_METERS)
 _STATES: "Columns[IntervalRow]" = tuple(_state(meter) for meter in CORE_METERS)
 _NAMES: "Columns[IntervalRow]" = (
@@ -117,6 +129,12 @@ _KNOWN: "Columns[IntervalRow]" = (
     Column("known_to", lambda row: row.known_to),
 )
 
+_FACTS: "Columns[IntervalRow]" = tuple(
+    _fact(name)
+    for name in Facts.__dataclass_fields__
+    if name not in ("context_length", "max_output_tokens", "quantization")
+)
+"""Those that have no place above; a list is JSON."""
 _CONVERTED: "Columns[IntervalRow]" = (
     Column("quoted_currency", lambda row: row.conversion.quoted if row.conversion else row.card.currency),
     Column("rates", lambda row: _rates(row.conversion)),
@@ -137,6 +155,7 @@ ENDPOINTS: "Columns[IntervalRow]" = (
     *_ENDED,
     *_BELIEF,
     *_KNOWN,
+    *_FACTS,
     *_CONVERTED,
     Column("contradicted_by", lambda row: None if row.contradicted_by is None else list(row.contradicted_by)),
 )
@@ -152,6 +171,7 @@ HISTORY: "Columns[IntervalRow]" = (
     _QUANTIZATION,
     *_BELIEF,
     *_KNOWN,
+    *_FACTS,
     *_CONVERTED,
 )
 
@@ -205,6 +225,18 @@ CHANGES: "Columns[ChangeRow]" = (
     Column("known", lambda row: row.known),
     Column("since", lambda row: row.since),
     Column("until", lambda row: row.until),
+    Column("kind", lambda row: row.kind),
+)
+
+FACTS: "Columns[FactRow]" = (
+    Column("model", lambda row: row.model),
+    Column("fact", lambda row: row.fact),
+    Column("provider", lambda row: row.provider),
+    Column("value", lambda row: row.value),
+    Column("sources", lambda row: row.sources),
+    Column("endpoints", lambda row: row.endpoints),
+    Column("since", lambda row: row.since),
+    Column("disputed", lambda row: row.disputed),
 )
 
 MODELS: "Columns[ModelRow]" = (

@@ -105,6 +105,7 @@ SINCE = instant_option("--since", "From this instant on.")
 UNTIL = instant_option("--until", "Up to, and without, this instant.")
 PROVIDER = click.option("--provider", help="Only this provider.")
 SOURCE = click.option("--source", help="Only what this source says.")
+PRICES = click.option("--prices", is_flag=True, help="Only prices: what moved is no fact beside them.")
 CURRENCY_CODE = re.compile(r"[A-Za-z]{3}", re.ASCII)
 
 

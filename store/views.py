@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from store.changes import ChangeRow
     from store.conflicts import Conflict
     from store.evidence import Evidence
+    from store.facts import FactRow
     from store.intervals import IntervalRow
     from store.routing import Route
 
@@ -204,6 +205,19 @@ def _moved(value: str | None, state: str | None) -> str:
         return _STATES[state]
     text = value or ""
     return text if len(text) <= _LONGEST_FACT else f"{text[: _LONGEST_FACT - 1]}{ELLIPSIS}"
+
+
+def facts() -> "TableColumns[FactRow]":
+    """What is said of a model beside its prices."""
+    return (
+        TableColumn("fact", lambda row: row.fact),
+        TableColumn("provider", lambda row: row.provider, spare=1, cut="right"),
+        TableColumn("value", lambda row: row.value, cut="right"),
+        TableColumn("endpoints", lambda row: str(row.endpoints), spare=4, right=True),
+        TableColumn("sources", lambda row: ", ".join(row.sources), spare=2, cut="right"),
+        TableColumn("since (UTC)", lambda row: _minute(row.since), spare=3),
+        TableColumn("notes", lambda row: "disputed" if row.disputed else "", spare=1),
+    )
 
 
 def models() -> "TableColumns[ModelRow]":

@@ -293,7 +293,9 @@ def test_a_provider_that_is_no_name_holds_every_offer_of_the_entry(provider: obj
         ({"max_output_tokens": 0.5}, "max_output_tokens"),
         ({"max_output_tokens": -1}, "max_output_tokens"),
         ({"supported_modalities": "text"}, "input_modalities"),
-        ({"deprecation_date": ["2026-10-01"]}, "status"),
+        ({"deprecation_date": ["2026-10-01"]}, "deprecated_on"),
+        ({"deprecation_date": "soon"}, "deprecated_on"),
+        ({"supported_regions": {"eu": "west"}}, "regions"),
     ],
 )
 def test_a_fact_of_the_wrong_type_is_not_stated_and_noted(fields: dict[str, object], name: str) -> None:
@@ -308,7 +310,7 @@ def test_a_hostile_model_name_is_held_under_a_name_that_can_be_shown() -> None:
     assert (quote.model, rules(quote)) == ("one\\u202e", [("name", True)])
 
 
-def test_facts_are_limits_status_features_and_modalities() -> None:
+def test_facts_are_limits_the_end_features_and_modalities() -> None:
     quote = one(
         max_input_tokens=10000000.0,
         max_output_tokens=64000,
@@ -321,10 +323,10 @@ def test_facts_are_limits_status_features_and_modalities() -> None:
         supported_output_modalities=["text"],
     )
     facts = quote.facts
-    assert (facts.context_length, facts.max_output_tokens, facts.status) == (
+    assert (facts.context_length, facts.max_output_tokens, facts.deprecated_on) == (
         10_000_000,
         64_000,
-        "deprecated 2026-10-01",
+        "2026-10-01",
     )
     assert facts.features == ("function_calling", "vision")
     assert (facts.input_modalities, facts.output_modalities) == (("image", "text"), ("text",))

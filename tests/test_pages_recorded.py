@@ -400,6 +400,38 @@ def test_every_priced_file_of_mistral_is_read(recorded: Path, day: str) -> None:
             assert sorted(texts(quote).values()) == sorted(str(entry["price"]) for entry in priced), slug
 
 
+def day_in_words(text: str | None) -> str | None:
+    """A date in either of the forms that Mistral has had."""
+    if text is None or re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return text
+    return f"{datetime.strptime(text, '%B %d, %Y'):%Y-%m-%d}"  # noqa: DTZ007 - a day
+
+
+@pytest.mark.parametrize("day", ["2025-10-20", "2026-03-26", "2026-08-13"])
+def test_every_date_licence_and_size_of_mistral_is_read(recorded: Path, day: str) -> None:
+    models = json.loads(body_of(recorded / "recorded" / "mistral" / f"{day}-docs-model-schema.json"))
+    told = 0
+    for slug, model in models.items():
+        file = f"export default {json.dumps(model, indent=2, ensure_ascii=False)} as const;\n"
+        weights, life = model.get("weights") or [], model.get("metadata") or {}
+        licence, size, active = (
+            found.pop() if len(found) == 1 else None
+            for found in ({one.get(key) for one in weights} for key in ("license", "parameters", "active"))
+        )
+        for quote in read("mistral", file.encode(), part=slug):
+            facts = quote.facts
+            assert facts.release_date == day_in_words(model.get("releaseDate"))
+            assert facts.deprecated_on == day_in_words(life.get("deprecationDate"))
+            assert facts.retires_on == day_in_words(life.get("retirementDate"))
+            assert facts.successor == life.get("replacement")
+            assert facts.open_weights is (True if weights else None)
+            assert facts.licence == licence
+            assert facts.total_parameters == (size and int(Decimal(size) * 10**9))
+            assert facts.active_parameters == (active and int(Decimal(active) * 10**9))
+            told += facts.total_parameters is not None
+    assert told >= 3
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [

@@ -12,9 +12,10 @@ from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSp
 from collector.errors import SourceChanged
 from collector.parse.amounts import SIGNS, NotAnAmount, money
 from collector.parse.doubt import Doubt
+from collector.parse.facts import COUNTS, LISTS, facts_of
 from collector.parse.grid import Grid, Page, fold, in_one_line
 from collector.parse.lengths import ranged, tokens_of
-from collector.parse.rows import COUNTS, LISTS, facts_of, name_of
+from collector.parse.rows import name_of
 from store.units import unit
 
 HEADING_ROWS = 3

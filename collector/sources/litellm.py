@@ -26,7 +26,8 @@ Oddities
     Prices by the character beside prices by the token measure one text twice: only the latter are read.
     `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
     second of audio or video, by session, by size of a search, and factors for regions and speed have no meter: noted.
-    A limit of 0 is not stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
+    `deprecation_date` may lie ahead; by its own description the model is deprecated from then on. A limit of 0 is not
+    stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
     are full of float tails.
     One offer may stand under two names (`fireworks_ai/gpt-oss-120b` and `fireworks_ai/accounts/...`).
 
@@ -49,7 +50,7 @@ from collector.contract import Price, Quote, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
-from collector.parse.rows import facts_of
+from collector.parse.facts import facts_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
@@ -260,12 +261,10 @@ def _read_ranges(listed: object, offer: _Offer, *, free: bool) -> list[str]:
 
 
 def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Finding, ...]]:
-    ends = entry.get("deprecation_date")
     return facts_of(
         {
             "context_length": entry.get("max_input_tokens") or None,
             "max_output_tokens": entry.get("max_output_tokens") or None,
-            "status": f"deprecated {ends}" if isinstance(ends, str) else ends,
             "features": [
                 word.removeprefix("supports_")
                 for word, value in entry.items()
@@ -273,6 +272,8 @@ def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Find
             ],
             "input_modalities": entry.get("supported_modalities"),
             "output_modalities": entry.get("supported_output_modalities"),
+            "deprecated_on": entry.get("deprecation_date"),
+            "regions": entry.get("supported_regions"),
         },
         locator,
     )

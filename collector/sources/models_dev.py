@@ -36,8 +36,9 @@ from collector.contract import Price, Quote, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
+from collector.parse.facts import facts_of
 from collector.parse.paths import MISSING, value_at
-from collector.parse.rows import facts_of, name_of
+from collector.parse.rows import name_of
 from collector.parse.strict import read_json
 from store.records import Document, Facts, Finding
 
@@ -165,6 +166,9 @@ def _facts(model: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Find
             "features": [feature for feature in FEATURES if model.get(feature) is True],
             "input_modalities": _either(model, "modalities.input", "input_modalities"),
             "output_modalities": _either(model, "modalities.output", "output_modalities"),
+            "release_date": model.get("release_date"),
+            "knowledge_cutoff": model.get("knowledge"),
+            "open_weights": model.get("open_weights"),
         },
         locator,
     )
