@@ -24,7 +24,9 @@ READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "his
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""
 ELSEWHERE = (
-    dict.fromkeys(READING, "store.cli") | dict.fromkeys(NAMING, "collector.names_cli") | {"db": "collector.database"}
+    dict.fromkeys(READING, "store.cli")
+    | dict.fromkeys(NAMING, "collector.names_cli")
+    | {"config": "collector.config_cli", "db": "collector.database"}
 )
 """Commands, and groups of them, by the module that has them."""
 

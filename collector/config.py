@@ -12,8 +12,23 @@ from types import MappingProxyType
 from typing import cast, get_args
 
 from collector.aliases import NONE_DECIDED, Decisions, read_decisions
-from collector.config_source import source_spec
-from collector.config_values import Section, Wrong, address, choice, seconds, share, size, text, truth, whole, word
+from collector.config_source import source_id, source_spec
+from collector.config_values import (
+    SPAN,
+    Section,
+    Wrong,
+    address,
+    anything,
+    choice,
+    reads,
+    seconds,
+    share,
+    size,
+    text,
+    truth,
+    whole,
+    word,
+)
 from collector.contract import Request, SourceSpec
 from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
@@ -64,7 +79,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     inherit = root.value.get("inherit")
     if found != packaged() and (inherit is None or inherit.value != "false"):
         root = merged(_read(packaged(), mistakes), root, levels=4)
-    config = _config(_shaped(root, mistakes), found, environ, mistakes)
+    config = configuration(Section(_shaped(root, mistakes), "", mistakes), found, environ, mistakes)
     if mistakes:
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise ConfigError(f"{count} in the configuration:", mistakes=[str(one) for one in sorted(mistakes)])
@@ -142,10 +157,10 @@ def _shaped(root: Node, mistakes: list[Mistake]) -> Node:
     return Node(dict(entries), root.file, root.line)
 
 
-def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[Mistake]) -> Config:
-    top = Section(root, "", mistakes)
+def configuration(top: Section, path: Path, environ: Mapping[str, str], mistakes: list[Mistake]) -> Config:
+    """What a whole document says, each shape merged into its sources already; its mistakes are added to `mistakes`."""
     top.take("inherit", truth, default=True)
-    top.take("shapes", lambda node: node, None)
+    top.take("shapes", anything, None)
     store = top.take("store", word, DEFAULT_STORE)
     archive = top.take("archive", text, "")
     aliases = top.take("aliases", text, "")
@@ -155,7 +170,7 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
     checks = _checks(top.section("checks"))
     sources = {
         name: replace(source_spec(name, section), recorded=decisions.accepted)
-        for name, section in top.sections("sources")
+        for name, section in top.sections("sources", source_id)
     }
     top.end()
     return Config(
@@ -181,6 +196,7 @@ def _retention(section: Section) -> Policy:
     return policy
 
 
+@reads({"type": "string", "pattern": f"^(?:all|{SPAN})$"})
 def kept_for(node: Node) -> int | None:
     """`all`, or a span of time such as `90d`, in seconds."""
     return None if word(node) == "all" else int(seconds("1d", "36500d")(node))
@@ -217,6 +233,7 @@ def _checks(section: Section) -> CheckSettings:
     return settings
 
 
+@reads({"anyOf": [address.schema, {"enum": [""]}]})
 def _origin(node: Node) -> str:
     """An address, or nothing."""
     return address(node).rstrip("/") if text(node) else ""
