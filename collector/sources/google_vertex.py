@@ -9,11 +9,12 @@ What is read
     an offer of each.
 
 Oddities
-    Models stand under their display names; `(Deprecated)` behind one is its status. `$0.25 (Global) $0.275 (Non-global)*` is two offers. A Gemini model has a row
-    of its own with nothing but its name. A table of Claude whose rows have too few cells, or two texts in one, is common:
-    such rows are held, as is every line that is not understood (`(or $0.0003/page)`). What a batch costs beyond 200K
-    tokens is not said. Older Gemini models, by characters or otherwise, embeddings, images, video, music, tuning,
-    storage of caches and provisioned throughput are other tables and not read.
+    Models stand under their display names; `(Deprecated)` behind one is its status. `$0.25 (Global) $0.275
+    (Non-global)*` is two offers. A Gemini model has a row of its own with nothing but its name. A table of Claude whose
+    rows have too few cells, or two texts in one, is common: such rows are held, as is every line that is not understood
+    (`(or $0.0003/page)`). What a batch costs beyond 200K tokens is not said. Older Gemini models, by characters or
+    otherwise, embeddings, images, video, music, tuning, storage of caches and provisioned throughput are other tables
+    and not read.
 
 History
     2026-05     as described; 2026-07 the same headings in another reader's sample.
@@ -101,7 +102,9 @@ def _in_grid(grid: Grid, number: int, spec: SourceSpec) -> Iterator[Quote]:
     elif head[:1] == ["model"] and [_CLAUDE.fullmatch(cell) is not None for cell in head[1:]] == [True, True]:
         region = _REGION.fullmatch(title)
         if region is None and fold(title) != fold(_UNIFORM):
-            raise SourceChanged(f"{spec.id}: a region wanted as the title of a table, there is {title!r}", code="anchor")
+            raise SourceChanged(
+                f"{spec.id}: a region wanted as the title of a table, there is {title!r}", code="anchor"
+            )
         tag = next(filter(None, region.groups())).lower() if region else ""
         for row in grid.rows[1:]:
             yield from _lines(row, tag, f"claude table {number}", spec, unit_in_line=False)
@@ -191,9 +194,9 @@ def _lines(row: Sequence[str], region: str, where: str, spec: SourceSpec, *, uni
     base, longer = (found[0] if found else {}), (found[1] if len(found) > 1 else {})
     at_once = _but(base, batch=False)
     yield from _offers(name, [""], region, at_once, _but(longer, batch=False), doubts, where, spec)
-    batch = _but(base, batch=True)
-    beyond = {meter: Price(text="", unit=UNIT) for meter in batch} if _changed(longer, base) else {}
-    yield from _offers(name, ["batch"], region, batch, beyond, doubts if batch else [], where, spec)
+    in_batches = _but(base, batch=True)
+    beyond = {meter: Price(text="", unit=UNIT) for meter in in_batches} if _changed(longer, base) else {}
+    yield from _offers(name, ["batch"], region, in_batches, beyond, doubts if in_batches else [], where, spec)
 
 
 def _but(prices: Mapping[str, Price], *, batch: bool) -> dict[str, Price]:
