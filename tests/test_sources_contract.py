@@ -5,6 +5,7 @@ with a first document of its own kind (a list of links to follow) has that as `l
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -161,6 +162,16 @@ def test_parsing_takes_less_than_a_second(spec: SourceSpec) -> None:
 
 def test_it_says_what_it_is(spec: SourceSpec) -> None:
     assert spec.title != spec.id
-    assert spec.card
     assert spec.every_s >= 1800
     assert spec.expect.keys() == {"endpoints", "models"}
+
+
+def test_its_card_says_how_sure_it_is_what_the_terms_say_and_why_it_is_gentle(spec: SourceSpec) -> None:
+    told = re.fullmatch(r".{20,} (?:Not s|S)ure: (.+) Terms: (.+) Gentle: (.+)", spec.card)
+    assert told is not None, "a card ends with `Sure: ... Terms: ... Gentle: ...`"
+    assert all(len(part) > 3 and part.endswith(".") for part in told.groups())
+
+
+def test_what_its_terms_forbid_or_nobody_has_looked_at_is_off(spec: SourceSpec) -> None:
+    terms = spec.card.partition("Terms: ")[2].partition(" Gentle: ")[0]
+    assert not (spec.enabled and re.search(r"forbid to extract|not looked at|^not known", terms))
