@@ -59,7 +59,7 @@ _PATH = re.compile(
 )
 _DOTTED = re.compile(rf"^(?:({_REGION.pattern})\.)?([a-z0-9]+)(?:\.|--)(.+)$")
 _BEDROCK_VERSION = re.compile(r"-v0:([0-9])$|(-v1|-1)?:0$")
-_DATE = re.compile(r"20[0-9]{2}-?[0-9]{2}-?[0-9]{2}")
+_NO_TIER = re.compile(r"20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|mini|nano|micro|codex|coder|image|audio|vl|omni")
 _SIZE = re.compile(r":([0-9.]+[bt])$")
 _POINT = re.compile(r"(?<=[0-9])_(?=[0-9])")
 _LETTER_POINT = re.compile(r"(?<=[0-9])p(?=[0-9])")
@@ -196,11 +196,14 @@ def _tag_parts(source: str, provider: str, tag: str) -> list[str]:
 
 
 def _own_model(provider: str, model: str, tagged: list[str]) -> str:
-    """The model that a tag makes of another: a date anywhere (Azure's `2024-08-06` of `gpt-4o`), any other in its
-    author's own shop (Anthropic's `fast` of `claude-opus-4.7`)."""
+    """The model that a tag makes of another: one id can stand for several, and the variant says which.
+
+    A date, or a word that no host calls a tier, does so anywhere (Azure's `2024-08-06` of `gpt-4o`); any other in its
+    author's own shop (Anthropic's `fast` of `claude-opus-4.7`).
+    """
     author, _, slug = model.partition("/")
     own = _shop(provider) == author
-    named = (part for part in tagged if own or _DATE.fullmatch(part))
+    named = (part for part in tagged if own or _NO_TIER.fullmatch(part))
     return next((f"{model}-{part}" for part in named if (author, f"{slug}-{part}") in models().known), "")
 
 
