@@ -28,6 +28,7 @@ PAGES = sorted(name for name, one in SOURCES.items() if any(path.suffix != ".jso
 LABEL = re.compile(
     r"^\|(?P<row>[^\n]*)\|\n\|[ :|-]+\|$"  # the headings of a table in Markdown
     r"|<tr>(?P<cells>(?:(?!</?tr>).)*</t[hd]>)</tr>(?=(?:(?!<tr>).)*<tr>)"  # rows of a table in HTML
+    r"|<p>(?P<text>[A-Za-z ]+)</p>(?=<p>)"  # texts in a row
     r'|title: ?"(?P<title>[^"]+)"'  # of a component
     r'|\\?"(?P<key>[A-Za-z_]+)\\?" ?:|^ *(?P<name>[a-zA-Z]+): ',  # of data
     re.MULTILINE | re.DOTALL,
@@ -86,7 +87,7 @@ def labels(text: str) -> list[str]:
     for match in LABEL.finditer(text):
         cells = re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", match["cells"] or "", re.DOTALL)
         parts = [part.strip() for cell in cells[:6] for part in re.split(r"<[^>]+>", cell)]
-        found += [*(match["row"] or "").split("|"), *parts, match["title"], match["key"], match["name"]]
+        found += [*(match["row"] or "").split("|"), *parts, *match.group("text", "title", "key", "name")]
     stripped = dict.fromkeys(one.strip() for one in found if one)
     return [one for one in stripped if re.search(r"[^\W\d]", one) and not re.search(r"[$€¥]|[0-9.]+(?:美?元)", one)]
 
@@ -157,6 +158,7 @@ def emptied(text: str) -> str:
     """A page with its words and headings, and no row below any of them."""
     text = re.sub(r"(^\|[ :|-]+\|$)(\n\|.*$)+", r"\1", text, flags=re.MULTILINE)  # Markdown
     text = re.sub(r"(<tr>.*?</tr>)(\s*(?:</thead>)?\s*(?:<tbody>)?)(<tr>.*</tr>)", r"\1\2", text, flags=re.DOTALL)
+    text = re.sub(r'<div class="card">.*?</a></div>', "", text)  # loose texts
     text = re.sub(r"rows=\{\[\s*\[.*?\]\s*,?\s*\]\}", "rows={[]}", text, flags=re.DOTALL)  # components
     text = re.sub(r'(pricings\\":)\[.*?\]', r"\1[]", text)  # data in scripts
     text = re.sub(r'(tableRow\\",\\"cells\\":\[[^\]]*\]\}),.*?\]\}\]', r"\1]", text)
