@@ -37,7 +37,9 @@ READING = (
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""
 ELSEWHERE = (
-    dict.fromkeys(READING, "store.cli") | dict.fromkeys(NAMING, "collector.names_cli") | {"db": "collector.database"}
+    dict.fromkeys(READING, "store.cli")
+    | dict.fromkeys(NAMING, "collector.names_cli")
+    | {"config": "collector.config_cli", "db": "collector.database"}
 )
 """Commands, and groups of them, by the module that has them."""
 
@@ -139,11 +141,17 @@ def daemon(ctx: click.Context) -> None:
     run_daemon(config, _chosen(config, ()), show=_log)
 
 
+_BODY = click.option(
+    "--file", "file", type=click.Path(path_type=Path), metavar="BODY", help="Read this file instead of asking."
+)
+
+
 @main.command("try")
 @click.argument("source", shell_complete=_source_ids)
+@_BODY
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Offers to show.")
 @click.pass_context
-def try_(ctx: click.Context, source: str, limit: int) -> None:
+def try_(ctx: click.Context, source: str, file: Path | None, limit: int) -> None:
     """Fetch and parse a source, show what it says, store nothing.
 
     Exits 1 if it does not answer as it should.
@@ -152,13 +160,39 @@ def try_(ctx: click.Context, source: str, limit: int) -> None:
     Examples:
       tokentape try deepinfra
       tokentape try openrouter --limit 5
+      tokentape --config my.yaml try acme --file saved.html
     """
     from collector.commands import try_source
     from store.show import print_lines
 
     config = _config(ctx)
-    (spec,) = _chosen(config, (source,))
-    print_lines(try_source(config, spec, limit))
+    (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
+    print_lines(try_source(config, spec, file, limit))
+
+
+@main.command()
+@click.argument("source", shell_complete=_source_ids)
+@_BODY
+@click.option("--out", "folder", type=click.Path(path_type=Path), metavar="DIR", help="[default: recorded/SOURCE]")
+@click.option("--force", is_flag=True, help="Write over an earlier record.")
+@click.pass_context
+def record(ctx: click.Context, source: str, file: Path | None, folder: Path | None, *, force: bool) -> None:
+    """Fetch a source and lay down what its sample is made after: bodies, facts about them, and the quotes in them.
+
+    Exits 1 if it does not answer as it should; what came and could not be read is written all the same. Keys never are.
+
+    \b
+    Examples:
+      tokentape --config my.yaml record acme
+      tokentape record deepinfra --out /tmp/deepinfra --force
+      tokentape --config my.yaml record acme --file saved.html
+    """
+    from collector.commands import record_source
+    from store.show import print_lines
+
+    config = _config(ctx)
+    (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
+    print_lines(record_source(config, spec, file, folder or Path("recorded", source), force=force))
 
 
 @main.command()

@@ -447,3 +447,40 @@ def test_every_date_licence_and_size_of_mistral_is_read(recorded: Path, day: str
 def test_recorded_pages_of_another_form_are_refused(recorded: Path, source: str, name: str) -> None:
     with pytest.raises(SourceChanged):
         read(source, body_of(recorded / "recorded" / name), part="chat" if source == "moonshot" else "")
+
+
+# --- Vertex AI --------------------------------------------------------------------------------------------------------
+
+_PER_MILLION = re.compile(r"(Input|Output): \$([0-9.]+) / million tokens(?! \(or)")
+
+
+def test_the_recorded_vertex_page_is_read_as_its_lines_say(recorded: Path) -> None:
+    body = body_of(recorded / "recorded" / "google-vertex" / "2026-05-08-generative-ai-pricing.html.gz")
+    quotes = read("google_vertex", body)
+    assert (len(quotes), len({quote.model for quote in quotes})) == (136, 50)
+    observed = unheld(seen("google_vertex", body))
+    assert len(observed) == 110
+    text = re.sub(r"<(?!=)[^>]*>", " ", body.decode())
+    by_line = sorted(number for _, number in _PER_MILLION.findall(re.sub(r"\s+", " ", text)))
+    of_lines = [quote for quote in quotes if quote.locator.startswith("lines") and "batch" not in quote.tag]
+    found = sorted(texts(quote)[meter] for quote in of_lines for meter in ("input", "output") if meter in quote.prices)
+    in_batches = [quote for quote in quotes if quote.locator.startswith("lines") and quote.tag == "batch"]
+    found_in_batches = [texts(quote)[meter] for quote in in_batches for meter in ("input", "output")]
+    assert sorted([*found, *found_in_batches]) == by_line
+    said = {(quote.model, quote.tag): quote for quote in quotes}
+    pro = said["Gemini 2.5 Pro", ""]
+    assert texts(pro) == {"input": "1.25", "cache_read": "0.13", "output": "10"}
+    assert [(one.above_tokens, one.prices["output"].text) for one in pro.overrides] == [(200_000, "15")]
+    assert (
+        texts(said["Gemini 2.5 Pro", "batch"])
+        == texts(said["Gemini 2.5 Pro", "flex"])
+        == {"input": "0.625", "output": "5"}
+    )
+    assert texts(said["Gemini 3.1 Flash-Lite", "regional/priority"])["output"] == "2.97"
+    assert texts(said["gpt-oss-120b", ""]) == {"input": "0.09", "output": "0.36"}
+    assert texts(said["Claude Opus 4.7", "us/batch"])["cache_write"] == "3.438"
+    assert {one.identity.model for one in observed} >= {
+        "google/gemini-2.5-pro",
+        "anthropic/claude-opus-4.7",
+        "z-ai/glm-5",
+    }

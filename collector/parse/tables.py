@@ -123,6 +123,19 @@ def require_end(page: Page, last: Table, ends: str, source: str) -> None:
     _require(behind, [ends] if ends else [], f"{source}: behind table {last.number} wanted", "truncated")
 
 
+def require_known(table: Table, known: Iterable[str], source: str) -> None:
+    """Raises: SourceChanged if a table has a column that is not known: it may be one that had another heading."""
+    named = list(known)
+    folded = {fold(heading) for heading in named}
+    strange = [
+        cell for row in table.grid.rows[:HEADING_ROWS] if tuple(map(fold, row)) == table.headings for cell in row
+    ]
+    for cell in strange:
+        if fold(cell) not in folded:
+            wanted = f"columns wanted: {' | '.join(named)}; there: {in_one_line(cell)}"
+            raise SourceChanged(f"{source}: table {table.number}: {wanted}", code="columns")
+
+
 def _require(there: str, says: Iterable[str], what: str, code: str) -> None:
     folded = fold(there)
     for words in says:
