@@ -127,7 +127,12 @@ class Entries:
             raise _Whole
         if not self.quotes + sum(map(len, fresh.values())) - sum(map(len, before.values())):
             raise _Whole
-        self._tally.exchange(before.values(), fresh.values(), self._spec)
+        self._tally.exchange(before.values(), fresh.values())
+        try:
+            self._tally.expect(self._spec)
+        except SourceChanged:
+            self._tally.exchange(fresh.values(), before.values())
+            raise
         for piece in gone:
             del self._entries[piece]
         self._entries.update(new)

@@ -96,7 +96,7 @@ class Seer:
         self._entries = Entries(parser, spec) if isinstance(parser, EntryParser) else None
         self._trees = Trees(parser, spec) if isinstance(parser, TreeParser) else None
         self._tree_before = False
-        """What was seen last was a tree."""
+        """What was seen last was a tree, and a good one."""
 
     def see(self, received: Received, at: datetime) -> Seen:
         """The next sighting.
@@ -107,8 +107,9 @@ class Seer:
             seen = self._see(received, at)
             self._tree_before = False
             return seen
+        whole, self._tree_before = not self._tree_before, False
         changed = self._trees.read(received.documents, at)
-        whole, self._tree_before = not self._tree_before, True
+        self._tree_before = True
         if self._entries is not None:
             self._entries.forget()
         sighting = Sighting(

@@ -19,26 +19,19 @@ class Tally:
         self.quotes = 0
         """Observations."""
 
-    def exchange(
-        self,
-        gone: Collection[tuple[Observation, ...]],
-        new: Collection[tuple[Observation, ...]],
-        spec: SourceSpec,
-    ) -> None:
-        """Put offers, each with all its observations, in the place of others.
-
-        Raises: SourceChanged if too little is left; it is as if nothing had been exchanged.
-        """
+    def exchange(self, gone: Collection[tuple[Observation, ...]], new: Collection[tuple[Observation, ...]]) -> None:
+        """Put offers, each with all its observations, in the place of others."""
         models = Counter(one.identity.model for seen in new for one in seen)
         models.subtract(one.identity.model for seen in gone for one in seen)
-        appeared = sum(self._models[model] == 0 < more for model, more in models.items())
-        vanished = sum(self._models[model] == -more > 0 for model, more in models.items())
-        distinct = self._distinct + appeared - vanished
-        endpoints = self._endpoints + _endpoints(new) - _endpoints(gone)
-        checks.expected({"endpoints": endpoints, "models": distinct}, spec)
+        self._distinct += sum(self._models[model] == 0 < more for model, more in models.items())
+        self._distinct -= sum(self._models[model] == -more > 0 for model, more in models.items())
         self._models.update(models)
-        self._distinct, self._endpoints = distinct, endpoints
+        self._endpoints += _endpoints(new) - _endpoints(gone)
         self.quotes += sum(map(len, new)) - sum(map(len, gone))
+
+    def expect(self, spec: SourceSpec) -> None:
+        """Raises: SourceChanged if a source is known to have more."""
+        checks.expected({"endpoints": self._endpoints, "models": self._distinct}, spec)
 
 
 def _endpoints(offers: Collection[tuple[Observation, ...]]) -> int:

@@ -8,6 +8,7 @@ or rest on one that did. What comes out is what reading each tree from the begin
 
 import json
 import posixpath
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,10 +43,13 @@ class _Placed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What one file says, and which it rests on, itself included, be they there or not."""
+    """What one file says."""
 
     offers: Mapping[Offer, tuple[Observation, ...]]
     rests_on: frozenset[str]
+    """Paths of itself and others, be they there or not."""
+    fault: SourceChanged | None = None
+    """Why it cannot be read."""
 
 
 class _View:
@@ -101,7 +105,10 @@ class Trees:
         self._entries: dict[str, _Entry] = {}
         self._resting: dict[str, set[str]] = {}
         """Path -> files whose offers rest on it."""
-        self._offers: set[Offer] = set()
+        self._faulty: set[str] = set()
+        """Files that cannot be read."""
+        self._owners: Counter[Offer] = Counter()
+        """In how many files an offer stands."""
         self._tally = Tally()
 
     @property
@@ -117,7 +124,8 @@ class Trees:
     def read(self, documents: Sequence[Document], at: datetime) -> Mapping[Offer, tuple[Observation, ...]]:
         """What is otherwise than in the tree before: offers with all their observations, none if it has none.
 
-        Raises: SourceChanged; it counts as never read.
+        Raises: SourceChanged. Where a file is at fault, or too little is there, the next tree is told from this one all
+            the same: what has been otherwise since the last good one, `everything` has.
         """
         parts = {one.part: one for one in documents}
         self._complete(documents)
@@ -139,7 +147,21 @@ class Trees:
             else:
                 self._files[path] = placed
         self._tables |= view.tables
+        self._prove()
         return offers
+
+    def _prove(self) -> None:
+        """Raises: SourceChanged if the tree is not to be believed."""
+        if self._faulty:
+            fault = self._entries[min(self._faulty)].fault
+            assert fault is not None
+            raise SourceChanged(str(fault), code=fault.code)
+        twice = min((offer for offer, count in self._owners.items() if count > 1), default=None)
+        if twice is not None:
+            raise SourceChanged(f"{self._spec.id}: {' '.join(twice)} stands in two files")
+        if not self.quotes:
+            raise SourceChanged(f"{self._spec.id}: wanted offers, found none", code="empty")
+        self._tally.expect(self._spec)
 
     def _complete(self, documents: Sequence[Document]) -> None:
         """Raises: SourceChanged unless there is a first document, and all folders that it names."""
@@ -176,31 +198,29 @@ class Trees:
         return changed
 
     def _entry(self, path: str, view: _View, document: Document, at: datetime) -> _Entry:
-        """Raises: SourceChanged."""
         view.asked = {path}
         offers: dict[Offer, tuple[Observation, ...]] = {}
-        for quote in self._parser.quotes_of(path, view, self._spec):
-            one = observe(quote, document, self._spec, at)
-            offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
-        return _Entry(offers, frozenset(view.asked))
+        fault: SourceChanged | None = None
+        try:
+            for quote in self._parser.quotes_of(path, view, self._spec):
+                one = observe(quote, document, self._spec, at)
+                offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
+        except SourceChanged as error:
+            fault = error.with_traceback(None)
+        return _Entry(offers, frozenset(view.asked), fault)
 
     def _replace(
         self, new: Mapping[str, _Entry], gone: Mapping[str, _Entry]
     ) -> Mapping[Offer, tuple[Observation, ...]]:
-        """Put what files say in the place of what they said.
-
-        Raises: SourceChanged if an offer stands in two files, or there is too little; nothing is changed then.
-        """
-        before = {offer: seen for entry in gone.values() for offer, seen in entry.offers.items()}
-        fresh: dict[Offer, tuple[Observation, ...]] = {}
-        for path, entry in new.items():
-            for offer, seen in entry.offers.items():
-                if offer in fresh or (offer in self._offers and offer not in before):
-                    raise SourceChanged(f"{self._spec.id}: {path}: {' '.join(offer)} stands in another file as well")
-                fresh[offer] = seen
-        if not self.quotes + sum(map(len, fresh.values())) - sum(map(len, before.values())):
-            raise SourceChanged(f"{self._spec.id}: wanted offers, found none", code="empty")
-        self._tally.exchange(before.values(), fresh.values(), self._spec)
+        """Put what files say in the place of what they said; what that changes."""
+        before = [one for entry in gone.values() for one in entry.offers.items()]
+        after = [one for entry in new.values() for one in entry.offers.items()]
+        self._tally.exchange([seen for _, seen in before], [seen for _, seen in after])
+        self._owners.update(offer for offer, _ in after)
+        for offer, _ in before:
+            self._owners[offer] -= 1
+            if not self._owners[offer]:
+                del self._owners[offer]
         for path, entry in gone.items():
             del self._entries[path]
             for one in entry.rests_on:
@@ -209,7 +229,9 @@ class Trees:
             self._entries[path] = entry
             for one in entry.rests_on:
                 self._resting.setdefault(one, set()).add(path)
-        self._offers -= before.keys()
-        self._offers.update(fresh)
-        changed = {offer: seen for offer, seen in fresh.items() if before.get(offer) != seen}
-        return changed | {offer: () for offer in before if offer not in fresh}
+        self._faulty.difference_update(gone)
+        self._faulty.update(path for path, entry in new.items() if entry.fault is not None)
+        was, now = dict(before), dict(after)
+        return {offer: seen for offer, seen in now.items() if was.get(offer) != seen} | {
+            offer: () for offer in was if offer not in now
+        }

@@ -84,6 +84,8 @@ def quotes_of(path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
     Units: USD per 1M tokens.
     Raises: SourceChanged if the file, or one that it takes from, is not there or not sound: then nothing is published.
     """
+    if tree.read(path) is None:
+        return []
     model = _whole(path, tree, spec)
     place = _MODEL.fullmatch(path)
     if place is None or tree.read(f"providers/{place[1]}/provider.toml") is None:
