@@ -109,6 +109,8 @@ class Trees:
         """Files that cannot be read."""
         self._owners: Counter[Offer] = Counter()
         """In how many files an offer stands."""
+        self._twice: set[Offer] = set()
+        """Those that stand in more than one."""
         self._tally = Tally()
 
     @property
@@ -156,9 +158,8 @@ class Trees:
             fault = self._entries[min(self._faulty)].fault
             assert fault is not None
             raise SourceChanged(str(fault), code=fault.code)
-        twice = min((offer for offer, count in self._owners.items() if count > 1), default=None)
-        if twice is not None:
-            raise SourceChanged(f"{self._spec.id}: {' '.join(twice)} stands in two files")
+        if self._twice:
+            raise SourceChanged(f"{self._spec.id}: {' '.join(min(self._twice))} stands in two files")
         if not self.quotes:
             raise SourceChanged(f"{self._spec.id}: wanted offers, found none", code="empty")
         self._tally.expect(self._spec)
@@ -217,10 +218,9 @@ class Trees:
         after = [one for entry in new.values() for one in entry.offers.items()]
         self._tally.exchange([seen for _, seen in before], [seen for _, seen in after])
         self._owners.update(offer for offer, _ in after)
-        for offer, _ in before:
-            self._owners[offer] -= 1
-            if not self._owners[offer]:
-                del self._owners[offer]
+        self._owners.subtract(offer for offer, _ in before)
+        self._twice.update(offer for offer, _ in after)
+        self._twice = {offer for offer in self._twice if self._owners[offer] > 1}
         for path, entry in gone.items():
             del self._entries[path]
             for one in entry.rests_on:

@@ -20,6 +20,15 @@ Oddities
     No currency field, quantization, region or service tier. A robot copies hourly from OpenRouter, Vercel, Kilo and
     NanoGPT, so that agreement with those proves nothing.
 
+Repository
+    `api.json` is built of one TOML file per offer, `providers/ID/models/**/*.toml`, and its history is taken over from
+    there (`tokentape backfill git CLONE --path providers --path models --source models_dev`): the same offers under the
+    same names, and of all 21 recorded documents whose commit is on the main branch the same cards and facts. A folder
+    without a `provider.toml` is not published. `base_model` takes what is not said, and not in `base_model_omit`, from
+    `models/`; `[extends]` (2026-04-17 to 06-05) from another provider's model. Symbolic links are offers like any other,
+    and ones that lead nowhere are none. A tier without a type is one of context. The build drops keys of `cost` that it
+    does not know; here they are a note. It would refuse more than is refused here (a missing name, say).
+
 History
     Until 2025-06-19 modalities stood in the model itself (`input_modalities`). First seen: 2025-09-19 `reasoning`;
     2025-09-29 audio prices; 2025-10-28 `status` (`alpha: true` before, once); 2025-11-15 `context_over_200k`;
@@ -84,13 +93,13 @@ def quotes_of(path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
     Units: USD per 1M tokens.
     Raises: SourceChanged if the file, or one that it takes from, is not there or not sound: then nothing is published.
     """
-    if tree.read(path) is None:
-        return []
-    model = _whole(path, tree, spec)
     place = _MODEL.fullmatch(path)
-    if place is None or tree.read(f"providers/{place[1]}/provider.toml") is None:
-        return []
-    return list(_quotes(place[1], place[2], model, spec, f'["{path}"].text'))
+    if place is not None and tree.read(f"providers/{place[1]}/provider.toml") is None:
+        return []  # nor is anything of a folder without it published
+    if tree.read(path) is None:
+        return []  # a link to nothing
+    model = _whole(path, tree, spec)
+    return [] if place is None else list(_quotes(place[1], place[2], model, spec, f'["{path}"].text'))
 
 
 def _whole(path: str, tree: Tree, spec: SourceSpec, asking: tuple[str, ...] = ()) -> Mapping[str, Any]:
@@ -100,7 +109,7 @@ def _whole(path: str, tree: Tree, spec: SourceSpec, asking: tuple[str, ...] = ()
     """
     own = tree.read(path)
     if own is None or path in asking:
-        fault = "takes from itself" if own else "no such file, or a link to none"
+        fault = "takes from itself" if own is not None else f"no such file, or a link to none, for {asking[-1]} to take from"
         raise SourceChanged(f"{spec.id}: {path}: {fault}", code="link")
     base, omitted = _base(own)
     if base is None:
