@@ -25,9 +25,9 @@ Repository
     there (`tokentape backfill git CLONE --path providers --path models --source models_dev`): the same offers under the
     same names, and of all 21 recorded documents whose commit is on the main branch the same cards and facts. A folder
     without a `provider.toml` is not published. `base_model` takes what is not said, and not in `base_model_omit`, from
-    `models/`; `[extends]` (2026-04-17 to 06-05) from another provider's model. Symbolic links are offers like any other,
-    and ones that lead nowhere are none. A tier without a type is one of context. The build drops keys of `cost` that it
-    does not know; here they are a note. It would refuse more than is refused here (a missing name, say).
+    `models/`; `[extends]` (2026-04-17 to 06-05) from another provider's model. Symbolic links are offers like others;
+    those that lead nowhere are none. A tier without a type is one of context. The build drops keys of `cost` that it
+    does not know; here they are a note. It refuses more than is refused here (a missing name, say).
 
 History
     Until 2025-06-19 modalities stood in the model itself (`input_modalities`). First seen: 2025-09-19 `reasoning`;
@@ -109,7 +109,7 @@ def _whole(path: str, tree: Tree, spec: SourceSpec, asking: tuple[str, ...] = ()
     """
     own = tree.read(path)
     if own is None or path in asking:
-        fault = "takes from itself" if own is not None else f"no such file, or a link to none, for {asking[-1]} to take from"
+        fault = "takes from itself" if own is not None else f"no such file, which {asking[-1]} takes from"
         raise SourceChanged(f"{spec.id}: {path}: {fault}", code="link")
     base, omitted = _base(own)
     if base is None:

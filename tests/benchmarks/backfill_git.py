@@ -2,7 +2,7 @@
 
 Against a floor that does what cannot be left out: walk the history, read every version, parse each with the fastest
 parser there is (orjson, which only this needs), compare entry by entry, write the prices that changed into one table.
-With `--tree`, of folders of TOML files: walk, read each version of each file once, parse it, compare what it says of cost.
+With `--tree`, of folders of TOML files: walk, read each version of each file once, parse it, compare what each costs.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def floor(repository: str, store: str, file: str) -> None:
                 for name, entry in document.items():
                     if before.get(name) == entry or not isinstance(entry, dict):
                         continue
-                    terms = tuple(_nano(entry.get(meter)) for meter in METERS)
+                    terms = tuple(_nano(entry.get(meter), 15) for meter in METERS)
                     if current.get(name) != terms:
                         current[name] = terms
                         rows.append((name, at, *terms))
@@ -170,7 +170,7 @@ def tree_floor(repository: str, store: str, *folders: str) -> None:
         cost = said.get(blob)
         if before.get(path) != cost:
             before[path] = cost
-            rows.append((path, at, *(_nano((cost or {}).get(meter)) for meter in ("input", "output", "cache_read"))))
+            rows.append((path, at, *(_nano((cost or {}).get(meter), 9) for meter in ("input", "output", "cache_read"))))
     _store(store, rows)
 
 
@@ -181,8 +181,8 @@ def _store(store: str, rows: Iterable[tuple[object, ...]]) -> None:
         connection.execute("CREATE INDEX by_model ON price (model, at)")
 
 
-def _nano(value: object) -> int | None:
-    return int(Decimal(str(value)) * 10**15) if isinstance(value, int | float) else None
+def _nano(value: object, digits: int) -> int | None:
+    return int(Decimal(str(value)) * 10**digits) if isinstance(value, int | float) else None
 
 
 if __name__ == "__main__":
