@@ -306,26 +306,28 @@ def backfill_archive(ctx: click.Context, folder: Path, sources: tuple[str, ...])
 
 @backfill.command("git")
 @click.argument("repository", metavar="REPO")
-@click.option("--path", "file", required=True, metavar="FILE", help="From the top of the repository.")
+@click.option("--path", "paths", required=True, multiple=True, metavar="PATH", help="From the top of the repository.")
 @click.option("--source", required=True, metavar="ID", shell_complete=_source_ids, help="Whose documents these are.")
 @click.option("--since", metavar="INSTANT", help="Only versions from this instant on.")
 @click.pass_context
-def backfill_git(ctx: click.Context, repository: str, file: str, source: str, since: str | None) -> None:
+def backfill_git(ctx: click.Context, repository: str, paths: tuple[str, ...], source: str, since: str | None) -> None:
     """Take over every version of a file in a git repository on this machine, as of its commit.
 
-    Nothing is checked out or fetched: of a repository elsewhere, make a clone first (`git clone --bare`).
+    Of a source that is made of many files, name the folders that hold them. Nothing is checked out or fetched: of a
+    repository elsewhere, make a clone first (`git clone --bare`).
 
     \b
     Examples:
       tokentape backfill git ./litellm --path model_prices_and_context_window.json --source litellm
       tokentape backfill git ./genai-prices --path prices/data.json --source genai_prices --since 2026-01-01
+      tokentape backfill git ./models.dev --path providers --path models --source models_dev
     """
     from collector.backfill.commands import backfill_git as take_over
     from store.instants import parse_instant
 
     config, now = _config(ctx), ctx.obj.now()
     (spec,) = _named(config, (source,))
-    for line in take_over(config, repository, file, spec, parse_instant(since, now) if since else None, now):
+    for line in take_over(config, repository, paths, spec, parse_instant(since, now) if since else None, now):
         click.echo(line)
 
 

@@ -15,6 +15,10 @@ A source turns into quotes in four steps, each a function that a family (`collec
 Where a document is one JSON object whose members are read one by one, `quotes(members, spec)` may be supplied too: of a
 long history of such documents only the members that changed are then read (`collector.entries`).
 
+Where what a source publishes is made of many files, `reads(path)` and `quotes_of(path, tree, spec)` may be supplied: of
+the history of such files, each commit is then a poll of its own (`collector.trees`), with the offers that the published
+document had then, under the same names.
+
 All but `read` are pure: no network, file, clock, logger or database.
 """
 
@@ -262,6 +266,34 @@ class EntryParser(Protocol):
         """Quotes of some members of the object, none where they have none; of all, what `parse` gives.
 
         Raises: SourceChanged if a member is not as expected.
+        """
+        ...
+
+
+class Tree(Protocol):
+    """Files that a source is made of, all as of one instant."""
+
+    def read(self, path: str) -> Mapping[str, Any] | None:
+        """What a TOML file says, through symbolic links; None if there is no such file, or a link leads to none.
+
+        Raises: SourceChanged if it is not sound.
+        """
+        ...
+
+
+@runtime_checkable
+class TreeParser(Protocol):
+    """Supplied where what is published is made of many files, which may take from one another, whatever the time."""
+
+    def reads(self, path: str) -> bool:
+        """Whether a file may have a say in an offer."""
+        ...
+
+    def quotes_of(self, path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
+        """Quotes of one file, none if offers do not stand there; all that they rest on is read through `tree`.
+
+        Raises: SourceChanged if the file, or one that it rests on, is not as expected: what is published stays as it
+            was.
         """
         ...
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from collector import checks
-from collector.contract import Describer, EntryParser, Quote, SourceSpec
+from collector.contract import Describer, EntryParser, Quote, SourceSpec, TreeParser
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
+from collector.trees import Trees, is_tree
 from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Sighting
 from store.text import one_line
 from store.timeline import Step
@@ -106,12 +107,33 @@ class Seer:
         self._spec = spec
         parser = parser_of(spec)
         self._entries = Entries(parser, spec) if isinstance(parser, EntryParser) else None
+        self._trees = Trees(parser, spec) if isinstance(parser, TreeParser) else None
+        self._tree_before = False
+        """What was seen last was a tree, and a good one."""
 
     def see(self, received: Received, at: datetime) -> Seen:
         """The next sighting.
 
         Raises: SourceChanged, and it is as if it had not been shown.
         """
+        if self._trees is None or not is_tree(received.documents):
+            seen = self._see(received, at)
+            self._tree_before = False
+            return seen
+        whole, self._tree_before = not self._tree_before, False
+        changed = self._trees.read(received.documents, at)
+        self._tree_before = True
+        if self._entries is not None:
+            self._entries.forget()
+        sighting = Sighting(
+            at=at,
+            complete=True,
+            documents=_evidence(received.documents),
+            observations=self._trees.everything() if whole else (),
+        )
+        return Seen(sighting=sighting, offers=None if whole else changed, quotes=self._trees.quotes, failed={})
+
+    def _see(self, received: Received, at: datetime) -> Seen:
         if self._entries is not None and len(received.documents) == 1 and not received.failures:
             (document,) = received.documents
             first = self._entries.empty
