@@ -128,7 +128,7 @@ def collect(ctx: click.Context, sources: tuple[str, ...]) -> None:
 @main.command()
 @click.pass_context
 def daemon(ctx: click.Context) -> None:
-    """Poll every source on its schedule, until SIGTERM or SIGINT.
+    """Poll every source on its schedule, until SIGTERM or SIGINT; SIGHUP has the configuration read again.
 
     \b
     Examples:
@@ -137,8 +137,12 @@ def daemon(ctx: click.Context) -> None:
     """
     from collector.commands import run_daemon
 
-    config = _config(ctx)
-    run_daemon(config, _chosen(config, ()), show=_log)
+    def configured() -> "tuple[Config, list[SourceSpec]]":
+        ctx.meta.pop(CONFIG, None)
+        config = _config(ctx)
+        return config, _chosen(config, ())
+
+    run_daemon(configured, show=_log)
 
 
 _BODY = click.option(

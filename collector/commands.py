@@ -6,14 +6,14 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from collector import mend, schedule, verify
+from collector import clock, mend, schedule, verify
 from collector.config import Config, ready
 from collector.contract import SourceSpec
 from collector.errors import ConfigError
@@ -26,6 +26,7 @@ from store.errors import StoreError, StoreMissing
 from store.instants import age_text, utc_now
 from store.leases import Claim, Held
 from store.lock import only_daemon
+from store.mounts import refuse_network
 from store.policy import Policy
 from store.read import open_store
 from store.records import Document, Observation, RateCard
@@ -55,11 +56,24 @@ async def _poller(config: Config, tape: Tape) -> AsyncIterator[Poller]:
 def collect_once(config: Config, specs: Sequence[SourceSpec], show: Show) -> list[Report]:
     """Poll each source once, all at the same time; shown as they finish.
 
-    Raises: StoreError if the store cannot be opened.
+    Raises: StoreError if the store cannot be opened, or the clock cannot be right.
     """
+    with _tape(config) as tape:
+        return asyncio.run(_collect(config, tape, specs, show))
+
+
+@contextmanager
+def _tape(config: Config) -> Iterator[Tape]:
+    """The store, to collect into.
+
+    Raises: StoreError if it cannot be opened, or must not be written.
+    """
+    refuse_network(config.store, os.environ)
     tape = Tape(config.store, config.archive)
     try:
-        return asyncio.run(_collect(config, tape, specs, show))
+        if why := clock.doubt(utc_now(), tape.newest()):
+            raise StoreError(f"{tape.name}: {why}")
+        yield tape
     finally:
         tape.close()
 
@@ -75,23 +89,38 @@ async def _collect(config: Config, tape: Tape, specs: Sequence[SourceSpec], show
     return reports
 
 
-def run_daemon(config: Config, specs: Sequence[SourceSpec], show: Show) -> None:
-    """Poll on schedule until told to stop.
+def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: Show) -> None:
+    """Poll on schedule until told to stop; what is configured is read again at SIGHUP.
 
-    Raises: StoreError if the store cannot be opened, or another daemon keeps it.
+    Raises: StoreError if the store cannot be opened, or another daemon keeps it, or the clock cannot be right;
+    ConfigError, unless it has begun.
     """
-    tape = Tape(config.store, config.archive)
-    try:
-        with ExitStack() as alone:
-            if tape.path is not None:  # of several daemons on one server, each poll is claimed by one
-                alone.enter_context(only_daemon(tape.path))
-                tape.expire_claims()
-            asyncio.run(_daemon(config, tape, specs, show))
-    finally:
-        tape.close()
+    chosen = configured()
+
+    def reread() -> bool:
+        nonlocal chosen
+        try:
+            read = configured()
+        except ConfigError as error:
+            _note(f"the configuration stays as it was: {error}")
+            return False
+        if (read[0].store, read[0].archive) != (chosen[0].store, chosen[0].archive):
+            _note("the configuration stays as it was: another store or archive needs a restart")
+            return False
+        chosen = read
+        return True
+
+    with _tape(chosen[0]) as tape, ExitStack() as alone:
+        if tape.path is not None:  # of several daemons on one server, each poll is claimed by one
+            alone.enter_context(only_daemon(tape.path))
+            tape.expire_claims()
+        while asyncio.run(_daemon(*chosen, tape, show, reread)):
+            pass
 
 
-async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show: Show) -> None:
+async def _daemon(
+    config: Config, specs: Sequence[SourceSpec], tape: Tape, show: Show, reread: Callable[[], bool]
+) -> bool:
     _note(f"polling {', '.join(spec.id for spec in specs)} into {tape.name}; stop with SIGTERM or Ctrl-C")
     holder = f"{socket.gethostname()}:{os.getpid()}"
     async with _poller(config, tape) as poller:
@@ -105,7 +134,7 @@ async def _daemon(config: Config, tape: Tape, specs: Sequence[SourceSpec], show:
             show(report)
 
         async with _tidied(config, tape):
-            await schedule.run(specs, claim, poll, utc_now)
+            return await schedule.run(specs, claim, poll, utc_now, reread)
 
 
 @asynccontextmanager
@@ -149,7 +178,7 @@ def _claim(tape: Tape, spec: SourceSpec, holder: str) -> Claim | Held | None:
     return tape.claim(
         source_facts(spec),
         slot=slot,
-        polled_since=schedule.served_since(slot, spec.every_s),
+        polled_since=schedule.served_since(slot, spec.every_s, tape.failures(spec.id)),
         until=now + timedelta(seconds=spec.deadline_s) + WRITE_WITHIN,
         now=now,
         holder=holder,
@@ -250,7 +279,8 @@ def _to_the_minute(row: "Mapping[str, Cell]") -> "dict[str, Cell]":
 
 def _source_row(spec: SourceSpec, row: "SourceRow | None", now: datetime) -> dict[str, "Cell"]:
     on = ready(spec, os.environ)
-    due = schedule.next_due(spec.id, row.last_poll if row else None, spec.every_s, now) if on else None
+    polled = (row.last_poll, row.failures) if row else (None, 0)
+    due = schedule.next_due(spec.id, polled[0], spec.every_s, now, polled[1]) if on else None
     return {
         "source": spec.id,
         "state": _state(spec),

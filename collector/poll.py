@@ -6,10 +6,12 @@ The one place that reads the clock, and the one broad `except`: no source can st
 import asyncio
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeVar
 
-from collector import checks
+from collector import checks, clock
 from collector.config import Config, requests_for
 from collector.contract import Follower, Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
@@ -18,14 +20,17 @@ from collector.mend import replay, source_facts
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
-from store.errors import StoreError
+from store.errors import StoreConflict, StoreError, unwritten
 from store.instants import utc_now
 from store.leases import Claim
 from store.records import Document, Sighting
 from store.text import one_line
 from store.write import LastPolls, PollFacts, Tape
 
-CLOCK_SLACK = timedelta(days=1)
+AGAIN = 3
+"""Times that a poll is written once more where the database took it back."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +100,7 @@ class Poller:
         except (CollectorError, StoreError) as error:
             report = await asyncio.to_thread(self._failed, spec, facts, error)
         except OSError as error:  # of the archive: everything else that is read or written has its own errors
-            unkept = StoreError(f"{error.filename or self._tape.archive.root}: {error.strerror}")
+            unkept = unwritten(self._tape.archive.root, error)
             report = await asyncio.to_thread(self._failed, spec, facts, unkept)
         except Exception as error:  # noqa: BLE001 - a fault in one source must not stop the others
             report = await asyncio.to_thread(self._failed, spec, facts, error)
@@ -109,18 +114,21 @@ class Poller:
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
         duration_ms = int((asyncio.get_running_loop().time() - started) * 1000)
         return await asyncio.to_thread(
-            self.take, spec, at, received, base=last.pack, duration_ms=duration_ms, claim=facts.claim
+            self.take,
+            spec,
+            at,
+            received,
+            base=last.pack,
+            duration_ms=duration_ms,
+            claim=facts.claim,
+            note=clock.went_back(at, last.newest),
         )
 
     def _before(self, spec: SourceSpec, at: datetime) -> tuple[LastPolls, dict[str, Document]]:
         """The polls before this one, and the documents that they left, by URL."""
         last = self._tape.last_polls(spec.id)
-        if last.newest is not None and at < last.newest - CLOCK_SLACK:
-            raise FetchFailed(
-                f"{spec.id}: the clock says {at:%Y-%m-%dT%H:%M:%SZ}, the last poll was at"
-                f" {last.newest:%Y-%m-%dT%H:%M:%SZ}: set the clock right",
-                code="clock",
-            )
+        if why := clock.doubt(at, last.newest):
+            raise FetchFailed(f"{spec.id}: {why}", code="clock")
         if last.pack is None:
             return last, {}
         try:
@@ -139,10 +147,12 @@ class Poller:
         base: str | None = None,
         duration_ms: int = 0,
         claim: Claim | None = None,
+        note: str | None = None,
     ) -> Report:
         """Archive what was received, then everything after it, in one transaction.
 
-        `base` is the archive key of the source's documents before these, which they are likely to resemble.
+        `base` is the archive key of the source's documents before these, which they are likely to resemble; `note` is
+        what is to be said of the clock.
 
         Raises: StoreError.
         """
@@ -156,6 +166,8 @@ class Poller:
             body_bytes=body_bytes,
             duration_ms=duration_ms,
             claim=claim,
+            code="clock_back" if note else None,
+            message=note,
         )
         try:
             sighting, failed = see(received, spec, at)
@@ -169,7 +181,7 @@ class Poller:
                 facts,
                 outcome="partial",
                 code="incomplete",
-                message=in_words(failed),
+                message="; ".join([in_words(failed), *([note] if note else [])]),
                 failed_parts=sighting.failed_parts,
             )
         changes, held = self._write(spec, facts, sighting)
@@ -190,31 +202,42 @@ class Poller:
         """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
         settings, known = self._config.checks, self._clock()
         rules = checks.rules(settings, release())
+        source = source_facts(spec)
         with self._writing:
-            taken = self._tape.record(source_facts(spec), facts, sighting, rules, known=known)
+            taken = _again(lambda: self._tape.record(source, facts, sighting, rules, known=known))
             if taken is not None:
                 return taken.changes, taken.held
-            corrections = self._tape.rebuild(
-                source_facts(spec),
-                [facts],
-                lambda kept: replay(rules, self._tape, spec, kept),
-                salt=rules.salt,
-                known=known,
+            corrections = _again(
+                lambda: self._tape.rebuild(
+                    source, [facts], lambda kept: replay(rules, self._tape, spec, kept), salt=rules.salt, known=known
+                )
             )
             return len(corrections), 0
 
     def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""
-        known = isinstance(error, CollectorError)
-        code = error.code if isinstance(error, CollectorError) else "store" if isinstance(error, StoreError) else "bug"
-        message = str(error) if known or isinstance(error, StoreError) else one_line(f"{type(error).__name__}: {error}")
+        if isinstance(error, (CollectorError, StoreError)):
+            code, message = error.code, str(error)
+        else:
+            code, message = "bug", one_line(f"{type(error).__name__}: {error}")
         failed = replace(facts, outcome="failed", code=code, message=message)
         try:
             with self._writing:
-                self._tape.record_failure(source_facts(spec), failed, known=self._clock())
+                _again(lambda: self._tape.record_failure(source_facts(spec), failed, known=self._clock()))
         except StoreError as unwritable:
-            code, message = "store", str(unwritable)
+            code, message = unwritable.code, str(unwritable)
         return Report(source=spec.id, outcome="failed", at=facts.at, code=code, message=message)
+
+
+def _again(write: Callable[[], T]) -> T:
+    """What a transaction gives, also where the database takes it back for the sake of another, a few times.
+
+    Raises: StoreError.
+    """
+    for _ in range(AGAIN):
+        with suppress(StoreConflict):
+            return write()
+    return write()
 
 
 async def receive(

@@ -22,6 +22,8 @@ from store.leases import Claim, Held
 
 TURN_S = 0.2
 """Between two looks at a claim that has just run out."""
+BACK_OFF_S = 6 * 3600
+"""A source that keeps failing is still asked this often."""
 STOP_WITHIN_S = 8.0
 """A poll under way at a stop may finish within this; then it is cancelled, which leaves the store as it was. Below the
 ten seconds after which container engines kill."""
@@ -36,20 +38,28 @@ def slot_at(source: str, every_s: int, now: datetime) -> datetime:
     return now - (now - EPOCH - timedelta(seconds=offset)) % timedelta(seconds=every_s)
 
 
-def served_since(slot: datetime, every_s: int) -> datetime:
-    """A poll from then on does for a slot: one that was made up for just before it need not be followed at once."""
-    return slot - timedelta(seconds=every_s) / 2
+def apart_s(every_s: int, failures: int) -> int:
+    """Seconds between polls of a source that failed that often in a row: its interval, and from the third failure on
+    twice as long each time, up to six hours; one success restores."""
+    return max(every_s, min(every_s << min(max(0, failures - 2), 20), BACK_OFF_S))
 
 
-def next_due(source: str, last: datetime | None, every_s: int, now: datetime) -> datetime:
+def served_since(slot: datetime, every_s: int, failures: int = 0) -> datetime:
+    """A poll from then on does for a slot: one that was made up for just before it need not be followed at once, and
+    one of a source that fails again and again serves the slots after it."""
+    return slot - timedelta(seconds=apart_s(every_s, failures)) + timedelta(seconds=every_s) / 2
+
+
+def next_due(source: str, last: datetime | None, every_s: int, now: datetime, failures: int = 0) -> datetime:
     """When a source is due: now, unless a poll has served this slot; then at the next that it has not served.
 
     A poll that a wrong clock put into the future serves none.
     """
     slot, every = slot_at(source, every_s, now), timedelta(seconds=every_s)
-    if last is None or not served_since(slot, every_s) <= last <= now:
+    if last is None or not served_since(slot, every_s, failures) <= last <= now:
         return now
-    return slot + every if last < served_since(slot + every, every_s) else slot + 2 * every
+    served = last - served_since(slot, every_s, failures)
+    return slot + (served // every + 1) * every
 
 
 async def run(
@@ -57,9 +67,12 @@ async def run(
     claim: Callable[[SourceSpec], Awaitable[Claim | Held | None]],
     poll: Callable[[SourceSpec, Claim], Awaitable[None]],
     clock: Callable[[], datetime],
+    reread: Callable[[], bool],
     stop_within_s: float = STOP_WITHIN_S,
-) -> None:
+) -> bool:
     """Poll each source once in each of its slots, never two of one source at once, until SIGTERM or SIGINT.
+
+    Returns: whether to begin anew: at SIGHUP, if `reread` says that there is something new.
 
     Where another daemon is at it, this one waits until that must be over, and polls if it was killed. What is under way
     at a stop has some seconds to finish; a second signal does not wait for it.
@@ -93,9 +106,17 @@ async def run(
             misfire_grace_time=None,
             next_run_time=now,
         )
-    stopped = asyncio.Event()
+    stopped, anew = asyncio.Event(), False
+
+    def hang_up() -> None:
+        nonlocal anew
+        if reread():
+            anew = True
+            stopped.set()
 
     def stop() -> None:
+        nonlocal anew
+        anew = False
         if stopped.is_set():
             _cancel(running)
         stopped.set()
@@ -103,12 +124,14 @@ async def run(
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     scheduler.start()
     await stopped.wait()
     scheduler.shutdown(wait=False)
     under_way = set(running)
     loop.call_later(stop_within_s, _cancel, under_way)
     await asyncio.gather(*under_way, return_exceptions=True)
+    return anew
 
 
 def _cancel(tasks: Iterable[asyncio.Task[None]]) -> None:

@@ -104,18 +104,20 @@ def told(name: str, error: BaseException | None) -> StoreError:
     if not isinstance(error, psycopg.Error):
         return StoreError(f"{name}: {error}")
     text = error.diag.message_primary or str(error)
+    kind: type[StoreError] = StoreError
+    said = f"{name}: {text}" if error.sqlstate else f"{name} cannot be reached: {text}"
     match error:
         case errors.DeadlockDetected() | errors.SerializationFailure() | errors.QueryCanceled():
-            return StoreConflict(f"{name} took back what was written: {text}")
+            kind, said = StoreConflict, f"{name} broke it off: {text}"
         case errors.DiskFull():
-            return StoreFull(f"{name}: {text}")
+            kind = StoreFull
         case errors.LockNotAvailable():
-            return StoreBusy(f"{name} is locked by another program: try again when it is done")
+            kind, said = StoreBusy, f"{name} is locked by another program: try again when it is done"
         case errors.TooManyConnections() | errors.CannotConnectNow():
-            return StoreBusy(f"{name} is busy: {text}")
+            kind, said = StoreBusy, f"{name} is busy: {text}"
         case errors.UndefinedTable() | errors.UndefinedColumn():
-            return StoreForeign(f"store {name} is damaged: {text}")
-    return StoreError(f"{name}: {text}" if error.sqlstate else f"{name} cannot be reached: {text}")
+            kind, said = StoreForeign, f"store {name} is damaged: {text}"
+    return kind(said)
 
 
 def stored_version(connection: "psycopg.Connection[Any]", name: str) -> int | None:

@@ -83,7 +83,7 @@ FAILURES = text(
     f"""
     SELECT count(*) FROM poll WHERE poll.source_id = (SELECT source.id FROM source WHERE source.name = :name)
        AND poll.at > coalesce({_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")}, {-(2**63)})
-    """
+    """  # noqa: S608 - put together from constants only
 )
 NEWEST_POLL = text(
     """

@@ -116,7 +116,7 @@ def scheduled(
         for number, stop_s in enumerate(stops_s):
             loop.call_later(stop_s, os.kill, os.getpid(), (signal.SIGTERM, signal.SIGINT)[number % 2])
         began = loop.time()
-        await run(specs, claims, polls, lambda: datetime.now(UTC), stop_within_s)
+        await run(specs, claims, polls, lambda: datetime.now(UTC), lambda: False, stop_within_s)
         return loop.time() - began - stops_s[0]
 
     return asyncio.run(work())

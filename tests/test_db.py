@@ -190,8 +190,10 @@ def test_a_poll_of_a_locked_store_is_a_line(tmp_path: Path) -> None:
     with locked(path):
         busy = asyncio.run(genai_poll(tape))
     tape.close()
-    assert (busy.outcome, busy.code) == ("failed", "store")
-    assert busy.line == f"genai_prices: failed (store): {path} is locked by another program: try again when it is done"
+    assert (busy.outcome, busy.code) == ("failed", "db_locked")
+    assert (
+        busy.line == f"genai_prices: failed (db_locked): {path} is locked by another program: try again when it is done"
+    )
     assert polled(path) == 0
 
 
