@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row
 
 from store import statements as sql
 from store import timeline as tl
+from store.errors import StoreForeign
 from store.instants import from_millis, to_millis
 from store.records import (
     EndpointKey,
@@ -85,7 +86,17 @@ def load_touched(
 
 
 def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -> Loaded:
-    """The state as far as it is about some endpoints and about none; `ids` None: about all."""
+    """The state as far as it is about some endpoints and about none; `ids` None: about all.
+
+    Raises: StoreForeign if a row is about an endpoint that is not there.
+    """
+    try:
+        return _read(connection, source_id, ids)
+    except KeyError as error:
+        raise StoreForeign(f"the store is damaged: there is no endpoint {error}: run `tokentape verify`") from None
+
+
+def _read(connection: Connection, source_id: int, ids: Sequence[int] | None) -> Loaded:
 
     def rows(statements: Sequence[Any]) -> Iterator[Row[Any]]:
         whole, some = statements

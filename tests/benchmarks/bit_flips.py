@@ -81,11 +81,16 @@ def flipped(
                 lines.append(f"{what}: byte {place}, bit {bit}: {words[0]}: {asked.exception!r}")
         if not changed:
             found["harmless"] += 1
-        elif faults(store):
-            found["noticed"] += 1
         else:
-            found["unnoticed"] += 1
-            lines.append(f"{what}: byte {place}, bit {bit}: {changed}")
+            try:
+                noticed = bool(faults(store))
+            except Exception as error:  # noqa: BLE001 - what no user may see
+                found["tracebacks"] += 1
+                lines.append(f"{what}: byte {place}, bit {bit}: verify: {error!r}")
+                noticed = True
+            found["noticed" if noticed else "unnoticed"] += 1
+            if not noticed:
+                lines.append(f"{what}: byte {place}, bit {bit}: {changed}")
         for aside in store.parent.glob(f"{store.name}-*"):
             aside.unlink()
         path.write_bytes(kept)
