@@ -40,6 +40,7 @@ ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
     | {"config": "collector.config_cli", "db": "collector.database"}
+    | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
 )
 """Commands, and groups of them, by the module that has them."""
 

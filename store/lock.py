@@ -1,4 +1,4 @@
-"""One daemon per store: a lock that the system releases however the process ends."""
+"""One daemon per store, one who drops documents per archive: locks that the system releases however a process ends."""
 
 import fcntl
 import os
@@ -28,3 +28,33 @@ def only_daemon(store: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def daemon_of(store: Path) -> str | None:
+    """The process id of the daemon that keeps a store; None if none does."""
+    try:
+        handle = os.open(store.with_name(f"{store.name}.daemon"), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return os.read(handle, 20).decode("ascii", "replace").strip() or "unknown"
+    finally:
+        os.close(handle)
+    return None
+
+
+@contextmanager
+def only_pruner(archive: Path) -> Iterator[None]:
+    """Let nobody else drop documents of an archive meanwhile.
+
+    Raises: StoreBusy if somebody does, or is making a backup.
+    """
+    archive.mkdir(parents=True, exist_ok=True)
+    with (archive / "pruning").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreBusy(f"{archive}: another program is pruning it, or backing it up") from None
+        yield

@@ -19,21 +19,19 @@ One step after the other, each durable: packs that rest on dropped ones are writ
 Stopped anywhere, nothing that is needed is missing, and the next run does the rest.
 """
 
-import fcntl
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Connection, bindparam, text
 
 from store.archive import Archive
 from store.archive_thin import Thinning, freed_by, remove, thinning, written_anew
-from store.errors import StoreBusy
 from store.instants import from_millis, to_millis
+from store.lock import only_pruner
 from store.policy import Policy, Then
 
 Connecting = Callable[[], AbstractContextManager[Connection]]
@@ -197,7 +195,7 @@ def prune(
     def planned() -> Plan:
         return plan(connection, archive, policy, horizon=horizon, drop_before=drop_before)
 
-    with _only_pruner(archive.root):
+    with only_pruner(archive.root):
         with reading() as connection:
             first = planned()
         thin = thinning(archive, first.dropped)
@@ -224,17 +222,6 @@ def _files(thin: Thinning, planned: Plan) -> list[list[str]]:
     ordered = [key for key in dict.fromkeys(planned.order) if key in moved]
     ordered += sorted(moved.difference(ordered))
     return [[key for key in ordered if (key in planned.young) is young] for young in (False, True)]
-
-
-@contextmanager
-def _only_pruner(root: Path) -> Iterator[None]:
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "pruning").open("ab") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreBusy(f"{root}: another program is pruning it") from None
-        yield
 
 
 def lost(connection: Connection, source_id: int) -> str | None:
