@@ -31,13 +31,15 @@ def doctor(ctx: click.Context, form: str) -> None:
     from collector.config import load
     from collector.doctor import examine
     from store.show import print_lines, rows
+    from store.text import printable
 
     doors: Doors = ctx.obj
     config = replace(load(ctx.meta[CONFIG_PATH]), store=doors.store_url, archive=str(doors.archive or ""))
     troubles = list(examine(config, os.environ, doors.now()))
     if form == "table":
         for one in troubles:
-            print_lines([f"{one.level}: {one.what}: {one.message}", *([f"    {one.mend}"] if one.mend else [])])
+            lines = [f"{one.level}: {one.what}: {one.message}", *([f"    {one.mend}"] if one.mend else [])]
+            print_lines(map(printable, lines))
     else:
         rows([asdict(one) for one in troubles], form)
     faults = sum(one.level == "fault" for one in troubles)

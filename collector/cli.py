@@ -119,6 +119,7 @@ def collect(ctx: click.Context, sources: tuple[str, ...]) -> None:
       tokentape collect genai_prices openrouter
     """
     from collector.commands import collect_once
+    from store import show  # noqa: F401 - now: where file handles run out, there is none to import it later
 
     config = _config(ctx)
     specs = _chosen(config, sources)

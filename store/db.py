@@ -28,6 +28,7 @@ BUSY_S = 10.0
 
 _MAKING = 0x746F6B74
 """Key of the advisory lock under which a schema is made or changed."""
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _LOCK_SOURCE = text("SELECT pg_advisory_xact_lock(hashtextextended(:source, :making))")
 
 
@@ -236,6 +237,6 @@ def _told(name: str, error: BaseException | None) -> StoreError:
         return StoreBusy(f"{name} is locked by another program: try again when it is done")
     if "malformed" in text or "not a database" in text:
         return StoreForeign(f"{name} is not a usable SQLite database: {text}")
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL:
-        return StoreFull(f"{name}: {text}")
+    if getattr(error, "sqlite_errorcode", 0) in _FULL:
+        return StoreFull(f"{name}: no room is left on its disk ({text})")
     return StoreError(f"{name}: {text}")

@@ -6,17 +6,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from store.errors import StoreBusy
+from store.errors import StoreBusy, unwritten
 
 
 @contextmanager
 def only_daemon(store: Path) -> Iterator[None]:
     """Hold the store's daemon lock (`tape.db.daemon` beside it, with the process id of its holder).
 
-    Raises: StoreBusy, naming the process that holds it.
+    Raises: StoreBusy, naming the process that holds it; StoreError if it cannot be written.
     """
     path = store.with_name(f"{store.name}.daemon")
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise unwritten(path, error) from None
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

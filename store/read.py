@@ -175,17 +175,23 @@ def open_store(url: str, *, any_schema: bool = False) -> Iterator[Reader]:
 def _connect(path: Path) -> sqlite3.Connection:
     """A connection that has begun to read.
 
-    A WAL database needs its side files, which cannot be made on a read-only medium: where there is no log to miss, the
-    file alone is the whole store and is read as immutable.
+    A WAL database needs its side files, which cannot be made on a read-only medium or a full disk: where there is no
+    log to miss, the file alone is the whole store and is read as immutable.
     """
     address = f"{path.absolute().as_uri()}?mode=ro"
     try:
         return _begin(address)
     except sqlite3.OperationalError as error:
-        log = path.with_name(f"{path.name}-wal")
-        if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) or log.exists():
+        if not _nothing_to_miss(path.with_name(f"{path.name}-wal"), error):
             raise
         return _begin(f"{address}&immutable=1")
+
+
+def _nothing_to_miss(log: Path, error: sqlite3.OperationalError) -> bool:
+    """Whether side files could not be made, and nothing is in the log."""
+    if error.sqlite_errorcode == sqlite3.SQLITE_IOERR_SHMSIZE:  # the disk is full, so nobody else is at it either
+        return not log.exists() or log.stat().st_size == 0
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY) and not log.exists()
 
 
 def _begin(address: str) -> sqlite3.Connection:
