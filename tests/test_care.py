@@ -1,0 +1,264 @@
+"""Doctor, backup and restore: what is told to be wrong, and what comes back."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from collector.doctor import WAL_RESET
+from collector.schedule import BACK_OFF_S
+from store.errors import StoreError
+from store.lock import only_daemon
+from store.mounts import FORCED, file_system, refuse_network
+from store.write import Tape
+from tests.changing import collect, configured
+from tests.collecting import Upstreams, ask, locked, own_sources, told
+from tests.stores import content, run
+from tests.test_crash import answers, faults
+
+MOUNTS = """\
+/dev/vda / ext4 rw 0 0
+server:/export /mnt/far nfs4 rw 0 0
+tmpfs /mnt/far/near tmpfs rw 0 0
+//server/share /mnt/with\\040space cifs rw 0 0
+"""
+
+
+@pytest.fixture
+def upstreams() -> Iterator[Upstreams]:
+    with Upstreams() as running:
+        yield running
+
+
+@pytest.fixture
+def config(tmp_path: Path, upstreams: Upstreams) -> Path:
+    """One source, in a file that names no store."""
+    return own_sources(tmp_path, mirror=upstreams.mirror, every={"acme": "1h"})
+
+
+def doctor(home: Path, config: Path, store: Path | str, **environ: str) -> tuple[int, dict[str, list[dict[str, Any]]]]:
+    """Exit code, and what is wrong, by what it is about."""
+    done = ask(home, "--config", config, "--store", store, "doctor", "--format", "json", **environ)
+    found: dict[str, list[dict[str, Any]]] = {}
+    for one in json.loads(done.stdout):
+        found.setdefault(one["what"], []).append(one)
+    return done.exit_code, found
+
+
+def test_where_all_is_well_there_is_no_fault(store_url: str, tmp_path: Path, config: Path) -> None:
+    assert ask(tmp_path, "--config", config, "--store", store_url, "collect").exit_code == 0
+    status, found = doctor(tmp_path, config, store_url)
+    assert status == 0
+    assert found.keys() <= {"sqlite"}
+
+
+def test_without_a_store_it_is_said_how_to_begin(tmp_path: Path, config: Path) -> None:
+    status, found = doctor(tmp_path, config, tmp_path / "tape.db")
+    assert status == 1
+    assert found["store"][0]["mend"] == "tokentape collect"
+    assert not (tmp_path / "tape.db").exists()
+
+
+@pytest.mark.fault(146)
+def test_a_version_of_sqlite_that_may_do_damage_is_noted(tmp_path: Path, config: Path) -> None:
+    _, found = doctor(tmp_path, config, tmp_path / "tape.db")
+    first, mended = WAL_RESET
+    assert ("sqlite" in found) == (first <= sqlite3.sqlite_version_info < mended)
+
+
+def test_a_source_that_fails_or_is_stale_is_named_with_what_to_try(
+    store_url: str, tmp_path: Path, config: Path, upstreams: Upstreams
+) -> None:
+    upstreams.status["acme"] = 500
+    for _ in range(2):
+        assert ask(tmp_path, "--config", config, "--store", store_url, "collect").exit_code == 1
+    status, found = doctor(tmp_path, config, store_url)
+    (source,) = found["source"]
+    assert (status, source["level"], source["mend"]) == (1, "fault", "tokentape try acme")
+    assert source["message"].startswith("acme: failed 2 times, never a success, asked every 60m: acme: ")
+    run(store_url, "UPDATE poll SET outcome = 'ok', at = at - 8000000")
+    (source,) = doctor(tmp_path, config, store_url)[1]["source"]
+    assert source["message"].startswith("acme: stale, no success since ")
+    assert BACK_OFF_S == 21_600
+
+
+def test_missing_documents_are_told(store_url: str, tmp_path: Path, config: Path) -> None:
+    assert ask(tmp_path, "--config", config, "--store", store_url, "collect").exit_code == 0
+    tape = Tape(store_url)
+    shutil.rmtree(tape.archive.root)
+    tape.close()
+    status, found = doctor(tmp_path, config, store_url)
+    assert status == 1
+    assert found["archive"][0]["message"].startswith("acme: the documents of its newest poll are not in ")
+
+
+def test_keys_proxies_locks_and_rights_are_looked_at(tmp_path: Path, config: Path) -> None:
+    store = tmp_path / "tape.db"
+    assert ask(tmp_path, "--config", config, "--store", store, "collect").exit_code == 0
+    read = json.loads(config.read_text())
+    read["sources"]["acme"]["key_env"] = "ACME_KEY"
+    config.write_text(json.dumps(read))
+    with locked(store):
+        status, found = doctor(tmp_path, config, store, https_proxy="http://127.0.0.1:3128")
+    assert status == 1
+    assert found["locked"][0]["mend"] == f"fuser {store}"
+    assert found["key"][0]["message"] == "off for want of a key: acme (ACME_KEY)"
+    assert found["proxy"][0]["message"] == "https_proxy is set and not used"
+
+
+def test_an_older_schema_and_a_damaged_store_are_told_with_their_command(tmp_path: Path, config: Path) -> None:
+    store = tmp_path / "tape.db"
+    Tape(str(store)).close()
+    run(str(store), "PRAGMA user_version = 1")
+    assert doctor(tmp_path, config, store)[1]["store"][0]["mend"] == "tokentape db upgrade"
+    store.write_bytes(b"\xff" * 8192)
+    status, found = doctor(tmp_path, config, store)
+    assert (status, found["store"][0]["level"]) == (1, "fault")
+
+
+# --- where a store lies ---
+
+
+@pytest.mark.fault(147)
+def test_a_store_on_a_network_file_system_is_refused_unless_that_is_forced(tmp_path: Path) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(MOUNTS)
+    for place, kind in (
+        ("/mnt/far/tape.db", "nfs4"),
+        ("/mnt/with space/tape.db", "cifs"),
+        ("/mnt/far/near/tape.db", "tmpfs"),
+        ("/var/tape.db", "ext4"),
+    ):
+        assert file_system(Path(place), mounts) == kind
+        if kind in ("nfs4", "cifs"):
+            with pytest.raises(StoreError, match=rf"a network file system \({kind}\)"):
+                refuse_network(place, {}, mounts)
+            refuse_network(f"sqlite:///{place}", {FORCED: "1"}, mounts)
+        else:
+            refuse_network(place, {}, mounts)
+    refuse_network("postgresql:///tape", {}, mounts)
+    assert file_system(tmp_path / "tape.db"), "of this machine"
+    assert file_system(tmp_path, tmp_path / "none") == ""
+
+
+# --- backup and restore ---
+
+
+@pytest.mark.fault(149)
+def test_a_backup_made_under_load_comes_back_as_a_state_that_was_committed(tmp_path: Path) -> None:
+    config = configured(tmp_path, 4)
+    live, back = tmp_path / "tape.db", tmp_path / "back" / "tape.db"
+    collect(config, str(live), "", 2)
+    load = threading.Thread(target=collect, args=(config, str(live), "", 40))
+    load.start()
+    made = []
+    while load.is_alive() and len(made) < 3:
+        folder = tmp_path / f"backup{len(made)}"
+        done = ask(tmp_path, "--store", live, "backup", folder)
+        assert done.exit_code == 0, done.stderr
+        made.append(folder)
+    load.join()
+    polls, beliefs = answers(str(live))
+    sizes = []
+    for folder in made:
+        subprocess.run(["sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS"], cwd=folder, check=True)
+        shutil.rmtree(back.parent, ignore_errors=True)
+        done = ask(tmp_path, "--store", back, "restore", folder)
+        assert done.exit_code == 0, done.stderr
+        assert faults(config, str(back), "") == []
+        found, _ = answers(str(back))
+        assert set(found) <= set(polls)
+        sizes.append(len(found))
+        # Gone on from there, it is the store that the live one is.
+        collect(config, str(back), "", 40)
+        assert answers(str(back)) == [polls, beliefs]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < len(polls)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Path, Path]:
+    """A store, and a backup of it."""
+    store = tmp_path / "tape.db"
+    collect(configured(tmp_path, 2), str(store), "", 3)
+    assert ask(tmp_path, "--store", store, "backup", tmp_path / "backup").exit_code == 0
+    return store, tmp_path / "backup"
+
+
+def test_a_backup_is_never_written_over_anything(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    store, folder = kept
+    said = told(ask(tmp_path, "--store", store, "backup", folder), 2)
+    assert said == f"{folder} is there already: name a new folder"
+    assert told(ask(tmp_path, "--store", tmp_path / "no.db", "backup", tmp_path / "b"), 2).startswith("no store at")
+    assert not (tmp_path / "b").exists()
+
+
+def test_nothing_is_restored_over_a_store_or_under_a_daemon(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    store, folder = kept
+    before = content(str(store))
+    assert "move it away first" in told(ask(tmp_path, "--store", store, "restore", folder), 2)
+    assert content(str(store)) == before
+    store.rename(tmp_path / "away.db")
+    with only_daemon(store):
+        assert "a daemon already keeps" in told(ask(tmp_path, "--store", store, "restore", folder), 2)
+    assert not store.exists()
+
+
+@pytest.mark.fault(132, 149)
+@pytest.mark.parametrize("harm", ["flip", "cut", "missing", "renamed", "no sums", "path"])
+def test_a_backup_that_is_not_what_its_sums_say_is_not_restored(
+    kept: tuple[Path, Path], tmp_path: Path, harm: str
+) -> None:
+    _, folder = kept
+    pack = next(iter(sorted(folder.rglob("*.zst"))))
+    whole = pack.read_bytes()
+    if harm == "flip":
+        pack.write_bytes(bytes([whole[0] ^ 1]) + whole[1:])
+    elif harm == "cut":
+        pack.write_bytes(whole[:-1])
+    elif harm == "missing":
+        pack.unlink()
+    elif harm == "renamed":
+        (folder / "tape.db").rename(folder / "tape2.db")
+    elif harm == "no sums":
+        (folder / "SHA256SUMS").unlink()
+    else:
+        with (folder / "SHA256SUMS").open("a") as sums:
+            sums.write(f"{'0' * 64}  archive/../../x\n")
+    target = tmp_path / "new" / "tape.db"
+    told(ask(tmp_path, "--store", target, "restore", folder), 2)
+    assert not target.parent.exists()
+
+
+def test_where_only_the_store_was_lost_its_documents_stay(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    store, folder = kept
+    before, packs = content(str(store)), sorted((tmp_path / "tape.archive").rglob("*.zst"))
+    times = [pack.stat().st_mtime_ns for pack in packs]
+    store.unlink()
+    assert ask(tmp_path, "--store", store, "restore", folder).exit_code == 0
+    assert content(str(store)) == before
+    assert [pack.stat().st_mtime_ns for pack in packs] == times
+
+
+def test_a_store_in_postgresql_is_backed_up_by_its_own_tools(tmp_path: Path) -> None:
+    for words in (["backup", tmp_path / "b"], ["restore", tmp_path / "b"]):
+        said = told(ask(tmp_path, "--store", "postgresql://me@db.example/tape", *words), 2)
+        assert said.startswith("a store in PostgreSQL is backed up by pg_dump, then its documents by a copy of ")
+
+
+def test_a_backup_of_a_damaged_store_is_refused(kept: tuple[Path, Path], tmp_path: Path) -> None:
+    store, _ = kept
+    run(str(store), "UPDATE poll SET at = at + 1")
+    with closing(sqlite3.connect(store)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    said = told(ask(tmp_path, "--store", store, "backup", tmp_path / "other"), 2)
+    assert "a row of poll is not as it was written" in said
+    assert not (tmp_path / "other").exists()
+    assert not list(tmp_path.glob(".other*"))
