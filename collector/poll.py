@@ -20,7 +20,7 @@ from collector.mend import replay, source_facts
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
-from store.errors import StoreConflict, StoreError, unwritten
+from store.errors import StoreBusy, StoreConflict, StoreError, unwritten
 from store.instants import utc_now
 from store.leases import Claim
 from store.records import Document, Sighting
@@ -199,20 +199,40 @@ class Poller:
         )
 
     def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
-        """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
-        settings, known = self._config.checks, self._clock()
-        rules = checks.rules(settings, release())
-        source = source_facts(spec)
+        """Write a poll; (changes, held)."""
+        return self._sure(spec, facts, lambda: self._settle(spec, facts, sighting))
+
+    def _sure(self, spec: SourceSpec, facts: PollFacts, write: Callable[[], tuple[int, int]]) -> tuple[int, int]:
+        """What a write gives, also where its connection was cut after it was done: then that is looked up.
+
+        Raises: StoreError if it was not done, or if that cannot be known.
+        """
         with self._writing:
-            taken = _again(lambda: self._tape.record(source, facts, sighting, rules, known=known))
-            if taken is not None:
-                return taken.changes, taken.held
-            corrections = _again(
-                lambda: self._tape.rebuild(
-                    source, [facts], lambda kept: replay(rules, self._tape, spec, kept), salt=rules.salt, known=known
-                )
+            try:
+                return write()
+            except StoreBusy:
+                raise  # it was not done
+            except StoreError:
+                figures = None
+                with suppress(StoreError):
+                    figures = self._tape.written(spec.id, facts)
+                if figures is None:
+                    raise
+                return figures
+
+    def _settle(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
+        """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
+        source, known = source_facts(spec), self._clock()
+        rules = checks.rules(self._config.checks, release())
+        taken = _again(lambda: self._tape.record(source, facts, sighting, rules, known=known))
+        if taken is not None:
+            return taken.changes, taken.held
+        corrections = _again(
+            lambda: self._tape.rebuild(
+                source, [facts], lambda kept: replay(rules, self._tape, spec, kept), salt=rules.salt, known=known
             )
-            return len(corrections), 0
+        )
+        return len(corrections), 0
 
     def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""
@@ -222,11 +242,14 @@ class Poller:
             code, message = "bug", one_line(f"{type(error).__name__}: {error}")
         failed = replace(facts, outcome="failed", code=code, message=message)
         try:
-            with self._writing:
-                _again(lambda: self._tape.record_failure(source_facts(spec), failed, known=self._clock()))
+            self._sure(spec, failed, lambda: self._record_failure(spec, failed))
         except StoreError as unwritable:
             code, message = unwritable.code, str(unwritable)
         return Report(source=spec.id, outcome="failed", at=facts.at, code=code, message=message)
+
+    def _record_failure(self, spec: SourceSpec, failed: PollFacts) -> tuple[int, int]:
+        _again(lambda: self._tape.record_failure(source_facts(spec), failed, known=self._clock()))
+        return 0, 0
 
 
 def _again(write: Callable[[], T]) -> T:

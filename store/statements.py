@@ -85,6 +85,12 @@ FAILURES = text(
        AND poll.at > coalesce({_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")}, {-(2**63)})
     """  # noqa: S608 - put together from constants only
 )
+WRITTEN = text(
+    """
+    SELECT poll.changes, poll.held FROM poll JOIN source ON source.id = poll.source_id
+     WHERE source.name = :name AND poll.at = :at AND coalesce(poll.pack, '') = :pack AND poll.outcome = :outcome
+    """
+)
 NEWEST_POLL = text(
     """
     SELECT max(each.at) FROM (

@@ -3,9 +3,9 @@
 `Tape.record` takes the step of a poll under the write lock: it loads what the sighting touches of the source's state,
 and writes poll row and events together or not at all. What a step does not change is not touched.
 
-Where a connection is cut while a transaction is committed, nobody can say whether it was. It need not be known: the
-next poll is decided from the state that it finds under the lock, and a document that is there already is not written
-again.
+Where a connection is cut while a transaction is committed, nobody says whether it was: it is looked up
+(`Tape.written`). Where even that cannot be had, the next poll is decided from the state that it finds under the lock,
+and a document that is there already is not written again.
 """
 
 import json
@@ -304,6 +304,13 @@ class Tape:
             go_on(Scribe(connection, source_id, known, loaded, [poll_id]), draft, rules.salt)
             self._need(poll)
         return step
+
+    def written(self, source: str, poll: PollFacts) -> tuple[int, int] | None:
+        """What a poll changed and held, if it is there; where a connection was cut at a commit, nobody has said."""
+        values = {"name": source, "at": to_millis(poll.at), "pack": poll.pack or "", "outcome": poll.outcome}
+        with self._writing(source) as connection:  # once whatever was under way has come to its end
+            row = connection.execute(sql.WRITTEN, values).first()
+        return None if row is None else (int(row.changes), int(row.held))
 
     def standing(self, source: str) -> Standing:
         """How far the timeline of a source goes, for a source that may be new."""

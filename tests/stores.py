@@ -1,9 +1,12 @@
 """Stores for tests, in SQLite and in a real PostgreSQL; and what is in them, whatever the engine."""
 
 import itertools
+import os
 import shutil
+import signal
 import sqlite3
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -56,6 +59,17 @@ class Server:
             yield self.url(name)
         finally:
             self.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def quit(self) -> None:
+        """Let it stop at once, whatever is under way."""
+        pid = self._server.get_pid()
+        os.kill(pid, signal.SIGQUIT)
+        while Path(f"/proc/{pid}").exists():
+            time.sleep(0.02)
+
+    def start(self) -> None:
+        """Let it run again."""
+        self._server.ensure_postgres_running()
 
     def stop(self) -> None:
         """End it, and leave nothing behind."""

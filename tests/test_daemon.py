@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterator
@@ -23,6 +24,7 @@ from collector.contract import SourceSpec
 from collector.schedule import STOP_WITHIN_S, next_due, run, slot_at
 from store.leases import Claim, Held
 from tests.collecting import TOKENTAPE, Upstreams, ask, environ, own_sources, polls, rows, settings, until
+from tests.conftest import ROOT
 
 NOW = datetime(2026, 8, 22, 12, tzinfo=UTC)
 CLAIM = Claim(slot=NOW, fence=1)
@@ -344,3 +346,54 @@ def test_a_daemon_follows_recorded_upstreams_through_their_faults(recorded: Path
             until(lambda: len(running_mirror.log) >= asked + 2)
             running.stop(signal.SIGTERM)
     assert {outcome for outcome, _ in running.polled("llm_prices")} == {"ok"}
+
+
+# --- SIGHUP ---
+
+
+@pytest.mark.fault(158)
+def test_a_daemon_reads_its_configuration_again_when_told_and_keeps_the_old_one_if_the_new_has_a_mistake(
+    tmp_path: Path, upstreams: Upstreams
+) -> None:
+    store, every = tmp_path / "tape.db", {"steady": "1s"}
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every=every)
+    command = [sys.executable, "-c", "from collector.cli import run; run()", "--config", config, "--store", store]
+    environment = environ(tmp_path) | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        [*command, "daemon"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            until(lambda: polls(store, "steady"))
+            config.write_text("sources: {steady: {every: never}}")
+            process.send_signal(signal.SIGHUP)
+            before = len(polls(store, "steady"))
+            until(lambda: len(polls(store, "steady")) > before + 1)
+            own_sources(tmp_path, mirror=upstreams.mirror, every=every | {"another": "1s"})
+            process.send_signal(signal.SIGHUP)
+            until(lambda: polls(store, "another"))
+            process.send_signal(signal.SIGTERM)
+            _, stderr = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert process.returncode == 0, stderr
+    first, refused, anew = stderr.splitlines()
+    assert first.startswith("tokentape: polling steady into ")
+    assert refused.startswith("tokentape: the configuration stays as it was: ")
+    assert "user.yaml:1: " in refused
+    assert anew.startswith("tokentape: polling steady, another into ")
+
+
+@pytest.mark.fault(157)
+def test_where_39_of_40_sources_hang_the_other_is_polled_in_its_time() -> None:
+    names = [f"hanging{number}" for number in range(39)]
+    polls = Polls(**dict.fromkeys(names, 60.0))
+    began = time.monotonic()
+    scheduled(every(1, *names, "prompt"), polls, 4.3, stop_within_s=0.1)
+    assert len(polls.began["prompt"]) >= 4
+    assert polls.began["prompt"][0] - began < 2
+    assert max(polls.most_at_once.values()) == 1

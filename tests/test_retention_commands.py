@@ -119,6 +119,6 @@ def test_the_daemon_prunes_whole_months_where_a_policy_says_so(config: Config, t
 
     stopping = threading.Thread(target=stop)
     stopping.start()
-    run_daemon(config, [], lambda _: None)
+    run_daemon(lambda: (config, []), lambda _: None)
     stopping.join()
     assert rows(tmp_path / "tokentape.db", PRUNED) == [(56,)]
