@@ -51,13 +51,14 @@ def received(spec: SourceSpec, number: int, at: datetime) -> Received:
 def collect(config: Config, url: str, archive: str, count: int) -> None:
     """Go on where the store stands, until each source has that many polls."""
     tape = Tape(url, archive)
+    done = {name: tape.last_polls(name).newest for name in config.sources}
     for number in range(count):
         at = START + number * EVERY
         poller = Poller(config, tape, None, clock=lambda at=at: at, environ={})  # type: ignore[arg-type, misc]
         for spec in config.sources.values():
-            last = tape.last_polls(spec.id)
-            if last.newest is None or last.newest < at:
-                poller.take(spec, at, received(spec, number, at), base=last.pack)
+            newest = done[spec.id]
+            if newest is None or newest < at:
+                poller.take(spec, at, received(spec, number, at), base=tape.last_polls(spec.id).pack)
     tape.close()
 
 
