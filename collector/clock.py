@@ -27,8 +27,8 @@ def doubt(now: datetime, newest: datetime | None) -> str | None:
     return None
 
 
-def went_back(now: datetime, newest: datetime | None) -> str | None:
-    """What is to be noted of a poll that is not after those before it by the clock, and takes its place by it."""
+def went_back(now: datetime, newest: datetime | None) -> tuple[str, str] | None:
+    """Code and words to be noted of a poll that, by the clock, is not after those before it; None if it is."""
     if newest is None or now > newest:
         return None
-    return f"the clock went back: the poll before was at {iso(newest)}"
+    return "clock_back", f"the clock went back: the poll before was at {iso(newest)}"

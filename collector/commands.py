@@ -19,7 +19,7 @@ from collector.contract import SourceSpec
 from collector.errors import ConfigError
 from collector.fetch import Fetcher
 from collector.mend import source_facts
-from collector.poll import Poller, Progress, Report, no_progress, receive
+from collector.poll import WRITE_WITHIN, Poller, Progress, Report, no_progress, receive
 from collector.record import KINDS, QUOTES, record, suffix_of
 from collector.sighting import Received, see
 from store.errors import StoreError, StoreMissing
@@ -38,9 +38,6 @@ from store.write import Tape
 if TYPE_CHECKING:
     from store.catalogue import SourceRow
     from store.columns import Cell
-
-WRITE_WITHIN = timedelta(seconds=60)
-"""Beyond its deadline, the time a poll is given to be written before another daemon takes it over."""
 
 TIDY_EVERY_S = 86_400
 

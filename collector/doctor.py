@@ -23,6 +23,7 @@ from store.location import archive_folder, is_postgres, sqlite_path
 from store.lock import daemon_of
 from store.mounts import NETWORK, file_system
 from store.read import Reader, open_store
+from store.received import noted
 from store.version import check_version
 
 ROOM = 256 * 2**20
@@ -184,6 +185,14 @@ def _inside(
         if pack is not None and not archive.has(str(pack)):
             yield _fault("archive", f"{name}: the documents of its newest poll are not in {archive.root}", _RESTORE)
     alive = None if is_postgres(config.store) else daemon_of(sqlite_path(config.store))
+    for name, row in known.items():
+        lacking = [one for one in noted(archive.root, name, row.last_poll) if one.at > (row.last_poll or one.at)]
+        if lacking:
+            yield _note(
+                "archive",
+                f"{name}: {len(lacking)} polls from {iso(lacking[0].at)} on are in the archive and not in the store",
+                f"tokentape collect {name}",
+            )
     on = [spec for spec in config.sources.values() if ready(spec, environ)]
     for spec in on:
         if spec.id in known:

@@ -114,7 +114,7 @@ def backfill(
                 if state is None:
                     state = tape.state(spec.id)
                     track = Track(state, rules)
-                replayed = _replay(seer, track, _as_received(arrival.documents, facts.failed_parts), facts.at)
+                replayed = _replay(seer, track, as_received(arrival.documents, facts.failed_parts), facts.at)
                 settled.append(replayed.settled(facts))
                 draft.take(facts.at, replayed.step)
                 if replayed.step is None:
@@ -234,10 +234,11 @@ def received(tape: Tape, spec: SourceSpec, poll: KeptPoll) -> Received:
 
     Raises: ArchiveDamaged.
     """
-    return _as_received(tape.archive.documents(poll.pack, source=spec.id, fetched_at=poll.at), poll.failed_parts)
+    return as_received(tape.archive.documents(poll.pack, source=spec.id, fetched_at=poll.at), poll.failed_parts)
 
 
-def _as_received(documents: Sequence[Document], failed_parts: frozenset[str]) -> Received:
+def as_received(documents: Sequence[Document], failed_parts: frozenset[str]) -> Received:
+    """Documents from the archive, as they came, with what did not answer."""
     answered = {document.part for document in documents}
     failures = {part: FetchFailed("did not answer", code="incomplete") for part in failed_parts - answered}
     return Received(documents=tuple(documents), failures=failures)

@@ -16,17 +16,22 @@ from collector.config import Config, requests_for
 from collector.contract import Follower, Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.fetch import Fetcher
-from collector.mend import replay, source_facts
+from collector.mend import as_received, replay, source_facts
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from store.errors import StoreBusy, StoreConflict, StoreError, unwritten
 from store.instants import utc_now
 from store.leases import Claim
+from store.received import Arrived, noted
+from store.received import note as note_down
 from store.records import Document, Sighting
 from store.text import one_line
 from store.write import LastPolls, PollFacts, Tape
 
+WRITE_WITHIN = timedelta(seconds=60)
+"""Beyond its deadline, the time a poll is given to be written before others may do so in its place."""
+TAKEN_OVER = ("taken_over", "its documents came then, and were taken over from the archive later")
 AGAIN = 3
 """Times that a poll is written once more where the database took it back."""
 
@@ -90,6 +95,8 @@ class Poller:
         self._progress = progress
         self._environ = environ
         self._writing = threading.Lock()
+        self._noted: dict[str, str] = {}
+        """Of each source, the documents that were noted last to have come (`store.received`)."""
 
     async def poll(self, spec: SourceSpec, claim: Claim | None = None) -> Report:
         """One attempt at one source, recorded whatever comes of it; of a daemon, for a slot that it claimed."""
@@ -127,8 +134,17 @@ class Poller:
     def _before(self, spec: SourceSpec, at: datetime) -> tuple[LastPolls, dict[str, Document]]:
         """The polls before this one, and the documents that they left, by URL."""
         last = self._tape.last_polls(spec.id)
+        noted_before: list[Arrived] = []
+        if spec.id not in self._noted:
+            noted_before = noted(self._tape.archive.root, spec.id, last.newest)
+            self._noted |= {one.source: one.pack for one in noted_before}
         if why := clock.doubt(at, last.newest):
             raise FetchFailed(f"{spec.id}: {why}", code="clock")
+        missing = [one for one in noted_before if self._is_missing(spec, one, last.newest, at)]
+        if missing:
+            for one in missing:
+                self._take_over(spec, one)
+            last = self._tape.last_polls(spec.id)
         if last.pack is None:
             return last, {}
         try:
@@ -137,6 +153,19 @@ class Poller:
             # Nothing to compare with: the bodies are fetched whole and kept anew.
             return last, {}
         return last, {document.url: document for document in documents}
+
+    def _is_missing(self, spec: SourceSpec, one: Arrived, newest: datetime | None, at: datetime) -> bool:
+        """Whether what came is in the archive and not in the store, and no longer on its way there."""
+        written_by = one.at + timedelta(seconds=spec.deadline_s) + WRITE_WITHIN
+        return (newest is None or one.at > newest) and written_by < at and self._tape.archive.has(one.pack)
+
+    def _take_over(self, spec: SourceSpec, one: Arrived) -> None:
+        """Give documents their place that came at an instant and did not get into the store then.
+
+        Raises: StoreError.
+        """
+        documents = self._tape.archive.documents(one.pack, source=spec.id, fetched_at=one.at)
+        self.take(spec, one.at, as_received(documents, one.failed_parts), note=TAKEN_OVER)
 
     def take(
         self,
@@ -147,16 +176,20 @@ class Poller:
         base: str | None = None,
         duration_ms: int = 0,
         claim: Claim | None = None,
-        note: str | None = None,
+        note: tuple[str, str] | None = None,
     ) -> Report:
         """Archive what was received, then everything after it, in one transaction.
 
         `base` is the archive key of the source's documents before these, which they are likely to resemble; `note` is
-        what is to be said of the clock.
+        code and words of what is to be said of the poll beside that.
 
         Raises: StoreError.
         """
         pack = self._tape.archive.keep(received.documents, base)
+        if self._noted.get(spec.id) != pack and note != TAKEN_OVER:
+            parts = frozenset(received.failures)
+            note_down(self._tape.archive.root, Arrived(source=spec.id, at=at, pack=pack, failed_parts=parts))
+            self._noted[spec.id] = pack
         body_bytes = sum(len(document.body) for document in received.documents)
         facts = PollFacts(
             at=at,
@@ -166,8 +199,8 @@ class Poller:
             body_bytes=body_bytes,
             duration_ms=duration_ms,
             claim=claim,
-            code="clock_back" if note else None,
-            message=note,
+            code=note[0] if note else None,
+            message=note[1] if note else None,
         )
         try:
             sighting, failed = see(received, spec, at)
@@ -181,7 +214,7 @@ class Poller:
                 facts,
                 outcome="partial",
                 code="incomplete",
-                message="; ".join([in_words(failed), *([note] if note else [])]),
+                message="; ".join([in_words(failed), *(note[1:] if note else [])]),
                 failed_parts=sighting.failed_parts,
             )
         changes, held = self._write(spec, facts, sighting)
@@ -244,6 +277,7 @@ class Poller:
         try:
             self._sure(spec, failed, lambda: self._record_failure(spec, failed))
         except StoreError as unwritable:
+            self._noted.pop(spec.id, None)  # what came may be taken over by the next poll
             code, message = unwritable.code, str(unwritable)
         return Report(source=spec.id, outcome="failed", at=facts.at, code=code, message=message)
 

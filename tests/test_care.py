@@ -17,10 +17,11 @@ from collector.schedule import BACK_OFF_S
 from store.errors import StoreError
 from store.lock import only_daemon
 from store.mounts import FORCED, file_system, refuse_network
+from store.received import NAME, TAIL, Arrived, note, noted
 from store.write import Tape
-from tests.changing import collect, configured
+from tests.changing import EVERY, START, collect, configured
 from tests.collecting import Upstreams, ask, locked, own_sources, told
-from tests.stores import content, run
+from tests.stores import content, rows, run
 from tests.test_crash import answers, faults
 
 MOUNTS = """\
@@ -262,3 +263,65 @@ def test_a_backup_of_a_damaged_store_is_refused(kept: tuple[Path, Path], tmp_pat
     assert "a row of poll is not as it was written" in said
     assert not (tmp_path / "other").exists()
     assert not list(tmp_path.glob(".other*"))
+
+
+@pytest.mark.fault(145, 137, 129)
+def test_a_store_restored_from_behind_its_archive_takes_over_what_is_missing_before_it_polls(tmp_path: Path) -> None:
+    config = configured(tmp_path, 2)
+    live, archive = tmp_path / "tape.db", tmp_path / "tape.archive"
+    collect(config, str(live), "", 4)
+    assert ask(tmp_path, "--store", live, "backup", tmp_path / "backup").exit_code == 0
+    collect(config, str(live), "", 12)
+    _, believed = answers(str(live))
+    live.rename(tmp_path / "lost.db")
+    with (archive / NAME).open("ab") as file:
+        file.write(b'["source0", 1787356800000, "' + b"0" * 20)  # a process was killed while it wrote
+    assert ask(tmp_path, "--store", live, "restore", tmp_path / "backup").exit_code == 0
+    examined = ask(tmp_path, "--config", tmp_path / "user.yaml", "--store", live, "doctor").stdout
+    assert "note: archive: source0: " in examined
+    assert "are in the archive and not in the store" in examined
+    assert ask(tmp_path, "--config", tmp_path / "user.yaml", "--store", live, "collect").exit_code == 1, "nobody there"
+    _, again = answers(str(live))
+    assert [row[:4] + row[6:] for row in again] == [row[:4] + row[6:] for row in believed], "but for when it was known"
+    assert {row[0] for row in rows(str(live), "SELECT code FROM poll WHERE message LIKE '%taken over%'")} <= {
+        "taken_over", "too_few",
+    }  # fmt: skip
+    assert faults(config, str(live), "") == []
+    examined = ask(tmp_path, "--config", tmp_path / "user.yaml", "--store", live, "doctor").stdout
+    assert "not in the store" not in examined
+
+
+@pytest.mark.fault(145)
+def test_a_store_that_is_lost_without_any_backup_comes_back_from_its_archive(tmp_path: Path) -> None:
+    config = configured(tmp_path, 2)
+    live = tmp_path / "tape.db"
+    collect(config, str(live), "", 12)
+    _, believed = answers(str(live))
+    live.unlink()
+    assert ask(tmp_path, "--config", tmp_path / "user.yaml", "--store", live, "collect").exit_code == 1
+    _, again = answers(str(live))
+    assert [row[:4] + row[6:] for row in again] == [row[:4] + row[6:] for row in believed]
+
+
+@pytest.mark.fault(132)
+def test_a_line_that_is_not_as_it_was_written_says_nothing(tmp_path: Path) -> None:
+    first = Arrived(source="acme", at=START, pack="0" * 64)
+    other = Arrived(source="acme", at=START + EVERY, pack="1" * 64, failed_parts=frozenset({"a/b"}))
+    note(tmp_path, first)
+    whole = (tmp_path / NAME).read_bytes()
+    for place in range(len(whole) - 1):
+        (tmp_path / NAME).write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        assert noted(tmp_path, "acme", None) == []
+        (tmp_path / NAME).write_bytes(whole[:place])
+        note(tmp_path, other)
+        assert noted(tmp_path, "acme", None) == [other]
+
+
+def test_lines_are_read_as_far_back_as_they_are_needed(tmp_path: Path) -> None:
+    lines = [Arrived(source="acme", at=START + number * EVERY, pack=f"{number:064}") for number in range(1000)]
+    (tmp_path / NAME).write_text("".join(one.line for one in lines))
+    assert (tmp_path / NAME).stat().st_size > TAIL
+    assert noted(tmp_path, "acme", lines[0].at) == lines
+    assert noted(tmp_path, "acme", lines[-1].at)[-1] == lines[-1]
+    assert len(noted(tmp_path, "acme", lines[-1].at)) < 1000
+    assert noted(tmp_path, "other", None) == []
