@@ -63,6 +63,7 @@ class Server:
     def quit(self) -> None:
         """Let it stop at once, whatever is under way."""
         pid = self._server.get_pid()
+        assert pid is not None
         os.kill(pid, signal.SIGQUIT)
         while Path(f"/proc/{pid}").exists():
             time.sleep(0.02)

@@ -159,7 +159,7 @@ def test_a_backup_made_under_load_comes_back_as_a_state_that_was_committed(tmp_p
     collect(config, str(live), "", 2)
     load = threading.Thread(target=collect, args=(config, str(live), "", 40))
     load.start()
-    made = []
+    made: list[Path] = []
     while load.is_alive() and len(made) < 3:
         folder = tmp_path / f"backup{len(made)}"
         done = ask(tmp_path, "--store", live, "backup", folder)
@@ -249,8 +249,8 @@ def test_where_only_the_store_was_lost_its_documents_stay(kept: tuple[Path, Path
 
 
 def test_a_store_in_postgresql_is_backed_up_by_its_own_tools(tmp_path: Path) -> None:
-    for words in (["backup", tmp_path / "b"], ["restore", tmp_path / "b"]):
-        said = told(ask(tmp_path, "--store", "postgresql://me@db.example/tape", *words), 2)
+    for command in ("backup", "restore"):
+        said = told(ask(tmp_path, "--store", "postgresql://me@db.example/tape", command, tmp_path / "b"), 2)
         assert said.startswith("a store in PostgreSQL is backed up by pg_dump, then its documents by a copy of ")
 
 

@@ -1,6 +1,7 @@
 """The clock: when it is not believed, what is noted, and what no step of it can do."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -15,7 +16,9 @@ from collector.config import Config, load
 from collector.fetch import Fetcher
 from collector.poll import Poller, Report
 from collector.schedule import BACK_OFF_S, apart_s, next_due, served_since, slot_at
+from collector.sighting import Received
 from store.instants import to_millis, utc_now
+from store.records import Document
 from store.write import PollFacts, SourceFacts, Tape
 from tests.changing import START, collect, configured, received
 from tests.collecting import Upstreams, ask, own_sources, told
@@ -101,6 +104,26 @@ def test_two_polls_in_the_same_moment_follow_each_other(store_url: str, tmp_path
     assert [report.outcome for report in reports] == ["ok"] * 2
     first = to_millis(START)
     assert rows(store_url, "SELECT at, changes FROM poll ORDER BY id") == [(first, 3), (first + 1, 0)]
+
+
+@pytest.mark.fault(122)
+def test_instants_that_an_upstream_states_order_nothing(store_url: str, tmp_path: Path) -> None:
+    config = configured(tmp_path, 1)
+    (spec,) = config.sources.values()
+    created = ["2026-08-22T12:00:00", 1787356800000, "2099-01-01T00:00:00Z", 0, None]
+    for number, one in enumerate(created):
+        at = START + number * HOUR
+        offers = [{"id": f"acme/{model}", "in": "1", "out": "2", "created": one} for model in ("one", "two")]
+        document = Document(
+            source=spec.id, url=spec.url, fetched_at=at, status=200, body=json.dumps({"data": offers}).encode()
+        )
+        tape = Tape(store_url, str(tmp_path / "documents"))
+        poller = Poller(config, tape, None, clock=lambda at=at: at, environ={})  # type: ignore[arg-type, misc]
+        assert poller.take(spec, at, Received(documents=(document,), failures={})).outcome == "ok"
+        tape.close()
+    assert rows(store_url, "SELECT at, changes FROM poll ORDER BY id") == [
+        (to_millis(START + number * HOUR), 2 if number == 0 else 0) for number in range(len(created))
+    ]
 
 
 @pytest.mark.fault(120)

@@ -357,7 +357,15 @@ def test_a_daemon_reads_its_configuration_again_when_told_and_keeps_the_old_one_
 ) -> None:
     store, every = tmp_path / "tape.db", {"steady": "1s"}
     config = own_sources(tmp_path, mirror=upstreams.mirror, every=every)
-    command = [sys.executable, "-c", "from collector.cli import run; run()", "--config", config, "--store", store]
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        "from collector.cli import run; run()",
+        "--config",
+        config,
+        "--store",
+        store,
+    ]
     environment = environ(tmp_path) | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         [*command, "daemon"],
