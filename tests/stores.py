@@ -60,6 +60,10 @@ class Server:
         finally:
             self.run(f"DROP DATABASE {name} WITH (FORCE)")
 
+    def program(self, name: str) -> Path:
+        """One of PostgreSQL's own programs."""
+        return Path(os.readlink(f"/proc/{self._server.get_pid()}/exe")).with_name(name)
+
     def quit(self) -> None:
         """Let it stop at once, whatever is under way."""
         pid = self._server.get_pid()

@@ -21,7 +21,7 @@ from store.received import NAME, TAIL, Arrived, note, noted
 from store.write import Tape
 from tests.changing import EVERY, START, collect, configured
 from tests.collecting import Upstreams, ask, locked, own_sources, told
-from tests.stores import content, rows, run
+from tests.stores import Server, content, rows, run
 from tests.test_crash import answers, faults
 
 MOUNTS = """\
@@ -325,3 +325,17 @@ def test_lines_are_read_as_far_back_as_they_are_needed(tmp_path: Path) -> None:
     assert noted(tmp_path, "acme", lines[-1].at)[-1] == lines[-1]
     assert len(noted(tmp_path, "acme", lines[-1].at)) < 1000
     assert noted(tmp_path, "other", None) == []
+
+
+def test_a_store_in_postgresql_comes_back_from_pg_dump_and_a_copy_of_its_documents(
+    server: Server, tmp_path: Path
+) -> None:
+    config = configured(tmp_path, 2)
+    with server.database() as url, server.database(made=False) as back:
+        collect(config, url, str(tmp_path / "documents"), 6)
+        dump = tmp_path / "tape.dump"
+        subprocess.run([server.program("pg_dump"), "-Fc", "-f", dump, url], check=True)
+        shutil.copytree(tmp_path / "documents", tmp_path / "copied")
+        subprocess.run([server.program("pg_restore"), "-d", back, dump], check=True)
+        assert content(back) == content(url)
+        assert faults(config, back, str(tmp_path / "copied")) == []
