@@ -62,7 +62,7 @@ class Server:
 
     def program(self, name: str) -> Path:
         """One of PostgreSQL's own programs."""
-        return Path(os.readlink(f"/proc/{self._server.get_pid()}/exe")).with_name(name)
+        return Path(f"/proc/{self._server.get_pid()}/exe").readlink().with_name(name)
 
     def quit(self) -> None:
         """Let it stop at once, whatever is under way."""
