@@ -20,7 +20,7 @@ from collector.mend import as_received, replay, source_facts
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
-from store.errors import StoreBusy, StoreConflict, StoreError, unwritten
+from store.errors import ArchiveDamaged, StoreBusy, StoreConflict, StoreError, unwritten
 from store.instants import utc_now
 from store.leases import Claim
 from store.received import Arrived, noted
@@ -143,7 +143,8 @@ class Poller:
         missing = [one for one in noted_before if self._is_missing(spec, one, last.newest, at)]
         if missing:
             for one in missing:
-                self._take_over(spec, one)
+                with suppress(ArchiveDamaged):  # `verify` says so; those after it are still to be had
+                    self._take_over(spec, one)
             last = self._tape.last_polls(spec.id)
         if last.pack is None:
             return last, {}

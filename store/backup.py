@@ -53,6 +53,7 @@ def back_up(url: str, archive: Path | None, folder: Path) -> int:
                 sums.writelines(lines)
                 sums.flush()
                 os.fsync(sums.fileno())
+            _sync_folders(aside)
             with suppress(FileNotFoundError):
                 folder.rmdir()
             aside.rename(folder)
@@ -89,6 +90,8 @@ def restore(folder: Path, url: str, archive: Path | None) -> int:
                 if name != STORE:
                     _copy(folder / name, archive / Path(name).relative_to(ARCHIVE))
             _missing(folder / STORE, Archive(archive))
+            _sync_folders(archive)
+            aside.unlink(missing_ok=True)  # of a run that was killed, of whatever backup
             _copy(folder / STORE, aside)
             aside.rename(path)
             sync(path.parent)
@@ -163,6 +166,12 @@ def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, aside)
     _sync_file(aside)
     aside.rename(target)
+
+
+def _sync_folders(root: Path) -> None:
+    """Make sure that what was copied is listed on disk."""
+    for folder in (root, *(path for path in root.rglob("*") if path.is_dir())):
+        sync(folder)
 
 
 def _sync_file(path: Path) -> None:

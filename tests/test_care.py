@@ -1,11 +1,14 @@
 """Doctor, backup and restore: what is told to be wrong, and what comes back."""
 
+import itertools
 import json
+import multiprocessing
 import shutil
+import signal
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ import pytest
 
 from collector.doctor import WAL_RESET
 from collector.schedule import BACK_OFF_S
+from store.backup import back_up, restore
 from store.errors import StoreError
 from store.lock import only_daemon
 from store.mounts import FORCED, file_system, refuse_network
@@ -21,6 +25,7 @@ from store.received import NAME, TAIL, Arrived, note, noted
 from store.write import Tape
 from tests.changing import EVERY, START, collect, configured
 from tests.collecting import Upstreams, ask, locked, own_sources, told
+from tests.killed import arm
 from tests.stores import Server, content, rows, run
 from tests.test_crash import answers, faults
 
@@ -157,10 +162,10 @@ def test_a_backup_made_under_load_comes_back_as_a_state_that_was_committed(tmp_p
     config = configured(tmp_path, 4)
     live, back = tmp_path / "tape.db", tmp_path / "back" / "tape.db"
     collect(config, str(live), "", 2)
-    load = threading.Thread(target=collect, args=(config, str(live), "", 40))
+    load = threading.Thread(target=collect, args=(config, str(live), "", 24))
     load.start()
     made: list[Path] = []
-    while load.is_alive() and len(made) < 3:
+    while load.is_alive() and len(made) < 2:
         folder = tmp_path / f"backup{len(made)}"
         done = ask(tmp_path, "--store", live, "backup", folder)
         assert done.exit_code == 0, done.stderr
@@ -178,7 +183,7 @@ def test_a_backup_made_under_load_comes_back_as_a_state_that_was_committed(tmp_p
         assert set(found) <= set(polls)
         sizes.append(len(found))
         # Gone on from there, it is the store that the live one is.
-        collect(config, str(back), "", 40)
+        collect(config, str(back), "", 24)
         assert answers(str(back)) == [polls, beliefs]
     assert sizes == sorted(sizes)
     assert sizes[0] < len(polls)
@@ -339,3 +344,39 @@ def test_a_store_in_postgresql_comes_back_from_pg_dump_and_a_copy_of_its_documen
         subprocess.run([server.program("pg_restore"), "-d", back, dump], check=True)
         assert content(back) == content(url)
         assert faults(config, back, str(tmp_path / "copied")) == []
+
+
+def killed_at(step: int, act: Callable[[], object]) -> bool:
+    """Whether it was killed before that durable step, rather than done."""
+
+    def armed() -> None:
+        arm(step)
+        act()
+
+    process = multiprocessing.get_context("fork").Process(target=armed)
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.fault(128)
+def test_backup_and_restore_killed_at_any_step_leave_nothing_half_done_and_are_done_again(tmp_path: Path) -> None:
+    store, folder, back = tmp_path / "tape.db", tmp_path / "backup", tmp_path / "new" / "tape.db"
+    collect(configured(tmp_path, 1), str(store), "", 3)
+    wanted = content(str(store))
+    for step in itertools.count(0, 2):
+        if not killed_at(step, lambda: back_up(str(store), None, folder)):
+            break
+        assert not folder.exists() or (folder / "SHA256SUMS").exists()
+        shutil.rmtree(folder, ignore_errors=True)
+    assert step > 10
+    for step in itertools.count(0, 2):
+        if not killed_at(step, lambda: restore(folder, str(back), None)):
+            break
+        if back.exists():
+            assert content(str(back)) == wanted
+            back.unlink()
+    assert step > 10
+    assert content(str(back)) == wanted

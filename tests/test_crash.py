@@ -40,6 +40,7 @@ def faults(config: Any, url: str, archive: str) -> list[str]:
 # --- kill -9 ---
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.fault(127, 129, 151)
 def test_whenever_collectors_are_killed_nothing_is_lost_and_nothing_is_there_twice(
     stores: Stores, tmp_path: Path
