@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 
 from collector import checks
 from collector.config import Config, requests_for
-from collector.contract import Follower, Reader, Request, SourceSpec
+from collector.contract import Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.fetch import Fetcher
 from collector.mend import replay, source_facts
+from collector.parsing import links as links_of
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
@@ -248,9 +249,8 @@ async def receive(
         return document
 
     documents = [await get(request) for request in first]
-    links: list[Request] = []
-    if isinstance(parser, Follower):
-        links = [link for document in documents for link in parser.follow(document, spec)]
+    followed = [await asyncio.to_thread(links_of, document, spec) for document in documents]
+    links = [link for some in followed for link in some]
     known += len(links)
     answers = await asyncio.gather(*(get(link) for link in links), return_exceptions=True)
     failures: dict[str, FetchFailed] = {}

@@ -9,6 +9,7 @@ from collector.contract import EntryParser, SourceSpec
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
+from collector.parsing import quotes
 from collector.sources import parser_of
 from store.records import Document, EndpointKey, Observation, Offer, Sighting
 from store.text import one_line
@@ -34,12 +35,11 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
 
     Raises: SourceChanged, of the first document or of every part.
     """
-    parser = parser_of(spec)
     failed: dict[str, CollectorError] = dict(received.failures)
     seen: list[Observation] = []
     for document in received.documents:
         try:
-            seen += (observe(quote, document, spec, at) for quote in parser.parse(document, spec))
+            seen += (observe(quote, document, spec, at) for quote in quotes(document, spec))
         except SourceChanged as error:
             if not document.part:
                 raise
