@@ -50,8 +50,8 @@ ANSWER = 128 * 2**20
 """Bytes of an answer; that of 50,000 offers is a fifth of it."""
 SMALL = 2**20
 """Bytes of a body up to which JSON is parsed in this process."""
-KEPT = 192 * 2**10
-"""KiB: a child that was larger than this once is replaced."""
+LARGE = 8 * 2**20
+"""Bytes of a body after which the child, which may have grown to many times that, is replaced."""
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from collector.parsing import serve; serve()"
 _RECORDS = ("collector.contract", "collector.identify", "store.records")
@@ -128,14 +128,12 @@ class _Child:
                 self._end()  # ended by someone else, between two documents
             process, line = self._running = self._running or _start(document.source)
             try:
-                kind, value, code, last = _exchange(line, (step, document, spec))
+                kind, value, code = _exchange(line, (step, document, spec))
             except (OSError, EOFError, pickle.UnpicklingError) as error:
-                why = f"{WITHIN_S:.0f} s" if isinstance(error, TimeoutError) else _end_of(process)
+                why = _end_of(process, error)
                 self._end()
-                raise SourceChanged(
-                    f"{document.source}: its document takes {why} to read", code="parse_limit"
-                ) from None
-            if last:
+                raise SourceChanged(f"{document.source}: its document {why}", code="parse_limit") from None
+            if len(document.body) > LARGE:
                 self._end()
         if kind == "changed":
             raise SourceChanged(value, code=code)
@@ -186,13 +184,17 @@ def _start(source: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
     return process, here
 
 
-def _end_of(process: subprocess.Popen[bytes]) -> str:
-    """How a child ended that did not answer, which it may be about to do."""
+def _end_of(process: subprocess.Popen[bytes], error: Exception) -> str:
+    """What a document did to a child that did not answer, which may be about to end."""
+    if isinstance(error, TimeoutError):
+        return f"takes more than {WITHIN_S:.0f} s to read"
     try:
         status = process.wait(1)
     except subprocess.TimeoutExpired:
-        return "more than it may"
-    return f"more than {CPU_S} s of processor time" if status == -signal.SIGXCPU else f"a reader's life ({status})"
+        return "cannot be read: the answer makes no sense"
+    if status == -signal.SIGXCPU:
+        return f"takes more than {CPU_S} s of processor time to read"
+    return f"cannot be read: the child ended with status {status}"
 
 
 def _exchange(line: socket.socket, question: object) -> Any:
@@ -248,8 +250,7 @@ def serve() -> None:
             most = math.ceil(spent.ru_utime + spent.ru_stime) + CPU_S
             resource.setrlimit(resource.RLIMIT_CPU, (most, resource.getrlimit(resource.RLIMIT_CPU)[1]))
             kind, value, code = _answer(step, document, spec)
-            last = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > KEPT
-            _send(line, (kind, value, code, last))
+            _send(line, (kind, value, code))
             del document, value
             gc.collect()
 
