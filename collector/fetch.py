@@ -8,17 +8,20 @@ these and ends when the connection does can be cut unnoticed: proving its end (w
 """
 
 import asyncio
+import base64
+import hashlib
+import json
 import re
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
@@ -36,6 +39,7 @@ from store.records import Document
 Sleep = Callable[[float], Awaitable[None]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOR_GOOD = frozenset({301, 308})
 _CODES = {401: "auth", 403: "auth", 404: "gone", 410: "gone", 429: "rate_limited"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _NEVER_SERVED = ("http_501", "http_505")
@@ -58,7 +62,11 @@ _BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 _CHALLENGE = re.compile(
     rb"<title>\s*(just a moment|attention required! \| cloudflare|vercel security checkpoint|ddos-guard)", re.IGNORECASE
 )
+_LOGIN = re.compile(rb"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
 _HEADER_LIMIT = 1024
+_KEY_LENGTH = 8
+"""Characters of the shortest key that is looked for in answers: a shorter one is found in any text."""
+_KEY_GONE = b"[key removed]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +87,14 @@ class _Job:
     def where(self) -> str:
         """Source and URL, for messages: no user, password, query or fragment."""
         return f"{self.spec.id}: {shown(self.url)}"
+
+    @property
+    def keys(self) -> list[bytes]:
+        """The words of its headers, longest first, as an answer may repeat them."""
+        words = {word for value in self.request.headers.values() for word in value.split() if len(word) >= _KEY_LENGTH}
+        forms = {form.encode() for word in words for form in (word, quote(word, safe=""), json.dumps(word)[1:-1])}
+        coded = {base64.b64encode(word.encode()).rstrip(b"=") for word in words}
+        return sorted(forms | coded, key=len, reverse=True)
 
 
 @dataclass(slots=True)
@@ -203,6 +219,8 @@ class Fetcher:
                 try:
                     body = (await self.get(Request(url=where), replace(spec, kind="api"), None, ends)).body
                 except FetchFailed as error:
+                    if error.code.startswith("http_5"):
+                        raise FetchFailed(str(error), code="robots_unknown", retry_after_s=error.retry_after_s) from None
                     if error.code not in robots.MISSING:
                         raise
                     body = b""
@@ -224,8 +242,8 @@ class Fetcher:
 
     async def _follow(self, job: _Job, validators: Mapping[str, str]) -> Document | None:
         """What the last hop answers; None is a 304."""
-        url = job.url
-        for _ in range(self._settings.redirects + 1):
+        url, moved = job.url, False
+        for hops in range(self._settings.redirects + 1):
             await self._host(job.url, job.spec).start(job, self._sleep)
             response = await self._send(job, url, validators)
             try:
@@ -234,7 +252,12 @@ class Fetcher:
                         await response.aread()  # has no body; read to its end, the connection can be used again
                     return None
                 if response.status_code not in _REDIRECTS:
-                    return await self._document(job, response)
+                    document = await self._document(job, response)
+                    if hops and _LOGIN.search(document.body):
+                        raise FetchFailed(f"{job.where}: redirects to a page that asks for a password", code="login")
+                    note = (f"{shown(job.url)} has moved for good, to {shown(url)}",) if moved else ()
+                    return replace(document, notes=(*note, *document.notes))
+                moved = response.status_code in _FOR_GOOD and (moved or not hops)
                 url = self._target(job, url, response.headers.get("location", ""))
             finally:
                 await response.aclose()
@@ -268,6 +291,14 @@ class Fetcher:
             raise FetchFailed(f"{job.where}: wanted a body, got an empty one", code="empty")
         if "cf-mitigated" in response.headers or _CHALLENGE.search(body, 0, 4096):
             raise FetchFailed(f"{job.where}: wanted the document, got a browser challenge", code="challenge")
+        sent, notes = body, ()
+        for key in job.keys:
+            body = body.replace(key, _KEY_GONE)
+        if body != sent:
+            digest = hashlib.sha256(sent).hexdigest()
+            notes = (f"{shown(job.url)} repeated our key, which was removed from what it sent, of SHA-256 {digest}",)
+        facts = {name: _plain(response.headers.get(name)) for name in ("content-type", "etag", "last-modified")}
+        facts = {name: None if _holds(value, job.keys) else value for name, value in facts.items()}
         return Document(
             source=job.spec.id,
             url=job.request.url,
@@ -275,9 +306,10 @@ class Fetcher:
             fetched_at=self._clock(),
             status=response.status_code,
             body=body,
-            content_type=_plain(response.headers.get("content-type")) or "",
-            etag=_plain(response.headers.get("etag")),
-            last_modified=_plain(response.headers.get("last-modified")),
+            content_type=facts["content-type"] or "",
+            etag=facts["etag"],
+            last_modified=facts["last-modified"],
+            notes=notes,
         )
 
     async def _body(self, job: _Job, response: httpx.Response) -> bytes:
@@ -357,6 +389,10 @@ def _default_user_agent() -> str:
 def _validators(document: Document) -> dict[str, str]:
     named = {"if-none-match": document.etag, "if-modified-since": document.last_modified}
     return {name: value for name, value in named.items() if value}
+
+
+def _holds(value: str | None, keys: Iterable[bytes]) -> bool:
+    return value is not None and any(key in value.encode() for key in keys)
 
 
 def _plain(value: str | None) -> str | None:

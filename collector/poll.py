@@ -5,7 +5,7 @@ The one place that reads the clock, and the one broad `except`: no source can st
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -153,6 +153,7 @@ class Poller:
             at=at,
             outcome="ok",
             pack=pack,
+            message=one_line("; ".join(self._notes(spec, received, pack, base, at))) or None,
             requests=len(received.documents) + len(received.failures) + received.robots,
             body_bytes=body_bytes,
             duration_ms=duration_ms,
@@ -170,7 +171,7 @@ class Poller:
                 facts,
                 outcome="partial",
                 code="incomplete",
-                message=in_words(failed),
+                message=one_line("; ".join(filter(None, (in_words(failed), facts.message)))),
                 failed_parts=sighting.failed_parts,
             )
         changes, held = self._write(spec, facts, sighting)
@@ -186,6 +187,16 @@ class Poller:
             requests=facts.requests,
             body_bytes=body_bytes,
         )
+
+    def _notes(
+        self, spec: SourceSpec, received: Received, pack: str, base: str | None, at: datetime
+    ) -> Iterator[str]:
+        """What is to be said of documents that came whole."""
+        for document in received.documents:
+            yield from document.notes
+        before = self._tape.last_with(spec.id, pack, at) if base not in (None, pack) else None
+        if before is not None:
+            yield f"older documents came back, those of {before:%Y-%m-%dT%H:%M:%SZ}"
 
     def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
         """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""

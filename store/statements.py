@@ -79,6 +79,12 @@ LAST_POLLS = text(
            {_NEWEST.format(column="pack", where="AND poll.pack IS NOT NULL")} AS pack
     """
 )
+LAST_WITH = text(
+    """
+    SELECT max(poll.at) FROM poll JOIN source ON source.id = poll.source_id
+     WHERE source.name = :name AND poll.pack = :pack AND poll.at < :before
+    """
+)
 LAST_KNOWN = text(
     """
     SELECT max(both_kinds.known) FROM (

@@ -202,6 +202,14 @@ class Tape:
             pack=row.pack,
         )
 
+    def last_with(self, source: str, pack: str, before: datetime) -> datetime | None:
+        """When a source last sent these very documents, before an instant; None: it never did."""
+        with self._reading() as connection:
+            found = connection.execute(
+                sql.LAST_WITH, {"name": source, "pack": pack, "before": to_millis(before)}
+            ).scalar()
+        return None if found is None else from_millis(found)
+
     def claim(
         self,
         source: SourceFacts,
