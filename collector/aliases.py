@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, cast
 
-from collector.config_values import Section, Wrong, choice, word
+from collector.config_values import Section, Wrong, choice, reads, word
 from collector.errors import ConfigError
 from collector.identify import identify
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, plain, read_yaml
@@ -154,6 +154,7 @@ def _decision(node: Node, mistakes: list[Mistake]) -> Decision:
     return one
 
 
+@reads({"type": "string"})
 def _exactly(node: Node) -> str:
     if not isinstance(node.value, str):
         raise Wrong("must be a text")

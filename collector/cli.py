@@ -18,13 +18,28 @@ if TYPE_CHECKING:
     from collector.config import Config
     from collector.contract import SourceSpec
     from collector.poll import Report
+    from store.currency import CurrencyPolicy
 
-READING = ("cheapest", "changes", "endpoints", "explain", "export", "held", "history", "models")
+READING = (
+    "cheapest",
+    "changes",
+    "conflicts",
+    "endpoints",
+    "explain",
+    "export",
+    "facts",
+    "held",
+    "history",
+    "models",
+    "rates",
+)
 """Commands that live in `store.cli`."""
 NAMING = ("aliases", "identify")
 """Commands that live in `collector.names_cli`."""
 ELSEWHERE = (
-    dict.fromkeys(READING, "store.cli") | dict.fromkeys(NAMING, "collector.names_cli") | {"db": "collector.database"}
+    dict.fromkeys(READING, "store.cli")
+    | dict.fromkeys(NAMING, "collector.names_cli")
+    | {"config": "collector.config_cli", "db": "collector.database"}
 )
 """Commands, and groups of them, by the module that has them."""
 
@@ -75,7 +90,7 @@ def main(ctx: click.Context, config_path: Path | None, store: str | None) -> Non
     from store.doors import Doors
 
     ctx.meta[CONFIG_PATH], ctx.meta[STORE] = config_path, store
-    ctx.obj = Doors(*_place(ctx))
+    ctx.obj = Doors(*_place(ctx), currencies=lambda: _currencies(ctx))
 
 
 def _source_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
@@ -126,11 +141,17 @@ def daemon(ctx: click.Context) -> None:
     run_daemon(config, _chosen(config, ()), show=_log)
 
 
+_BODY = click.option(
+    "--file", "file", type=click.Path(path_type=Path), metavar="BODY", help="Read this file instead of asking."
+)
+
+
 @main.command("try")
 @click.argument("source", shell_complete=_source_ids)
+@_BODY
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Offers to show.")
 @click.pass_context
-def try_(ctx: click.Context, source: str, limit: int) -> None:
+def try_(ctx: click.Context, source: str, file: Path | None, limit: int) -> None:
     """Fetch and parse a source, show what it says, store nothing.
 
     Exits 1 if it does not answer as it should.
@@ -139,13 +160,39 @@ def try_(ctx: click.Context, source: str, limit: int) -> None:
     Examples:
       tokentape try deepinfra
       tokentape try openrouter --limit 5
+      tokentape --config my.yaml try acme --file saved.html
     """
     from collector.commands import try_source
     from store.show import print_lines
 
     config = _config(ctx)
-    (spec,) = _chosen(config, (source,))
-    print_lines(try_source(config, spec, limit))
+    (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
+    print_lines(try_source(config, spec, file, limit))
+
+
+@main.command()
+@click.argument("source", shell_complete=_source_ids)
+@_BODY
+@click.option("--out", "folder", type=click.Path(path_type=Path), metavar="DIR", help="[default: recorded/SOURCE]")
+@click.option("--force", is_flag=True, help="Write over an earlier record.")
+@click.pass_context
+def record(ctx: click.Context, source: str, file: Path | None, folder: Path | None, *, force: bool) -> None:
+    """Fetch a source and lay down what its sample is made after: bodies, facts about them, and the quotes in them.
+
+    Exits 1 if it does not answer as it should; what came and could not be read is written all the same. Keys never are.
+
+    \b
+    Examples:
+      tokentape --config my.yaml record acme
+      tokentape record deepinfra --out /tmp/deepinfra --force
+      tokentape --config my.yaml record acme --file saved.html
+    """
+    from collector.commands import record_source
+    from store.show import print_lines
+
+    config = _config(ctx)
+    (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
+    print_lines(record_source(config, spec, file, folder or Path("recorded", source), force=force))
 
 
 @main.command()
@@ -259,26 +306,28 @@ def backfill_archive(ctx: click.Context, folder: Path, sources: tuple[str, ...])
 
 @backfill.command("git")
 @click.argument("repository", metavar="REPO")
-@click.option("--path", "file", required=True, metavar="FILE", help="From the top of the repository.")
+@click.option("--path", "paths", required=True, multiple=True, metavar="PATH", help="From the top of the repository.")
 @click.option("--source", required=True, metavar="ID", shell_complete=_source_ids, help="Whose documents these are.")
 @click.option("--since", metavar="INSTANT", help="Only versions from this instant on.")
 @click.pass_context
-def backfill_git(ctx: click.Context, repository: str, file: str, source: str, since: str | None) -> None:
+def backfill_git(ctx: click.Context, repository: str, paths: tuple[str, ...], source: str, since: str | None) -> None:
     """Take over every version of a file in a git repository on this machine, as of its commit.
 
-    Nothing is checked out or fetched: of a repository elsewhere, make a clone first (`git clone --bare`).
+    Of a source that is made of many files, name the folders that hold them. Nothing is checked out or fetched: of a
+    repository elsewhere, make a clone first (`git clone --bare`).
 
     \b
     Examples:
       tokentape backfill git ./litellm --path model_prices_and_context_window.json --source litellm
       tokentape backfill git ./genai-prices --path prices/data.json --source genai_prices --since 2026-01-01
+      tokentape backfill git ./models.dev --path providers --path models --source models_dev
     """
     from collector.backfill.commands import backfill_git as take_over
     from store.instants import parse_instant
 
     config, now = _config(ctx), ctx.obj.now()
     (spec,) = _named(config, (source,))
-    for line in take_over(config, repository, file, spec, parse_instant(since, now) if since else None, now):
+    for line in take_over(config, repository, paths, spec, parse_instant(since, now) if since else None, now):
         click.echo(line)
 
 
@@ -386,6 +435,13 @@ def _place(ctx: click.Context) -> tuple[str, Path | None]:
         return store or os.environ.get(ENVIRON_STORE) or DEFAULT_STORE, None
     config = _config(ctx)
     return config.store, expanded(config.archive) if config.archive else None
+
+
+def _currencies(ctx: click.Context) -> "CurrencyPolicy | None":
+    """Which exchange rates may be used; None where there is no configuration of the user's own."""
+    from collector.places import user_file
+
+    return None if user_file(ctx.meta[CONFIG_PATH], os.environ) is None else _config(ctx).currencies
 
 
 def _config(ctx: click.Context) -> "Config":

@@ -8,6 +8,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,17 +16,19 @@ import click
 from collector import mend, schedule, verify
 from collector.config import Config, ready
 from collector.contract import SourceSpec
+from collector.errors import ConfigError
 from collector.fetch import Fetcher
 from collector.mend import source_facts
 from collector.poll import Poller, Progress, Report, no_progress, receive
-from collector.sighting import see
+from collector.record import KINDS, QUOTES, record, suffix_of
+from collector.sighting import Received, see
 from store.errors import StoreError, StoreMissing
 from store.instants import age_text, utc_now
 from store.leases import Claim, Held
 from store.lock import only_daemon
 from store.policy import Policy
 from store.read import open_store
-from store.records import Observation, RateCard
+from store.records import Document, Observation, RateCard
 from store.retention import Pruned
 from store.text import one_line, printable
 from store.units import CORE_METERS, decimal_text
@@ -153,13 +156,16 @@ def _claim(tape: Tape, spec: SourceSpec, holder: str) -> Claim | Held | None:
     )
 
 
-def try_source(config: Config, spec: SourceSpec, limit: int) -> Iterator[str]:
-    """Lines about what a source says now.
+def try_source(config: Config, spec: SourceSpec, file: Path | None, limit: int) -> Iterator[str]:
+    """Lines about what a source says now, or what a file with its body says.
 
     Raises: CollectorError.
     """
-    observations = asyncio.run(_try(config, spec))
-    _clear()
+    received, at = _received(config, spec, file)
+    sighting, failed = see(received, spec, at)
+    for part, error in failed.items():
+        _note(f"{part}: {error}")
+    observations = sighting.observations
     yield f"{spec.id}: {len(observations)} offers of {len({one.identity.model for one in observations})} models"
     for one in observations[:limit]:
         yield from _described(one)
@@ -167,14 +173,43 @@ def try_source(config: Config, spec: SourceSpec, limit: int) -> Iterator[str]:
         yield f"... and {len(observations) - limit} more (--limit)"
 
 
-async def _try(config: Config, spec: SourceSpec) -> tuple[Observation, ...]:
-    at = utc_now()
-    async with Fetcher(config.http, utc_now) as fetcher:
-        received = await receive(spec, at, fetcher, environ=os.environ, progress=_progress())
-    sighting, failed = see(received, spec, at)
-    for part, error in failed.items():
+def record_source(config: Config, spec: SourceSpec, file: Path | None, folder: Path, *, force: bool) -> Iterator[str]:
+    """Lines about what was laid down of what a source says now, and what comes next.
+
+    Raises: CollectorError.
+    """
+    received, _ = _received(config, spec, file)
+    for part, error in received.failures.items():
         _note(f"{part}: {error}")
-    return sighting.observations
+    secret = os.environ.get(spec.key_env, "").strip() if spec.key_env else ""
+    quotes = record(spec, received, folder, secret=secret, force=force)
+    bodies, size = received.documents, sum(len(document.body) for document in received.documents)
+    yield f"{spec.id}: {len(bodies)} document{'s' * (len(bodies) != 1)}, {size:,} bytes, {quotes} quotes in {folder}"
+    yield f"next: read {folder / QUOTES}, and compare two prices with the provider's page;"
+    yield f"then: write tests/sources/{spec.id}/sample{suffix_of(bodies[-1])} by hand: a handful of records of this"
+    yield "      form, names and values invented, every oddity in it;"
+    yield f"then: pytest tests/test_sources_contract.py -k {spec.id}"
+
+
+def _received(config: Config, spec: SourceSpec, file: Path | None) -> tuple[Received, datetime]:
+    """What a source says now, and when that is; a file speaks for its first document."""
+    at = utc_now()
+    if file is None:
+        received = asyncio.run(_asked(config, spec, at))
+        _clear()
+        return received, at
+    try:
+        body = file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    kind = KINDS.get(file.suffix, "")
+    document = Document(source=spec.id, url=spec.url, fetched_at=at, status=200, body=body, content_type=kind)
+    return Received(documents=(document,), failures={}), at
+
+
+async def _asked(config: Config, spec: SourceSpec, at: datetime) -> Received:
+    async with Fetcher(config.http, utc_now) as fetcher:
+        return await receive(spec, at, fetcher, environ=os.environ, progress=_progress())
 
 
 def _described(one: Observation) -> Iterator[str]:

@@ -5,24 +5,45 @@ pay 50 ms for the import.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import cast, get_args
 
 from collector.aliases import NONE_DECIDED, Decisions, read_decisions
-from collector.config_source import source_spec
-from collector.config_values import Section, Wrong, address, choice, seconds, share, size, text, truth, whole, word
+from collector.config_source import source_id, source_spec
+from collector.config_values import (
+    SPAN,
+    Section,
+    Wrong,
+    address,
+    anything,
+    choice,
+    day,
+    positive,
+    reads,
+    seconds,
+    share,
+    size,
+    text,
+    truth,
+    whole,
+    word,
+)
 from collector.contract import Request, SourceSpec
 from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+from store.currency import USD, CurrencyPolicy, Rate
 from store.location import expanded
 from store.policy import Policy, Then
 
-_TOP = ("store", "archive", "aliases", "retention", "http", "checks", "shapes", "sources", "inherit")
+DAY_S = 86_400
+_TOP = ("store", "archive", "aliases", "retention", "http", "checks", "currencies", "shapes", "sources", "inherit")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +61,7 @@ class Config:
     retention: Policy = field(default_factory=Policy)
     http: HttpSettings
     checks: CheckSettings
+    currencies: CurrencyPolicy = field(default_factory=CurrencyPolicy)
     sources: Mapping[str, SourceSpec]
     """By id, in the order of the file."""
     path: Path
@@ -50,8 +72,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     """The configuration of a file, on top of the packaged one.
 
     Where no `path` is given: `$TOKENTAPE_CONFIG`, `./tokentape.yaml`, `~/.config/tokentape/config.yaml`, and else the
-    packaged file alone. What a user's file says is merged over the packaged one: keys of `http` and `checks` one by
-    one, `shapes` and `sources` by id and within an entry by key; `inherit: false` starts from nothing.
+    packaged file alone. What a user's file says is merged over the packaged one: keys of `http`, `checks` and
+    `currencies` one by one, `shapes` and `sources` by id and within an entry by key; `inherit: false` starts from
+    nothing.
     `$TOKENTAPE_STORE` takes the place of `store`.
 
     Raises: ConfigError with all mistakes.
@@ -64,7 +87,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     inherit = root.value.get("inherit")
     if found != packaged() and (inherit is None or inherit.value != "false"):
         root = merged(_read(packaged(), mistakes), root, levels=4)
-    config = _config(_shaped(root, mistakes), found, environ, mistakes)
+    config = configuration(Section(_shaped(root, mistakes), "", mistakes), found, environ, mistakes)
     if mistakes:
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise ConfigError(f"{count} in the configuration:", mistakes=[str(one) for one in sorted(mistakes)])
@@ -142,10 +165,10 @@ def _shaped(root: Node, mistakes: list[Mistake]) -> Node:
     return Node(dict(entries), root.file, root.line)
 
 
-def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[Mistake]) -> Config:
-    top = Section(root, "", mistakes)
+def configuration(top: Section, path: Path, environ: Mapping[str, str], mistakes: list[Mistake]) -> Config:
+    """What a whole document says, each shape merged into its sources already; its mistakes are added to `mistakes`."""
     top.take("inherit", truth, default=True)
-    top.take("shapes", lambda node: node, None)
+    top.take("shapes", anything, None)
     store = top.take("store", word, DEFAULT_STORE)
     archive = top.take("archive", text, "")
     aliases = top.take("aliases", text, "")
@@ -153,9 +176,10 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
     retention = _retention(top.section("retention"))
     http = _http(top.section("http"))
     checks = _checks(top.section("checks"))
+    currencies = _currencies(top.section("currencies"))
     sources = {
         name: replace(source_spec(name, section), recorded=decisions.accepted)
-        for name, section in top.sections("sources")
+        for name, section in top.sections("sources", source_id)
     }
     top.end()
     return Config(
@@ -166,6 +190,7 @@ def _config(root: Node, path: Path, environ: Mapping[str, str], mistakes: list[M
         retention=retention,
         http=http,
         checks=checks,
+        currencies=currencies,
         sources=MappingProxyType(sources),
         path=path,
     )
@@ -181,6 +206,7 @@ def _retention(section: Section) -> Policy:
     return policy
 
 
+@reads({"type": "string", "pattern": f"^(?:all|{SPAN})$"})
 def kept_for(node: Node) -> int | None:
     """`all`, or a span of time such as `90d`, in seconds."""
     return None if word(node) == "all" else int(seconds("1d", "36500d")(node))
@@ -217,6 +243,32 @@ def _checks(section: Section) -> CheckSettings:
     return settings
 
 
+@reads({"pattern": "^[A-Z]{3}$", "not": {"const": USD}})
+def _currency_code(node: Node) -> str:
+    name = word(node)
+    if re.fullmatch(r"[A-Z]{3}", name, re.ASCII) is None or name == USD:
+        raise Wrong(f"{name!r} is not the code of a currency other than {USD}, such as CNY")
+    return name
+
+
+def _currencies(section: Section) -> CurrencyPolicy:
+    default = CurrencyPolicy()
+    max_age_s = section.take("max_age", seconds("1d", "366d"), default.max_age_days * DAY_S)
+    fixed = {}
+    for name, entry in section.sections("fixed", _currency_code):
+        fixed[name] = Rate(
+            base=name,
+            currency=USD,
+            text=entry.need("usd", positive, "1"),
+            day=entry.need("as_of", day, date.min),
+            source=entry.need("source", word, ""),
+        )
+        entry.end()
+    section.end()
+    return CurrencyPolicy(max_age_days=int(max_age_s) // DAY_S, fixed=MappingProxyType(fixed))
+
+
+@reads({"anyOf": [address.schema, {"enum": [""]}]})
 def _origin(node: Node) -> str:
     """An address, or nothing."""
     return address(node).rstrip("/") if text(node) else ""

@@ -1,17 +1,19 @@
 """One entry under `sources:` -> a `SourceSpec`."""
 
 import re
-from collections.abc import Callable
+from operator import attrgetter
 from types import MappingProxyType
 from typing import cast, get_args
 
 from collector.config_values import (
+    Reader,
     Section,
     Wrong,
     addresses,
     choice,
     grid,
     perhaps,
+    reads,
     seconds,
     text,
     texts,
@@ -32,27 +34,45 @@ from collector.contract import (
     VariantSpec,
     Zero,
 )
-from collector.parse.rows import FACTS
+from collector.parse.facts import FACTS, MEASURES
 from collector.sources import FAMILIES, TABLES, parsers
 from collector.strict_yaml import Node, plain
-from store.units import METERS
+from store.units import METERS, unit_pattern
 from store.units import unit as unit_of
 
-_ID = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
+_ID = r"[a-z0-9_]{1,64}"
 _ZEROS: tuple[Zero, ...] = get_args(Zero)
 _KINDS: tuple[Kind, ...] = get_args(Kind)
-_JSON_ONLY = ("records", "offers", "whole", "tiers", "free_at")
+FAMILY_NEEDS = (("model", "page.model_is"), ("prices",), ("provider", "provider_at"))
+"""What no family can do without; any of each will do."""
+JSON_ONLY = ("records", "offers", "whole", "tiers", "free_at", "telemetry")
+TABLES_ONLY = ("variants", "page")
 
 
-def source_spec(source_id: str, section: Section) -> SourceSpec:
+@reads({"pattern": f"^{_ID}$"})
+def source_id(node: Node) -> str:
+    """The name of an entry."""
+    name = word(node)
+    if re.fullmatch(_ID, name, re.ASCII) is None:
+        raise Wrong("a source id has only a-z, 0-9 and _")
+    return name
+
+
+@reads({"enum": list(METERS)})
+def _meter(node: Node) -> str:
+    name = word(node)
+    if name not in METERS:
+        raise Wrong(f"no such meter{perhaps(name, METERS)}")
+    return name
+
+
+def source_spec(name: str, section: Section) -> SourceSpec:
     """The spec of one source, its shape merged in already; what is wrong with it is reported to its section."""
     section.take("shape", word, "")
-    if _ID.fullmatch(source_id) is None:
-        section.wrong("a source id has only a-z, 0-9 and _")
     parser = section.need("parser", choice(*parsers()), "")
     spec = SourceSpec(
-        id=source_id,
-        title=section.take("title", word, source_id),
+        id=name,
+        title=section.take("title", word, name),
         parser=parser,
         url=section.need("url", url, ""),
         trust=cast("Trust", section.need("trust", choice(*TRUST_ORDER), "scraped")),
@@ -73,6 +93,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
         variants=tuple(_variant(item) for item in section.items("variants")),
         page=_page(section.section("page")),
         facts=MappingProxyType(section.each("facts", word, FACTS)),
+        telemetry=MappingProxyType(section.each("telemetry", word, MEASURES)),
         require=MappingProxyType(section.each("require", texts)),
         skip=MappingProxyType(section.each("skip", texts)),
         grid_nano=section.take("grid", grid, 1),
@@ -95,9 +116,7 @@ def source_spec(source_id: str, section: Section) -> SourceSpec:
 
 def _prices(section: Section) -> tuple[PriceSpec, ...]:
     prices = []
-    for meter, entry in section.sections("prices"):
-        if meter not in METERS:
-            entry.wrong(f"no such meter{perhaps(meter, METERS)}")
+    for meter, entry in section.sections("prices", _meter):
         prices.append(
             PriceSpec(
                 meter=meter,
@@ -143,30 +162,41 @@ def _page(section: Section) -> PageSpec:
     return page
 
 
+_PART = r"([1-9])/([2-9])"
+
+
+@reads({"type": "string", "pattern": f"^{_PART}$"})
 def _part(node: Node) -> tuple[int, int]:
-    found = re.fullmatch(r"([1-9])/([2-9])", word(node), re.ASCII)
+    found = re.fullmatch(_PART, word(node), re.ASCII)
     if found is None or found[1] > found[2]:
         raise Wrong(f"{node.value!r} is not a part such as 2/3")
     return int(found[1]), int(found[2])
 
 
-def _unit_for(meter: str) -> Callable[[Node], str]:
+def _unit_for(meter: str) -> Reader[str]:
+    thing = METERS[meter].thing if meter in METERS else "[a-z]+"
+
+    @reads({"type": "string", "pattern": unit_pattern(thing)})
     def read(node: Node) -> str:
         name = word(node)
         try:
             quoted = unit_of(name)
         except ValueError as error:
             raise Wrong(str(error)) from None
-        if meter in METERS and METERS[meter].thing != quoted.thing:
-            raise Wrong(f"{meter} is counted by the {METERS[meter].thing}, not in {name}")
+        if meter in METERS and quoted.thing != thing:
+            raise Wrong(f"{meter} is counted by the {thing}, not in {name}")
         return name
 
     return read
 
 
+_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+
+
+@reads({"type": "string", "pattern": f"^{_VARIABLE}$"})
 def _variable(node: Node) -> str:
     name = word(node)
-    if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name, re.ASCII) is None:
+    if re.fullmatch(_VARIABLE, name, re.ASCII) is None:
         raise Wrong(f"{name!r} is not the name of an environment variable")
     return name
 
@@ -177,12 +207,11 @@ def _check_family(spec: SourceSpec, section: Section) -> None:
         section.wrong("names no least number of endpoints or models: fewer must be an error", "expect")
     if spec.parser not in FAMILIES:
         return
-    model, provider = spec.model or spec.page.model_is, spec.provider or spec.provider_at
-    for key, value in (("model", model), ("prices", spec.prices), ("provider", provider)):
-        if not value:
-            section.wrong("is missing", key)
+    for keys in FAMILY_NEEDS:
+        if not any(attrgetter(key)(spec) for key in keys):
+            section.wrong("is missing", keys[0])
     if spec.parser in TABLES:
-        for key in _JSON_ONLY:
+        for key in JSON_ONLY:
             if getattr(spec, key):
                 section.wrong("is for JSON only", key)
         if spec.parser == "markdown_table" and not spec.page.ends:
@@ -190,11 +219,11 @@ def _check_family(spec: SourceSpec, section: Section) -> None:
         return
     prices = (*spec.prices, *(price for tier in spec.tiers for price in tier.prices))
     cells = any(price.after or price.part for price in prices)
-    for key, there in (("variants", spec.variants), ("page", spec.page != NO_PAGE), ("prices", cells)):
-        if there:
-            section.wrong("has what is for tables only", key)
+    there = [key for key in TABLES_ONLY if getattr(spec, key) not in ((), NO_PAGE)]
+    for key in [*there, *(["prices"] if cells else [])]:
+        section.wrong("has what is for tables only", key)
     named = [spec.records, spec.offers, spec.model, spec.provider_at, spec.tag_at, spec.free_at]
-    paths = [*named, *spec.facts.values(), *spec.require, *spec.skip, *spec.whole]
+    paths = [*named, *spec.facts.values(), *spec.telemetry.values(), *spec.require, *spec.skip, *spec.whole]
     for path in [*paths, *(price.at for price in prices), *(tier.above_at for tier in spec.tiers)]:
         if path and not all(path.split(".")):
             section.wrong(f"{path!r} is not a dotted path")

@@ -6,6 +6,7 @@ A source turns into quotes in four steps, each a function that a family (`collec
 1. `requests(spec)` names what to fetch first. Default: one request for `spec.url`.
 2. `follow(document, spec)` reads links out of that first document. Default: none. A poll is complete only if every
    request succeeded; what did succeed is used all the same.
+   Where it states facts of what it links to, `described(document, spec)` reads them. Default: none.
 3. `parse(document, spec)` reads quotes out of one document, in the document's own words, unit and currency. It
    converts nothing, guesses nothing and leaves nothing out silently. Whole-document distrust raises `SourceChanged`;
    doubt about a single row is a `Finding` on its quote.
@@ -13,6 +14,10 @@ A source turns into quotes in four steps, each a function that a family (`collec
 
 Where a document is one JSON object whose members are read one by one, `quotes(members, spec)` may be supplied too: of a
 long history of such documents only the members that changed are then read (`collector.entries`).
+
+Where what a source publishes is made of many files, `reads(path)` and `quotes_of(path, tree, spec)` may be supplied: of
+the history of such files, each commit is then a poll of its own (`collector.trees`), with the offers that the published
+document had then, under the same names.
 
 All but `read` are pure: no network, file, clock, logger or database.
 """
@@ -148,6 +153,8 @@ class SourceSpec:
     """Of a page of tables, what it must say and how it is read."""
     facts: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Name of a field of `Facts` -> path or heading."""
+    telemetry: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Name of a measure with its unit (`collector.parse.facts.MEASURES`) -> path (`json_list` only)."""
     require: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """Path or heading -> the only values that are understood, such as a stated unit; with another one a row is held."""
     skip: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
@@ -263,12 +270,52 @@ class EntryParser(Protocol):
         ...
 
 
+class Tree(Protocol):
+    """Files that a source is made of, all as of one instant."""
+
+    def read(self, path: str) -> Mapping[str, Any] | None:
+        """What a TOML file says, through symbolic links; None if there is no such file, or a link leads to none.
+
+        Raises: SourceChanged if it is not sound.
+        """
+        ...
+
+
+@runtime_checkable
+class TreeParser(Protocol):
+    """Supplied where what is published is made of many files, which may take from one another, whatever the time."""
+
+    def reads(self, path: str) -> bool:
+        """Whether a file may have a say in an offer."""
+        ...
+
+    def quotes_of(self, path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
+        """Quotes of one file, none if offers do not stand there; all that they rest on is read through `tree`.
+
+        Raises: SourceChanged if the file, or one that it rests on, is not as expected: what is published stays as it
+            was.
+        """
+        ...
+
+
 @runtime_checkable
 class Follower(Protocol):
     """Supplied where one document links to the others."""
 
     def follow(self, document: Document, spec: SourceSpec) -> list[Request]:
         """What else to fetch, from the first document.
+
+        Raises: SourceChanged if the document is not as expected.
+        """
+        ...
+
+
+@runtime_checkable
+class Describer(Protocol):
+    """Supplied where the first document states facts of what stands in the others."""
+
+    def described(self, document: Document, spec: SourceSpec) -> Mapping[str, tuple[Facts, tuple[Finding, ...]]]:
+        """Part -> facts of all offers in it, where those state none of their own, and notes on them.
 
         Raises: SourceChanged if the document is not as expected.
         """

@@ -4,18 +4,17 @@ What comes out is what reading each document as a whole gives (`collector.parse.
 be told, the caller is asked to read it so.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from collector import checks
 from collector.contract import EntryParser, Quote, SourceSpec
 from collector.decode import is_plain
 from collector.errors import SourceChanged
 from collector.normalise import observe, timeless
 from collector.parse.members import Cut, cut, differing
 from collector.parse.strict import read_json_text
+from collector.tally import Tally
 from store.records import Document, Observation, Offer
 
 
@@ -45,17 +44,17 @@ class Entries:
         self._entries: dict[bytes, _Entry] = {}
         self._keys: set[str] = set()
         self._offers: set[Offer] = set()
-        self._models: Counter[str] = Counter()
-        self._distinct = 0
-        """Models that there is an offer of."""
-        self._endpoints = 0
-        self.quotes = 0
-        """Observations in the document."""
+        self._tally = Tally()
 
     @property
     def empty(self) -> bool:
         """There was none before."""
         return self._cut is None
+
+    @property
+    def quotes(self) -> int:
+        """Observations in the document."""
+        return self._tally.quotes
 
     def read(self, document: Document, at: datetime) -> Mapping[Offer, tuple[Observation, ...]] | None:
         """What is otherwise than in the document before: offers with all their observations, none if it has none.
@@ -126,16 +125,14 @@ class Entries:
             raise _Whole
         if any(offer in self._offers and offer not in before for offer in fresh):
             raise _Whole
-        models = Counter(one.identity.model for seen in fresh.values() for one in seen)
-        models.subtract(one.identity.model for seen in before.values() for one in seen)
-        appeared = sum(self._models[model] == 0 < more for model, more in models.items())
-        vanished = sum(self._models[model] == -more > 0 for model, more in models.items())
-        quotes = self.quotes + sum(map(len, fresh.values())) - sum(map(len, before.values()))
-        endpoints = self._endpoints + _endpoints(fresh.values()) - _endpoints(before.values())
-        if not quotes:
+        if not self.quotes + sum(map(len, fresh.values())) - sum(map(len, before.values())):
             raise _Whole
-        distinct = self._distinct + appeared - vanished
-        checks.expected({"endpoints": endpoints, "models": distinct}, self._spec)
+        self._tally.exchange(before.values(), fresh.values())
+        try:
+            self._tally.expect(self._spec)
+        except SourceChanged:
+            self._tally.exchange(fresh.values(), before.values())
+            raise
         for piece in gone:
             del self._entries[piece]
         self._entries.update(new)
@@ -143,8 +140,6 @@ class Entries:
         self._keys.update(new_keys)
         self._offers -= before.keys()
         self._offers.update(fresh)
-        self._models.update(models)
-        self._distinct, self.quotes, self._endpoints = distinct, quotes, endpoints
         changed = {offer: seen for offer, seen in fresh.items() if before.get(offer) != seen}
         return changed | {offer: () for offer in before if offer not in fresh}
 
@@ -152,8 +147,3 @@ class Entries:
 def _as_object(rest: bytes) -> bytes:
     """Members as an object of its own, which no piece is like: none begins with a brace."""
     return b"".join((b"{", rest, b"}"))
-
-
-def _endpoints(offers: Iterable[tuple[Observation, ...]]) -> int:
-    """How many offers that facts tell apart."""
-    return sum(len({one.facts.text for one in seen}) for seen in offers)

@@ -220,7 +220,9 @@ class Fetcher:
                     body = (await self.get(Request(url=where), replace(spec, kind="api"), None, ends)).body
                 except FetchFailed as error:
                     if error.code.startswith("http_5"):
-                        raise FetchFailed(str(error), code="robots_unknown", retry_after_s=error.retry_after_s) from None
+                        raise FetchFailed(
+                            str(error), code="robots_unknown", retry_after_s=error.retry_after_s
+                        ) from None
                     if error.code not in robots.MISSING:
                         raise
                     body = b""

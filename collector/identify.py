@@ -59,6 +59,7 @@ _PATH = re.compile(
 )
 _DOTTED = re.compile(rf"^(?:({_REGION.pattern})\.)?([a-z0-9]+)(?:\.|--)(.+)$")
 _BEDROCK_VERSION = re.compile(r"-v0:([0-9])$|(-v1|-1)?:0$")
+_NO_TIER = re.compile(r"20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|mini|nano|micro|codex|coder|image|audio|vl|omni")
 _SIZE = re.compile(r":([0-9.]+[bt])$")
 _POINT = re.compile(r"(?<=[0-9])_(?=[0-9])")
 _LETTER_POINT = re.compile(r"(?<=[0-9])p(?=[0-9])")
@@ -195,11 +196,15 @@ def _tag_parts(source: str, provider: str, tag: str) -> list[str]:
 
 
 def _own_model(provider: str, model: str, tagged: list[str]) -> str:
-    """The model that a tag makes of another in its author's own shop: Anthropic's `fast` of `claude-opus-4.7`."""
+    """The model that a tag makes of another: one id can stand for several, and the variant says which.
+
+    A date, or a word that no host calls a tier, does so anywhere (Azure's `2024-08-06` of `gpt-4o`); any other in its
+    author's own shop (Anthropic's `fast` of `claude-opus-4.7`).
+    """
     author, _, slug = model.partition("/")
-    if not tagged or _shop(provider) != author:
-        return ""
-    return next((f"{model}-{part}" for part in tagged if (author, f"{slug}-{part}") in models().known), "")
+    own = _shop(provider) == author
+    named = (part for part in tagged if own or _NO_TIER.fullmatch(part))
+    return next((f"{model}-{part}" for part in named if (author, f"{slug}-{part}") in models().known), "")
 
 
 @lru_cache(maxsize=1 << 15)
@@ -228,6 +233,8 @@ def _model(canon: bool, provider: str, published: str) -> _Name:
     family = _family(name)
     if not author and not family:
         author, name = _split_hyphened(name)
+    elif not family:
+        author, name = _repackaged(author, name)
     shop = _shop(provider)
     stated, author = author, author or family or (shop if _alike(shop, name) else _by_words(name))
     found, confidence, why = _known(author, name, family, provider, trail)
@@ -295,6 +302,14 @@ def _split_hyphened(name: str) -> tuple[str, str]:
         if author and _alike(author, rest):
             return author, rest
     return "", name
+
+
+def _repackaged(author: str, name: str) -> tuple[str, str]:
+    """(author, name) of `somebody/thedrummer_skyfall-36b-v2`, where that is a name of the canon; or as they were."""
+    data = models()
+    first, _, rest = name.partition("_")
+    owner = data.authors.get(key(first), "")
+    return (owner, rest) if key(author) not in data.authors and (owner, rest) in data.known else (author, name)
 
 
 def _strip_version(name: str, trail: _Trail) -> str:

@@ -26,18 +26,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast
 
-from collector.contract import Follower, Quote, Request, SourceSpec
+from collector.contract import Describer, Follower, Quote, Request, SourceSpec
 from collector.errors import CollectorError, SourceChanged
 from collector.sources import TABLES, parser_of
-from store.records import Document
+from store.records import Document, Facts, Finding
 from store.text import one_line
 
 CPU_S = 5
@@ -57,7 +57,7 @@ _START = "import sys; sys.path[:] = sys.argv[1:]; from collector.parsing import 
 _RECORDS = ("collector.contract", "collector.identify", "store.records")
 """Modules whose dataclasses may pass between the processes."""
 _SIZE = struct.Struct("<Q")
-Step = Literal["parse", "follow"]
+Step = Literal["parse", "follow", "described"]
 
 
 def quotes(document: Document, spec: SourceSpec) -> list[Quote]:
@@ -84,6 +84,19 @@ def links(document: Document, spec: SourceSpec) -> list[Request]:
     return parser.follow(document, spec)
 
 
+def described(document: Document, spec: SourceSpec) -> Mapping[str, tuple[Facts, tuple[Finding, ...]]]:
+    """What a first document says of the others, of a source whose parser is a `Describer`; nothing of any other.
+
+    Raises: as `quotes`.
+    """
+    parser = parser_of(spec)
+    if not isinstance(parser, Describer):
+        return {}
+    if _alone(document, spec):
+        return cast("Mapping[str, tuple[Facts, tuple[Finding, ...]]]", _child.ask("described", document, spec))
+    return parser.described(document, spec)
+
+
 def _alone(document: Document, spec: SourceSpec) -> bool:
     return spec.kind == "page" or spec.parser in TABLES or len(document.body) > SMALL
 
@@ -93,7 +106,7 @@ def _frozen(mapping: dict[object, object]) -> MappingProxyType[object, object]:
 
 
 _KNOWN: dict[tuple[str, str], Callable[..., object]] = {
-    (one.__module__, one.__qualname__): one for one in (datetime, timedelta, timezone, Decimal, _frozen)
+    (one.__module__, one.__qualname__): one for one in (date, datetime, timedelta, timezone, Decimal, _frozen)
 }
 
 

@@ -188,9 +188,7 @@ class Poller:
             body_bytes=body_bytes,
         )
 
-    def _notes(
-        self, spec: SourceSpec, received: Received, pack: str, base: str | None, at: datetime
-    ) -> Iterator[str]:
+    def _notes(self, spec: SourceSpec, received: Received, pack: str, base: str | None, at: datetime) -> Iterator[str]:
         """What is to be said of documents that came whole."""
         for document in received.documents:
             yield from document.notes

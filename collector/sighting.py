@@ -1,17 +1,17 @@
-"""Documents -> sighting: parse, normalise, identify. Pure; shared by polling, backfill and reparse."""
+"""Documents -> sighting: parse (`collector.parsing`), normalise, identify; shared by polling, backfill and reparse."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from collector import checks
-from collector.contract import EntryParser, SourceSpec
+from collector import checks, parsing
+from collector.contract import EntryParser, Quote, SourceSpec, TreeParser
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
-from collector.parsing import quotes
 from collector.sources import parser_of
-from store.records import Document, EndpointKey, Observation, Offer, Sighting
+from collector.trees import Trees, is_tree
+from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Sighting
 from store.text import one_line
 from store.timeline import Step
 from store.touched import Change, Track
@@ -29,7 +29,7 @@ class Received:
 
 
 def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, Mapping[str, CollectorError]]:
-    """Documents -> sighting, and the parts that failed: parse, normalise, identify. Pure.
+    """Documents -> sighting, and the parts that failed: parse, normalise, identify.
 
     A part of a fan-out that is not what it should be has not answered: the others stand.
 
@@ -37,9 +37,16 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
     """
     failed: dict[str, CollectorError] = dict(received.failures)
     seen: list[Observation] = []
+    told: dict[str, tuple[Facts, tuple[Finding, ...]]] = {}
+    for document in received.documents:
+        if not document.part:
+            told |= parsing.described(document, spec)
     for document in received.documents:
         try:
-            seen += (observe(quote, document, spec, at) for quote in quotes(document, spec))
+            found = parsing.quotes(document, spec)
+            if document.part in told:
+                found = [_described(quote, *told[document.part]) for quote in found]
+            seen += (observe(quote, document, spec, at) for quote in found)
         except SourceChanged as error:
             if not document.part:
                 raise
@@ -54,6 +61,11 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
         observations=tuple(_each_once(seen)),
     )
     return sighting, failed
+
+
+def _described(quote: Quote, told: Facts, notes: tuple[Finding, ...]) -> Quote:
+    """The quote with what it does not state itself."""
+    return replace(quote, facts=quote.facts.filled(told), findings=(*quote.findings, *notes))
 
 
 def _evidence(documents: Iterable[Document]) -> dict[str, tuple[str, str]]:
@@ -93,12 +105,33 @@ class Seer:
         self._spec = spec
         parser = parser_of(spec)
         self._entries = Entries(parser, spec) if isinstance(parser, EntryParser) else None
+        self._trees = Trees(parser, spec) if isinstance(parser, TreeParser) else None
+        self._tree_before = False
+        """What was seen last was a tree, and a good one."""
 
     def see(self, received: Received, at: datetime) -> Seen:
         """The next sighting.
 
         Raises: SourceChanged, and it is as if it had not been shown.
         """
+        if self._trees is None or not is_tree(received.documents):
+            seen = self._see(received, at)
+            self._tree_before = False
+            return seen
+        whole, self._tree_before = not self._tree_before, False
+        changed = self._trees.read(received.documents, at)
+        self._tree_before = True
+        if self._entries is not None:
+            self._entries.forget()
+        sighting = Sighting(
+            at=at,
+            complete=True,
+            documents=_evidence(received.documents),
+            observations=self._trees.everything() if whole else (),
+        )
+        return Seen(sighting=sighting, offers=None if whole else changed, quotes=self._trees.quotes, failed={})
+
+    def _see(self, received: Received, at: datetime) -> Seen:
         if self._entries is not None and len(received.documents) == 1 and not received.failures:
             (document,) = received.documents
             first = self._entries.empty

@@ -1,15 +1,16 @@
 """A pack as bytes: documents folded into one string, compressed alone or as a difference, sealed into a file.
 
 A file is a zstd frame behind a head, which zstd itself skips: `zstd -d` reads a pack that stands alone, and
-`zstd -d --patch-from=` its base's content one that is a difference. Every byte of a file is under the head's check, so
-that damage is found where it is, without what the file is a difference from.
+`zstd -d --patch-from=` its base's content one that is a difference, but for one that leaves out the documents that both
+have (`difference`). Every byte of a file is under the head's check, so that damage is found where it is, without what
+the file is a difference from.
 """
 
 import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -31,6 +32,14 @@ RUN = 8
 PERIOD = RUN**3
 """Packs from one that stands alone to the next."""
 SKIPPABLE = 0x184D2A5E
+PLACES = SKIPPABLE + 1
+"""Begins a list of documents that are in the base as well."""
+MOST = 0.75
+"""Of the bytes of a string, what its documents that are in the base as well must be at least to be left out."""
+_PLACES = struct.Struct("<II")
+"""Mark and length as zstd has them."""
+_PLACE = struct.Struct("<III")
+"""Start in the string, start in the base, bytes."""
 _HEAD = struct.Struct("<IIIH32s")
 """Mark and length as zstd has them, CRC-32 of all after it, ordinal, key of the base (zeros: none)."""
 HEAD_SIZE = _HEAD.size
@@ -161,7 +170,21 @@ def compress(whole: bytes, *, quick: bool = False) -> bytes:
 
 
 def difference(whole: bytes, base: bytes, *, quick: bool = False) -> bytes:
-    """A string as a frame that points into another string wherever it can; a quick one is somewhat larger."""
+    """A string as a frame that points into another string wherever it can; a quick one is somewhat larger.
+
+    A quick one leaves out the documents that stand in both, where those are most of it, behind a list of their places:
+    only to look for them would take longer than all else.
+    """
+    kept = _kept(whole, base) if quick else []
+    if sum(size for _, _, size in kept) > MOST * len(whole):
+        places = b"".join(_PLACE.pack(*one) for one in kept)
+        new = b"".join(_between(whole, ((start, size) for start, _, size in kept)))
+        old = b"".join(_between(base, ((start, size) for _, start, size in kept)))
+        return b"".join((_PLACES.pack(PLACES, len(places)), places, _pointing(new, old, quick=True)))
+    return _pointing(whole, base, quick=quick)
+
+
+def _pointing(whole: bytes, base: bytes, *, quick: bool) -> bytes:
     both = (len(whole) + len(base)).bit_length()
     closely = {} if quick else {"hash_log": min(22, max(17, both - 2)), "min_match": SHORTEST_MATCH}
     parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -179,6 +202,14 @@ def decompress(frame: bytes, base: bytes | None, largest: int) -> bytes:
 
     Raises: ValueError if the frame is damaged, or holds more bytes than `largest`.
     """
+    if len(frame) >= _PLACES.size and base is not None:
+        mark, size = _PLACES.unpack_from(frame)
+        if mark == PLACES:
+            end = _PLACES.size + size
+            if size % _PLACE.size or len(frame) < end:
+                raise ValueError("not a list of places")
+            kept = list(_PLACE.iter_unpack(frame[_PLACES.size : end]))
+            return _put_together(frame[end:], kept, base, largest)
     try:
         size = zstandard.frame_content_size(frame)
         if not 0 <= size <= largest:
@@ -187,6 +218,60 @@ def decompress(frame: bytes, base: bytes | None, largest: int) -> bytes:
         return decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None
+
+
+def _kept(whole: bytes, base: bytes) -> list[tuple[int, int, int]]:
+    """Where in a string, where in its base, and how many bytes: documents that both have, in the order of both."""
+    before = {part: (start, size) for part, start, size in _places(base)}
+    kept: list[tuple[int, int, int]] = []
+    for part, start, size in _places(whole):
+        old = before.get(part, (0, -1))
+        ends = (kept[-1][0] + kept[-1][2], kept[-1][1] + kept[-1][2]) if kept else (0, 0)
+        if old[1] != size or old[0] < ends[1] or whole[start : start + size] != base[old[0] : old[0] + size]:
+            continue
+        if (start, old[0]) == ends:
+            kept[-1] = (kept[-1][0], kept[-1][1], kept[-1][2] + size)
+        else:
+            kept.append((start, old[0], size))
+    return kept
+
+
+def _places(whole: bytes) -> Iterator[tuple[str, int, int]]:
+    """Part, start and size of each document of a string."""
+    start = whole.index(b"\n") + 1
+    for entry in json.loads(whole[:start]):
+        yield entry["part"], start, entry["bytes"]
+        start += entry["bytes"]
+
+
+def _between(whole: bytes, stretches: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """What is left of a string without stretches (start, size) of it: what is before each, and after the last.
+
+    Raises: ValueError if they are not in order, or not in it.
+    """
+    at = 0
+    for start, size in stretches:
+        if not at <= start <= start + size <= len(whole):
+            raise ValueError("a stretch out of place")
+        yield whole[at:start]
+        at = start + size
+    yield whole[at:]
+
+
+def _put_together(frame: bytes, kept: Sequence[tuple[int, int, int]], base: bytes, largest: int) -> bytes:
+    """Raises: ValueError."""
+    new = decompress(frame, b"".join(_between(base, ((start, size) for _, start, size in kept))), largest)
+    pieces: list[bytes] = []
+    at = taken = 0
+    for start, old, size in kept:
+        if start < at or start - at > len(new) - taken:
+            raise ValueError("a stretch out of place")
+        pieces += (new[taken : taken + start - at], base[old : old + size])
+        taken += start - at
+        at = start + size
+    if at + len(new) - taken > largest:
+        raise ValueError(f"a pack of more than {largest} bytes")
+    return b"".join((*pieces, new[taken:]))
 
 
 def _dictionary(base: bytes) -> zstandard.ZstdCompressionDict:

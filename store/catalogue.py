@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from store.belief import EVER, Coverage, believed, lasted, newest
 from store.instants import from_millis, to_millis
-from store.naming import literally
+from store.naming import CURRENCIES, literally
 from store.read import Reader, Value
 from store.records import RateCard, endpoint_reference
 
@@ -91,7 +91,7 @@ FROM (
     CROSS JOIN "interval" i
     JOIN rate_card c ON c.id = i.card_id
     JOIN facts f ON f.id = i.facts_id
-    WHERE LOWER(m.name) LIKE :pattern ESCAPE '!'
+    WHERE LOWER(m.name) LIKE :pattern ESCAPE '!' AND m.name NOT LIKE '{CURRENCIES}%'
         AND i.endpoint_id = e.id
         AND i.first_seen = {newest("e.id", "<= :at")} AND {believed("i")} AND {lasted("i", ":at")}
 ) o

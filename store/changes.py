@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple
 from store.belief import EVER, believed, lasted, newest
 from store.corrections import CORRECTED, LATE_MILLIS, Term, Witness
 from store.instants import from_millis, to_millis
-from store.moves import card_moves, facts_moves
+from store.moves import Move, card_moves, facts_moves
+from store.naming import CURRENCIES
 from store.read import Reader, Row, Value
 from store.records import Facts, endpoint_reference
 
@@ -19,6 +20,8 @@ FACTS_KEPT = 4096
 ChangeEvent = Literal[
     "arrival", "change", "withdrawal", "return", "correction", "announcement", "announcement withdrawn"
 ]
+
+ChangeKind = Literal["price", "fact"]
 
 
 class ChangeRow(NamedTuple):
@@ -54,6 +57,8 @@ class ChangeRow(NamedTuple):
     to be in force; else None."""
     until: datetime | None
     """Where that time ends; None: not yet, or not said."""
+    kind: ChangeKind
+    """Whether what moved is a price, as an offer that comes or goes is too, or a fact beside it."""
 
 
 def _in_force(at: str, column: str) -> str:
@@ -80,6 +85,7 @@ WITH offered AS (
     WHERE (CAST(:model AS TEXT) IS NULL OR m.name = :model)
         AND (CAST(:provider AS TEXT) IS NULL OR p.name = :provider)
         AND (CAST(:source AS TEXT) IS NULL OR s.name = :source)
+        AND (CAST(:model AS TEXT) IS NOT NULL OR m.name NOT LIKE '{CURRENCIES}%')
 )
 SELECT n.event, n.seen, n.known, n.not_before, n.old_card, n.old_facts, n.new_card, n.new_facts, d.sha256,
     n.first, n.last, e.id, e.source_id, e.model, e.provider, e.published_model, e.tag, e.sibling, e.variant, e.source
@@ -152,8 +158,11 @@ def changes(
     model: str | None = None,
     provider: str | None = None,
     source: str | None = None,
+    prices_only: bool = False,
 ) -> Iterator[ChangeRow]:
     """What was first seen to have moved in [since, until), oldest first, a row for each meter and fact.
+
+    With `prices_only`, facts are left out: an edit of a release date moves no price.
 
     That is the timeline as it was known at an instant, with all that had been corrected by then: what a late document
     or a mended parser tells of the past is a correction when it becomes known, and stands at its own time as well.
@@ -170,7 +179,7 @@ def changes(
         "source": source,
     }
     witness = Witness(reader)
-    facts = lru_cache(maxsize=FACTS_KEPT)(partial(_facts, reader))
+    facts = None if prices_only else lru_cache(maxsize=FACTS_KEPT)(partial(_facts, reader))
     for row in reader.stream(_CHANGES, values):
         kind, document, first, last, endpoint_id, source_id = row[0], *row[8:13]
         if kind == "correction":
@@ -186,18 +195,17 @@ def _term(card_id: int | None, facts_id: int | None) -> Term | None:
     return None if card_id is None else Term(card_id, facts_id)
 
 
-def _rows(reader: Reader, facts: Callable[[int], Facts], row: Row, event: _Event) -> Iterator[ChangeRow]:
+def _rows(reader: Reader, facts: Callable[[int], Facts] | None, row: Row, event: _Event) -> Iterator[ChangeRow]:
     seen, known, not_before = from_millis(row[1]), from_millis(row[2]), _instant(row[3])
     since, until = _instant(event.first), _instant(event.last)
     model, provider, published_model, tag, sibling, variant, source = row[13:]
     endpoint = endpoint_reference(published_model, tag, sibling)
     old, new = event.old, event.new
-    moves = card_moves(
-        None if old is None else reader.card(old.card_id), None if new is None else reader.card(new.card_id)
-    )
-    if old and new and old.facts_id is not None and new.facts_id is not None and old.facts_id != new.facts_id:
-        moves += facts_moves(facts(old.facts_id), facts(new.facts_id))
-    for meter, before, after, old_state, new_state, percent in moves:
+    cards = (None if old is None else reader.card(old.card_id), None if new is None else reader.card(new.card_id))
+    moves: list[tuple[ChangeKind, Move]] = [("price", move) for move in card_moves(*cards)]
+    if facts and old and new and old.facts_id is not None and new.facts_id is not None and old.facts_id != new.facts_id:
+        moves += (("fact", move) for move in facts_moves(facts(old.facts_id), facts(new.facts_id)))
+    for kind, (meter, before, after, old_state, new_state, percent) in moves:
         yield ChangeRow(
             seen=seen,
             not_before=not_before,
@@ -217,6 +225,7 @@ def _rows(reader: Reader, facts: Callable[[int], Facts], row: Row, event: _Event
             known=known,
             since=since,
             until=until,
+            kind=kind,
         )
 
 

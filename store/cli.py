@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from store.cli_conflicts import conflicts
+from store.cli_currency import rates, tell
 from store.cli_export import export
 from store.doors import (
     AT,
     COUNT,
+    CURRENCY,
     FORMAT,
     KNOWN_AT,
     MODEL,
+    PRICES,
     PROVIDER,
     RAW,
     SINCE,
@@ -26,6 +30,7 @@ from store.doors import (
     UNTIL,
     Doors,
     answer,
+    currency_option,
     done,
     instant_option,
     question,
@@ -35,7 +40,20 @@ from store.text import printable
 if TYPE_CHECKING:
     from store.routing import Excluded, Route
 
-__all__ = ["Doors", "changes", "cheapest", "endpoints", "explain", "export", "held", "history", "models"]
+__all__ = [
+    "Doors",
+    "changes",
+    "cheapest",
+    "conflicts",
+    "endpoints",
+    "explain",
+    "export",
+    "facts",
+    "held",
+    "history",
+    "models",
+    "rates",
+]
 
 
 @question(click.argument("query", default=""), AT, KNOWN_AT, FORMAT, RAW)
@@ -59,7 +77,7 @@ def models(doors: Doors, *, query: str, at: datetime | None, known_at: datetime 
     done(written, "no model on offer has that in its id; `tokentape sources` shows what was collected")
 
 
-@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, FORMAT, RAW)
+@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, CURRENCY, FORMAT, RAW)
 def endpoints(
     doors: Doors,
     *,
@@ -68,15 +86,16 @@ def endpoints(
     known_at: datetime | None,
     provider: str | None,
     source: str | None,
+    currency: str | None,
     form: str,
     raw: bool,
 ) -> None:
     """List every endpoint of a model: price, context, variant, source, age.
 
-    MODEL is a canonical id, or its slug where only one model has it. Prices are USD per 1M tokens: `-` is not offered,
-    `?` is unknown. For an instant before an endpoint was first observed, what its source states about that instant
-    answers, marked as stated. --at is when it was true, --known-at when it was known: an answer that was given then is
-    given again, whatever was learned later.
+    MODEL is a canonical id, or its slug where only one model has it. Prices are USD per 1M tokens, or in the currency
+    that stands beside them: `-` is not offered, `?` is unknown. For an instant before an endpoint was first observed,
+    what its source states about that instant answers, marked as stated. --at is when it was true, --known-at when it
+    was known: an answer that was given then is given again, whatever was learned later.
 
     \b
     Examples:
@@ -86,12 +105,19 @@ def endpoints(
       tokentape endpoints openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
     """
     from store import columns, intervals, views
+    from store.conflicts import contradicted
     from store.naming import find_model
+    from store.rates import converted
 
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
-        found = intervals.endpoints(reader, name, instant, known=known, provider=provider, source=source)
+        offers = contradicted(intervals.endpoints(reader, name, instant, known=known, provider=provider), instant)
+        found = [row for row in offers if source in (None, row.source)]
+        if currency is not None:
+            into = doors.converter(reader, currency, known)
+            found = [converted(row, into, instant) for row in found]
+            tell(into.used())
     written = answer(form, found, columns.ENDPOINTS, views.endpoints(min(instant, known)), raw=raw)
     done(written, f"no endpoint of {name} then and there; see `tokentape history {name}`")
 
@@ -106,6 +132,8 @@ def endpoints(
     KNOWN_AT,
     click.option("--stated", is_flag=True, help="Also the prices that sources date themselves."),
     click.option("--superseded", is_flag=True, help="Also what was believed once and has been corrected."),
+    currency_option("Prices in this currency, by the rates of the day on which each began. [default: as quoted]"),
+    PRICES,
     FORMAT,
     RAW,
 )
@@ -121,6 +149,8 @@ def history(
     known_at: datetime | None,
     stated: bool,
     superseded: bool,
+    currency: str | None,
+    prices: bool,
     form: str,
     raw: bool,
 ) -> None:
@@ -128,7 +158,7 @@ def history(
 
     An interval is [first_seen, ended); the true change lies between not_before and first_seen. With --since and
     --until, those that have any time in between; with --at, those in force at that instant; with --known-at, as they
-    were known then.
+    were known then. An interval begins with another price or another fact; with --prices, with another price alone.
 
     \b
     Examples:
@@ -138,9 +168,12 @@ def history(
     """
     from store import columns, intervals, views
     from store.naming import find_model
+    from store.rates import converted
 
-    if at and (since or until or stated or superseded):
-        raise click.UsageError("--at asks for one instant: it goes without --since, --until, --stated and --superseded")
+    if at and (since or until or stated or superseded or prices):
+        raise click.UsageError(
+            "--at asks for one instant: it goes without --since, --until, --stated, --superseded and --prices"
+        )
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         name = find_model(reader, model)
@@ -160,7 +193,12 @@ def history(
                 stated=stated,
                 superseded=superseded,
             )
+        found = intervals.prices_only(found) if prices else found
+        into = None if currency is None else doors.converter(reader, currency, known)
+        if into is not None:
+            found = (converted(row, into, at) for row in found)
         written = answer(form, found, columns.HISTORY, views.history(), raw=raw)
+    tell(() if into is None else into.used())
     done(written, f"no interval of {name} then and there; see `tokentape endpoints {name}`")
 
 
@@ -171,6 +209,7 @@ def history(
     click.option("--model", help="Only this model."),
     PROVIDER,
     SOURCE,
+    PRICES,
     FORMAT,
     RAW,
 )
@@ -183,6 +222,7 @@ def changes(
     model: str | None,
     provider: str | None,
     source: str | None,
+    prices: bool,
     form: str,
     raw: bool,
 ) -> None:
@@ -194,7 +234,7 @@ def changes(
     \b
     Examples:
       tokentape changes
-      tokentape changes --since 24h --provider deepinfra
+      tokentape changes --since 24h --provider deepinfra --prices
       tokentape changes --since 2026-08-01 --model openai/gpt-oss-120b --format csv
     """
     from store import columns, views
@@ -211,6 +251,7 @@ def changes(
             model=name,
             provider=provider,
             source=source,
+            prices_only=prices,
         )
         written = answer(form, found, columns.CHANGES, views.changes(), raw=raw)
     done(written, "nothing moved then and there; `tokentape sources` shows when each source was last polled")
@@ -230,6 +271,7 @@ def changes(
     click.option("--quantization", "quantizations", multiple=True, help="Only this one, such as fp8 (repeatable)."),
     click.option("--source", "sources", multiple=True, help="Every offer of this source (repeatable)."),
     click.option("--include-free", is_flag=True, help="Also endpoints that charge nothing for this workload."),
+    currency_option("Rank by the cost in this currency, by the rates on the tape.", "USD"),
     click.option("--why", is_flag=True, help="Name each endpoint that is left out, with the reason (standard error)."),
     AT,
     KNOWN_AT,
@@ -250,6 +292,7 @@ def cheapest(
     quantizations: tuple[str, ...],
     sources: tuple[str, ...],
     include_free: bool,
+    currency: str,
     why: bool,
     at: datetime | None,
     known_at: datetime | None,
@@ -259,8 +302,9 @@ def cheapest(
     """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
 
     For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
-    unknown, varies or is not offered never competes. The prices shown are those that apply to the workload. Cached
-    tokens are charged as cache reads where those are offered, else as input. Several models are ranked together.
+    unknown, varies or is not offered never competes, and neither does one in a currency without a rate. The prices
+    shown are those that apply to the workload. Cached tokens are charged as cache reads where those are offered, else
+    as input. Several models are ranked together.
 
     \b
     Examples:
@@ -269,6 +313,7 @@ def cheapest(
       tokentape cheapest openai/gpt-oss-120b qwen/qwen3-32b --exclude-provider groq --format json
     """
     from store import columns, views
+    from store.conflicts import contradicted
     from store.intervals import endpoints as find_endpoints
     from store.naming import find_model
     from store.routing import Constraints, Workload, rank
@@ -289,10 +334,14 @@ def cheapest(
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         names = dict.fromkeys(find_model(reader, name) for name in model)
-        rows = [row for name in names for row in find_endpoints(reader, name, instant, known=known)]
-    ranking = rank(rows, workload, instant, constraints)
-    shown = views.cheapest(min(instant, known), models=len(names))
+        rows = [
+            row for name in names for row in contradicted(find_endpoints(reader, name, instant, known=known), instant)
+        ]
+        into = doors.converter(reader, currency, known)
+        ranking = rank(rows, workload, instant, constraints, into)
+    shown = views.cheapest(min(instant, known), models=len(names), currency=currency)
     written = answer(form, ranking.routes, columns.CHEAPEST, shown, raw=raw)
+    tell(route.cost.conversion for route in ranking.routes)
     _left_out(ranking.excluded, why=why)
     _too_long(ranking.routes, input_tokens + output_tokens)
     done(written, f"no route; see `tokentape endpoints {next(iter(names))}`")
@@ -323,6 +372,42 @@ def explain(
             print_fields(views.evidence(one))
     else:
         answer(form, found, columns.EVIDENCE, (), raw=raw)
+
+
+@question(MODEL, AT, KNOWN_AT, PROVIDER, SOURCE, FORMAT, RAW)
+def facts(
+    doors: Doors,
+    *,
+    model: str,
+    at: datetime | None,
+    known_at: datetime | None,
+    provider: str | None,
+    source: str | None,
+    form: str,
+    raw: bool,
+) -> None:
+    """Show what is said of a model beside its prices: by whom, since when, and where sources disagree.
+
+    A row for each value of each fact: of the model itself (release date, knowledge cut-off, size, licence), then of
+    each provider's endpoints (limits, quantization, features, regions, end, data policy, how they fare). What no source
+    says is unknown and has no row. A value is disputed where another one that is said cannot be right beside it.
+
+    \b
+    Examples:
+      tokentape facts openai/gpt-oss-120b
+      tokentape facts gpt-oss-120b --provider deepinfra --format json
+      tokentape facts openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
+    """
+    from store import columns, views
+    from store.facts import facts as find_facts
+    from store.naming import find_model
+
+    instant, known = doors.instants(at, known_at)
+    with doors.open() as reader:
+        name = find_model(reader, model)
+        found = find_facts(reader, name, instant, known=known, provider=provider, source=source)
+    written = answer(form, found, columns.FACTS, views.facts(), raw=raw)
+    done(written, f"no facts of {name} then and there; see `tokentape endpoints {name}`")
 
 
 @question(SOURCE, KNOWN_AT, FORMAT, RAW)

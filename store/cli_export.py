@@ -8,10 +8,25 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from store.doors import AT, KNOWN_AT, PROVIDER, RAW, SINCE, SOURCE, UNTIL, Doors, done, question
+from store.cli_currency import tell
+from store.doors import (
+    AT,
+    KNOWN_AT,
+    PRICES,
+    PROVIDER,
+    RAW,
+    SINCE,
+    SOURCE,
+    UNTIL,
+    Doors,
+    currency_option,
+    done,
+    question,
+)
 from store.errors import QueryError
 
 if TYPE_CHECKING:
+    from store.currency import Converter
     from store.export import Form, Written
     from store.read import Reader
 
@@ -29,7 +44,9 @@ Write = Callable[[TextIO], "Written"]
     UNTIL,
     AT,
     KNOWN_AT,
+    currency_option("Prices in this currency, by the rates of --at, or of the day each began. [default: as quoted]"),
     click.option("--superseded", is_flag=True, help="Of `history`, also what has been corrected since."),
+    PRICES,
     click.option("--names", is_flag=True, help="Of `ledger`, the names of each endpoint as well."),
     click.option("--show-sql", is_flag=True, help="Of `ledger`, the statement that makes the same bytes."),
     RAW,
@@ -47,7 +64,9 @@ def export(
     until: datetime | None,
     at: datetime | None,
     known_at: datetime | None,
+    currency: str | None,
     superseded: bool,
+    prices: bool,
     names: bool,
     show_sql: bool,
     raw: bool,
@@ -69,6 +88,10 @@ def export(
     """
     if (at and what != "current") or ((since or until) and what in {"current", "ledger"}):
         raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
+    if currency and what not in {"current", "history"}:
+        raise click.UsageError("--currency goes with `current` and `history`")
+    if prices and what not in {"history", "changes"}:
+        raise click.UsageError("--prices goes with `history` and `changes`")
     if superseded and what != "history":
         raise click.UsageError("--superseded goes with `history`")
     if (names or show_sql) and what != "ledger":
@@ -84,13 +107,17 @@ def export(
         return
     from store.show import data_out
 
+    into = None
     with doors.open() as reader:
         if what == "ledger":
             write = _ledger(reader, names=names, raw=raw)
         else:
+            instants = doors.instants(at, known_at)
+            into = None if currency is None else doors.converter(reader, currency, instants[1])
             write = _answer(
                 reader,
-                doors.instants(at, known_at),
+                instants,
+                into,
                 what=what,
                 form=form,
                 model=model,
@@ -99,9 +126,11 @@ def export(
                 since=since,
                 until=until,
                 superseded=superseded,
+                prices=prices,
                 raw=raw,
             )
         written = write(data_out()) if output == "-" else _to_file(Path(output), write)
+    tell(() if into is None else into.used())
     done(written, "nothing to export; `tokentape sources` shows what was collected")
 
 
@@ -114,6 +143,7 @@ def _ledger(reader: "Reader", *, names: bool, raw: bool) -> Write:
 def _answer(
     reader: "Reader",
     instants: tuple[datetime, datetime],
+    into: "Converter | None",
     *,
     what: str,
     form: "Form",
@@ -123,18 +153,22 @@ def _answer(
     since: datetime | None,
     until: datetime | None,
     superseded: bool,
+    prices: bool,
     raw: bool,
 ) -> Write:
     from store import columns, intervals
     from store.changes import changes
     from store.export import write
     from store.naming import find_model
+    from store.rates import converted
 
     at, known = instants
     name = None if model is None else find_model(reader, model)
     if what == "current":
-        prices = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
-        return lambda out: write(out, form, columns.ENDPOINTS, prices, raw=raw)
+        in_force = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
+        if into is not None:
+            in_force = (converted(row, into, at) for row in in_force)
+        return lambda out: write(out, form, columns.ENDPOINTS, in_force, raw=raw)
     if what == "history":
         past = intervals.history(
             reader,
@@ -147,8 +181,20 @@ def _answer(
             source=source,
             superseded=superseded,
         )
+        past = intervals.prices_only(past) if prices else past
+        if into is not None:
+            past = (converted(row, into) for row in past)
         return lambda out: write(out, form, columns.HISTORY, past, raw=raw)
-    moved = changes(reader, known=known, since=since, until=until, model=name, provider=provider, source=source)
+    moved = changes(
+        reader,
+        known=known,
+        since=since,
+        until=until,
+        model=name,
+        provider=provider,
+        source=source,
+        prices_only=prices,
+    )
     return lambda out: write(out, form, columns.CHANGES, moved, raw=raw)
 
 

@@ -4,15 +4,21 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from store.records import Override, RateCard
+from store.currency import USD, Conversion, Rate, Unconverted
+from store.instants import iso
+from store.moves import percent_text
+from store.records import Facts, Override, RateCard
 from store.units import CORE_METERS, decimal_text
 
 if TYPE_CHECKING:
     from store.catalogue import HeldRow, ModelRow
     from store.changes import ChangeRow
+    from store.conflicts import Conflict
     from store.evidence import Evidence
+    from store.facts import FactRow
     from store.intervals import IntervalRow
     from store.routing import Route
 
@@ -69,6 +75,16 @@ def _state(meter: str) -> "Column[IntervalRow]":
     return Column(f"{meter}_state", lambda row: row.card.state(meter))
 
 
+def _fact(name: str) -> "Column[IntervalRow]":
+    value_of: Callable[[Facts], Cell] = attrgetter(name)
+
+    def of(row: "IntervalRow") -> Cell:
+        value = value_of(row.facts)
+        return None if value == () else value  # no list is stated
+
+    return Column(name, of)
+
+
 _INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE = (_price(meter) for meter in CORE_METERS)
 _STATES: "Columns[IntervalRow]" = tuple(_state(meter) for meter in CORE_METERS)
 _NAMES: "Columns[IntervalRow]" = (
@@ -113,6 +129,18 @@ _KNOWN: "Columns[IntervalRow]" = (
     Column("known_to", lambda row: row.known_to),
 )
 
+_FACTS: "Columns[IntervalRow]" = tuple(
+    _fact(name)
+    for name in Facts.__dataclass_fields__
+    if name not in ("context_length", "max_output_tokens", "quantization")
+)
+"""Those that have no place above; a list is JSON."""
+_CONVERTED: "Columns[IntervalRow]" = (
+    Column("quoted_currency", lambda row: row.conversion.quoted if row.conversion else row.card.currency),
+    Column("rates", lambda row: _rates(row.conversion)),
+    Column("unconverted", lambda row: row.conversion.why if isinstance(row.conversion, Unconverted) else None),
+)
+
 _CORE = (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE)
 
 ENDPOINTS: "Columns[IntervalRow]" = (
@@ -127,6 +155,9 @@ ENDPOINTS: "Columns[IntervalRow]" = (
     *_ENDED,
     *_BELIEF,
     *_KNOWN,
+    *_FACTS,
+    *_CONVERTED,
+    Column("contradicted_by", lambda row: None if row.contradicted_by is None else list(row.contradicted_by)),
 )
 HISTORY: "Columns[IntervalRow]" = (
     *_NAMES,
@@ -140,6 +171,8 @@ HISTORY: "Columns[IntervalRow]" = (
     _QUANTIZATION,
     *_BELIEF,
     *_KNOWN,
+    *_FACTS,
+    *_CONVERTED,
 )
 
 CHEAPEST: "Columns[Route]" = (
@@ -148,7 +181,7 @@ CHEAPEST: "Columns[Route]" = (
     Column("provider", lambda route: route.row.provider),
     Column("endpoint", lambda route: route.row.endpoint),
     Column("variant", lambda route: route.row.variant),
-    Column("cost_per_request_usd", lambda route: route.cost.text),
+    Column("cost_per_request_usd", lambda route: route.cost.text if route.cost.currency == USD else None),
     Column("input", lambda route: amount_text(route.cost.input)),
     Column("output", lambda route: amount_text(route.cost.output)),
     Column("cache_read", lambda route: amount_text(route.cost.cache_read)),
@@ -166,6 +199,11 @@ CHEAPEST: "Columns[Route]" = (
     Column("disputed", lambda route: route.row.disputed),
     Column("document", lambda route: route.row.document),
     Column("ref", lambda route: route.row.ref),
+    Column("currency", lambda route: route.cost.currency),
+    Column("cost_per_request", lambda route: route.cost.text),
+    Column("quoted_currency", lambda route: route.row.card.currency),
+    Column("rates", lambda route: _rates(route.cost.conversion)),
+    Column("contradicted_by", lambda route: list(route.row.contradicted_by or ())),
 )
 
 CHANGES: "Columns[ChangeRow]" = (
@@ -187,6 +225,18 @@ CHANGES: "Columns[ChangeRow]" = (
     Column("known", lambda row: row.known),
     Column("since", lambda row: row.since),
     Column("until", lambda row: row.until),
+    Column("kind", lambda row: row.kind),
+)
+
+FACTS: "Columns[FactRow]" = (
+    Column("model", lambda row: row.model),
+    Column("fact", lambda row: row.fact),
+    Column("provider", lambda row: row.provider),
+    Column("value", lambda row: row.value),
+    Column("sources", lambda row: row.sources),
+    Column("endpoints", lambda row: row.endpoints),
+    Column("since", lambda row: row.since),
+    Column("disputed", lambda row: row.disputed),
 )
 
 MODELS: "Columns[ModelRow]" = (
@@ -252,7 +302,65 @@ EVIDENCE: "Columns[Evidence]" = (
     Column("record_missing", lambda one: one.record_missing),
     Column("known_from", lambda one: one.row.known_from),
     Column("known_to", lambda one: one.row.known_to),
+    Column("conflicts", lambda one: _contradictions(one.conflicts)),
+    Column("list_rate_card", lambda one: _body(one.list_card)),
 )
+
+
+CONFLICTS: "Columns[Conflict]" = (
+    Column("model", lambda one: one.row.model),
+    Column("provider", lambda one: one.row.provider),
+    Column("variant", lambda one: one.row.variant),
+    Column("kind", lambda one: one.difference.kind),
+    Column("meter", lambda one: one.difference.meter),
+    Column("case", lambda one: one.difference.case),
+    Column("source", lambda one: one.row.source),
+    Column("value", lambda one: one.difference.text),
+    Column("other_source", lambda one: one.other.source),
+    Column("other_value", lambda one: one.difference.other_text),
+    Column("currency", lambda one: one.row.card.currency),
+    Column("difference_percent", lambda one: percent_text(one.difference.value, one.difference.other)),
+    Column("since", lambda one: one.since),
+    Column("trust", lambda one: one.row.trust),
+    Column("other_trust", lambda one: one.other.trust),
+    Column("first_seen", lambda one: one.row.first_seen),
+    Column("other_first_seen", lambda one: one.other.first_seen),
+    Column("last_seen", lambda one: one.row.last_seen),
+    Column("other_last_seen", lambda one: one.other.last_seen),
+    Column("stale", lambda one: one.row.stale),
+    Column("other_stale", lambda one: one.other.stale),
+    Column("document", lambda one: one.row.document),
+    Column("other_document", lambda one: one.other.document),
+    Column("ref", lambda one: one.row.ref),
+    Column("other_ref", lambda one: one.other.ref),
+)
+
+RATES: "Columns[Rate]" = (
+    Column("currency", lambda rate: rate.currency),
+    Column("base", lambda rate: rate.base),
+    Column("rate", lambda rate: rate.text),
+    Column("day", lambda rate: rate.day.isoformat()),
+    Column("source", lambda rate: rate.source),
+    Column("document", lambda rate: rate.document),
+)
+
+
+_CONTRADICTION = ("kind", "meter", "case", "value", "other_value", "other_ref", "other_document", "since")
+
+
+def _contradictions(conflicts: "Iterable[Conflict]") -> list[object]:
+    """What others say of a row, without the row itself."""
+    told = [column for column in CONFLICTS if column.name in _CONTRADICTION]
+    return [
+        {column.name: iso(cell) if isinstance(cell := column.of(one), datetime) else cell for column in told}
+        for one in conflicts
+    ]
+
+
+def _rates(conversion: "Conversion | Unconverted | None") -> list[object]:
+    """The rates by which amounts were converted."""
+    used = conversion.rates if isinstance(conversion, Conversion) else ()
+    return [{column.name: column.of(rate) for column in RATES} for rate in used]
 
 
 def _of(card: RateCard | None, meter: str) -> str | None:

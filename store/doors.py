@@ -1,5 +1,6 @@
 """What all reading commands share: where they stand, their options, how they answer and how they fail."""
 
+import re
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from store.instants import parse_instant, utc_now
 
 if TYPE_CHECKING:
     from store.columns import Columns
+    from store.currency import Converter, CurrencyPolicy
     from store.export import Written
     from store.read import Reader
     from store.show import TableColumns
@@ -31,6 +33,8 @@ class Doors:
     archive: Path | None = None
     """Folder of archived documents; None: beside the store."""
     now: Callable[[], datetime] = utc_now
+    currencies: "Callable[[], CurrencyPolicy | None]" = lambda: None
+    """Which exchange rates may be used, asked for where one is needed; None: what holds where nothing is configured."""
 
     def instants(self, at: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:
         """When it was true, and when it was known: both now, unless a question names them.
@@ -46,6 +50,12 @@ class Doors:
         from store.read import open_store
 
         return open_store(self.store_url)
+
+    def converter(self, reader: "Reader", currency: str, known: datetime) -> "Converter":
+        """What converts into a currency, by rates as known at an instant."""
+        from store.rates import converter
+
+        return converter(reader, currency, self.currencies, known)
 
 
 class Question(click.Command):
@@ -95,6 +105,23 @@ SINCE = instant_option("--since", "From this instant on.")
 UNTIL = instant_option("--until", "Up to, and without, this instant.")
 PROVIDER = click.option("--provider", help="Only this provider.")
 SOURCE = click.option("--source", help="Only what this source says.")
+PRICES = click.option("--prices", is_flag=True, help="Only prices: what moved is no fact beside them.")
+CURRENCY_CODE = re.compile(r"[A-Za-z]{3}", re.ASCII)
+
+
+def _currency(_ctx: click.Context, _param: click.Parameter, value: str | None) -> str | None:
+    """The code of a currency, in capitals."""
+    if value is not None and CURRENCY_CODE.fullmatch(value) is None:
+        raise click.BadParameter(f"{value!r} is not the code of a currency, such as USD, EUR or CNY")
+    return value and value.upper()
+
+
+def currency_option(text: str, default: str | None = None) -> Decorator:
+    """An option that names a currency."""
+    return click.option("--currency", callback=_currency, metavar="CODE", help=text, default=default)
+
+
+CURRENCY = currency_option("Prices in this currency, by the rates on the tape. [default: as quoted]")
 FORMAT = click.option(
     "--format", "form", type=click.Choice(["table", "csv", "json", "jsonl"]), default="table", show_default=True
 )

@@ -5,14 +5,17 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 
 from store.belief import Coverage, believed, lasted
+from store.conflicts import Conflict, conflicts_of
+from store.currency import Conversion
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
 from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
-from store.records import endpoint_reference
+from store.records import Facts, RateCard, endpoint_reference
 from store.text import ELLIPSIS, one_line
 
 LARGEST_RECORD = 20_000
@@ -39,6 +42,10 @@ class Evidence:
     """As published, to the letter, up to a bound."""
     record_missing: str | None
     """Why there is no record to show."""
+    list_card: RateCard | None
+    """What is charged without the discount that the source states; None: it states none."""
+    conflicts: tuple[Conflict, ...]
+    """What other sources state differently at that instant; `row` is the one of each that is explained."""
 
 
 _ENDPOINTS = """
@@ -100,7 +107,8 @@ def explain(
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
     coverage = Coverage(reader, at, known)
-    return [_evidence(reader, row, coverage, archive) for row in rows]
+    stated = [one for model in models for one in endpoints(reader, model, at, known=known, provider=provider)]
+    return [_evidence(reader, row, coverage, archive, tuple(conflicts_of(row, stated, at))) for row in rows]
 
 
 def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, str]]) -> str:
@@ -112,7 +120,9 @@ def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, s
     return "`tokentape endpoints MODEL --format jsonl` names each as `ref`"
 
 
-def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None) -> Evidence:
+def _evidence(
+    reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None, conflicts: tuple[Conflict, ...]
+) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
         raise StoreForeign(f"store {reader.name} is damaged: document {row.document_id} is missing")
@@ -132,7 +142,21 @@ def _evidence(reader: Reader, row: IntervalRow, coverage: Coverage, archive: Pat
         held=tuple(f"{rule}: {message}" for rule, message in held),
         record=record,
         record_missing=missing,
+        list_card=None if facts is None else list_card(row.card, Facts.from_text(facts[0])),
+        conflicts=conflicts,
     )
+
+
+def list_card(card: RateCard, facts: Facts) -> RateCard | None:
+    """The list prices that a stated discount was taken off, computed exactly and rounded once; None without one."""
+    try:
+        share = 1 - Fraction(facts.discount or "1")
+    except ValueError:  # a word
+        return None
+    if share <= 0:
+        return None
+    undone = Conversion(quoted=card.currency, currency=card.currency, factor=1 / share, rates=())
+    return undone.card(card)
 
 
 def _published(archive: Path, row: IntervalRow, pack: str | None, part: str) -> tuple[str | None, str | None]:

@@ -5,12 +5,17 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from store.belief import Coverage, at_end, believed, lasted, newest
+from store.currency import Conversion, Unconverted
 from store.instants import from_millis, to_millis
+from store.naming import CURRENCIES
 from store.read import Reader, Row
-from store.records import EndReason, RateCard, endpoint_reference
+from store.records import EndReason, Facts, RateCard, endpoint_reference
 
 GRACE_S = 900
 """A price is stale once it was last seen more than two polling periods and this many seconds ago."""
+
+
+NO_FACTS = Facts()
 
 
 class IntervalRow(NamedTuple):
@@ -62,6 +67,13 @@ class IntervalRow(NamedTuple):
     document_id: int
     facts_id: int | None
 
+    facts: Facts = NO_FACTS
+    """As stated over this stretch of time; none for a price that was not observed."""
+    conversion: Conversion | Unconverted | None = None
+    """How `card` comes to be in another currency than that in which it is quoted, or why it is not."""
+    contradicted_by: tuple[str, ...] | None = None
+    """Sources that state another price for this offer (see `store.conflicts`); None: nobody looked."""
+
     @property
     def ref(self) -> str:
         """What `explain` takes."""
@@ -104,7 +116,7 @@ def _observed(known: str) -> str:
     """Intervals as known at an instant; a gap counts while the interval is in force."""
     ends = ", ".join(at_end("i", column) for column in ("last_seen", "ended", "end_reason"))
     columns = f"""'observed', i.card_id, i.locator, i.not_before, i.first_seen, {ends}, u.since, u.last_seen,
-    NULL, NULL, f.id, f.context_length, f.max_output_tokens, f.quantization, i.known_from, i.known_to"""
+    NULL, NULL, f.id, f.body, i.known_from, i.known_to"""
     return f"""{_selected(known, columns)}
 JOIN "interval" i ON i.endpoint_id = e.id
 JOIN facts f ON f.id = i.facts_id
@@ -120,7 +132,7 @@ _STATED = f"""{
     _selected(
         ":known",
         ''''stated', t.card_id, t.locator, NULL, t.first_seen, NULL, NULL, NULL, NULL, NULL,
-    t.since, t.until, NULL, NULL, NULL, NULL, t.known_from, t.known_to''',
+    t.since, t.until, NULL, NULL, t.known_from, t.known_to''',
     )
 }
 JOIN stated t ON t.endpoint_id = e.id
@@ -151,7 +163,7 @@ _STATED_IN = f"""{_STATED}
 ORDER BY {_OLDEST_STATED}
 """
 
-_MODEL_NAMES = "SELECT name FROM model ORDER BY name"
+_MODEL_NAMES = f"SELECT name FROM model WHERE name NOT LIKE '{CURRENCIES}%' ORDER BY name"  # noqa: S608 - a constant
 
 
 def endpoints(
@@ -232,6 +244,47 @@ def history(
                 yield _row(reader, row, coverage)
 
 
+def prices_only(rows: Iterable[IntervalRow]) -> Iterator[IntervalRow]:
+    """Intervals of an answer by endpoint and time, those joined that follow each other at the same price.
+
+    What is joined differs in its facts alone; its facts, like its document, are those that it began with.
+    """
+    before: IntervalRow | None = None
+    for row in rows:
+        if before is None:
+            before = row
+        elif _goes_on(before, row):
+            before = row._replace(**{name: getattr(before, name) for name in _BEGAN})
+        else:
+            yield before
+            before = row
+    if before is not None:
+        yield before
+
+
+_BEGAN = (
+    "not_before",
+    "first_seen",
+    "document",
+    "locator",
+    "known_from",
+    "document_id",
+    "facts_id",
+    "facts",
+    "context_length",
+    "max_output_tokens",
+    "quantization",
+)
+
+
+def _goes_on(before: IntervalRow, row: IntervalRow) -> bool:
+    return (
+        (before.endpoint_id, before.ended, before.card) == (row.endpoint_id, row.first_seen, row.card)
+        and before.end_reason == "changed"
+        and before.known_to is row.known_to is None
+    )
+
+
 def _names(reader: Reader, model: str | None) -> Iterable[str]:
     return (name for (name,) in reader.rows(_MODEL_NAMES)) if model is None else (model,)
 
@@ -266,9 +319,7 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         since,
         until,
         facts_id,
-        context_length,
-        max_output_tokens,
-        quantization,
+        facts_body,
         known_from,
         known_to,
     ) = row
@@ -282,6 +333,7 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         last_seen = of_then.last(source_id, part)
     if last_seen is None or last_seen < first_seen:
         last_seen = first_seen
+    facts = NO_FACTS if facts_id is None else reader.facts(facts_id, facts_body)
     in_force = not superseded and (ended is None or ended > coverage.seen_millis)
     return IntervalRow(
         model=model,
@@ -299,9 +351,9 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         stated_since=_instant(since),
         stated_until=_instant(until),
         card=reader.card(card_id),
-        context_length=context_length,
-        max_output_tokens=max_output_tokens,
-        quantization=quantization,
+        context_length=facts.context_length,
+        max_output_tokens=facts.max_output_tokens,
+        quantization=facts.quantization,
         document=document,
         locator=locator,
         unseen_since=_instant(unseen) if in_force else None,
@@ -312,6 +364,7 @@ def _row(reader: Reader, row: Row, coverage: Coverage) -> IntervalRow:
         endpoint_id=endpoint_id,
         document_id=document_id,
         facts_id=facts_id,
+        facts=facts,
     )
 
 

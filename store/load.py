@@ -102,7 +102,13 @@ def _loaded(connection: Connection, source_id: int, ids: Sequence[int] | None) -
         stated.setdefault(row.endpoint_id, set()).add(one)
         stated_rows.append((row.id, row.endpoint_id, one))
     telemetry = {
-        row.endpoint_id: Telemetry(status=row.status, uptime_percent=row.uptime_percent) for row in rows(sql.TELEMETRY)
+        row.endpoint_id: Telemetry(
+            status=row.status,
+            uptime_percent=row.uptime_percent,
+            first_token_ms=row.first_token_ms,
+            tokens_per_second=row.tokens_per_second,
+        )
+        for row in rows(sql.TELEMETRY)
     }
     endpoints: dict[EndpointKey, tl.EndpointState] = {}
     keys: dict[int, EndpointKey] = {}

@@ -2,8 +2,8 @@
 
 from fractions import Fraction
 
+from store.conditions import condition_text
 from store.records import Facts, RateCard
-from store.routing import condition_text
 from store.units import decimal_text
 
 Move = tuple[str, str | None, str | None, str | None, str | None, str | None]

@@ -6,6 +6,9 @@ from store.errors import NothingMatched, QueryError
 from store.read import Reader
 from store.text import one_line
 
+CURRENCIES = "currency/"
+"""What stands before the code of a currency where its rates are (see `store.rates`): no model of anybody's."""
+
 _NEAR = 5
 """Names told of where nothing was found."""
 

@@ -10,6 +10,7 @@ from store.belief import Coverage
 from store.catalogue import HeldRow, ModelRow, SourceRow, held, models, sources
 from store.changes import ChangeRow, changes
 from store.evidence import Evidence, explain
+from store.facts import FactRow, facts
 from store.intervals import IntervalRow, current, endpoints, history
 from store.naming import find_model
 
@@ -17,6 +18,7 @@ __all__ = [
     "ChangeRow",
     "Coverage",
     "Evidence",
+    "FactRow",
     "HeldRow",
     "IntervalRow",
     "ModelRow",
@@ -25,6 +27,7 @@ __all__ = [
     "current",
     "endpoints",
     "explain",
+    "facts",
     "find_model",
     "held",
     "history",

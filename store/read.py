@@ -14,12 +14,12 @@ from typing import Any
 
 from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
 from store.location import archive_folder, is_postgres, sqlite_path
-from store.records import RateCard
+from store.records import Facts, RateCard
 from store.version import APPLICATION_ID, check_version
 
 BUSY_TIMEOUT_S = 5.0
 CARDS_KEPT = 4096
-"""Rate cards held in memory by a reader; a store has a few per endpoint."""
+"""Rate cards, and sets of facts, held in memory by a reader; a store has a few per endpoint."""
 
 Value = int | str | None
 Row = tuple[Any, ...]
@@ -38,6 +38,7 @@ class Reader(ABC):
         """Of its schema."""
         self._url = url
         self._cards: dict[int, RateCard] = {}
+        self._facts: dict[int, Facts] = {}
 
     @abstractmethod
     def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
@@ -87,6 +88,19 @@ class Reader(ABC):
                 self._cards.clear()
             self._cards[card_id] = card
         return card
+
+    def facts(self, facts_id: int, body: str) -> Facts:
+        """A stored set of facts, from the text that was read with its key."""
+        facts = self._facts.get(facts_id)
+        if facts is None:
+            try:
+                facts = Facts.from_text(body)
+            except (ValueError, TypeError, AttributeError) as error:
+                raise StoreForeign(f"store {self.name} is damaged: facts {facts_id}: {error}") from None
+            if len(self._facts) >= CARDS_KEPT:
+                self._facts.clear()
+            self._facts[facts_id] = facts
+        return facts
 
 
 class SqliteReader(Reader):

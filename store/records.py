@@ -6,10 +6,11 @@ other thing (see `store.units`). *Free* is the amount 0, *not offered* is a mete
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
@@ -184,6 +185,41 @@ def _check_amounts(amounts: tuple[tuple[str, int], ...]) -> None:
         raise ValueError("amounts are not sorted by meter")
 
 
+COUNT_FACTS = ("context_length", "max_output_tokens", "max_prompt_tokens", "total_parameters", "active_parameters")
+DATE_FACTS = ("release_date", "knowledge_cutoff", "deprecated_on", "retires_on")
+TELLING_FACTS = frozenset(
+    {
+        "context_length",
+        "max_output_tokens",
+        "max_prompt_tokens",
+        "quantization",
+        "discount",
+        "status",
+        "features",
+        "input_modalities",
+        "output_modalities",
+    }
+)
+"""What names an offer that shares provider, model and tag with others: so it never changes."""
+
+_DAY = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?)?", re.ASCII)
+
+
+def is_day(text: str) -> bool:
+    """Whether a text is a year, a month or a day of the calendar."""
+    if _DAY.fullmatch(text) is None:
+        return False
+    try:
+        date.fromisoformat(text + "-01-01"[len(text) - 4 :])
+    except ValueError:
+        return False
+    return True
+
+
+def _canonical(body: Mapping[str, Any]) -> str:
+    return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What belongs to an offer beside its price; a change of any of them opens a new interval."""
@@ -201,22 +237,60 @@ class Facts:
     """Supported parameters and abilities as published, sorted."""
     input_modalities: tuple[str, ...] = ()
     output_modalities: tuple[str, ...] = ()
+    release_date: str | None = None
+    """When the model came out: a year, a month or a day (`2025`, `2025-08`, `2025-08-05`), as finely as published."""
+    knowledge_cutoff: str | None = None
+    """Up to when the model was taught, as finely as published."""
+    total_parameters: int | None = None
+    """A count: 120 billion is 120000000000."""
+    active_parameters: int | None = None
+    """Of them, those used for each token."""
+    open_weights: bool | None = None
+    licence: str | None = None
+    """Of the weights, as published."""
+    successor: str | None = None
+    """What the source names instead, in its own words."""
+    deprecated_on: str | None = None
+    """From when on the source advises against it."""
+    retires_on: str | None = None
+    """From when on it is no longer served."""
+    regions: tuple[str, ...] = ()
+    """Where it is served, as published, sorted; none: not stated."""
+    trains_on_prompts: bool | None = None
+    """Whether prompts may be used for training."""
+    data_policy: str | None = None
+    """What becomes of prompts, in the source's own word: `private`, `anonymized`, `zdr: all`."""
 
     def __post_init__(self) -> None:
-        for name in ("context_length", "max_output_tokens", "max_prompt_tokens"):
+        for name in COUNT_FACTS:
             value = getattr(self, name)
             if value is not None and (type(value) is not int or not 0 < value < 2**53):
-                raise ValueError(f"{name} is {value!r}, not a positive count of tokens")
+                raise ValueError(f"{name} is {value!r}, not a positive count")
+        for name in DATE_FACTS:
+            day = getattr(self, name)
+            if day is not None and not is_day(day):
+                raise ValueError(f"{name} is {day!r}, not a year, a month or a day")
+
+    @property
+    def stated(self) -> dict[str, Any]:
+        """Those that are stated, by name."""
+        # Asked of every offer of every poll, and most are None.
+        fields = self.__dict__.items()
+        return {name: value for name, value in fields if value is not None and value != () and name != "text"}
+
+    def filled(self, other: "Facts") -> "Facts":
+        """These, and those of others that are not stated here."""
+        return Facts(**(other.stated | self.stated))
 
     @cached_property
     def text(self) -> str:
         """Canonical JSON: equal facts, equal text."""
-        return json.dumps(
-            {name: value for name, value in self.__dict__.items() if value not in (None, ()) and name != "text"},
-            sort_keys=True,
-            separators=(",", ":"),
-            ensure_ascii=False,
-        )
+        return _canonical(self.stated)
+
+    @property
+    def telling_text(self) -> str:
+        """The same of those alone that tell offers of one provider apart."""
+        return _canonical({name: value for name, value in self.stated.items() if name in TELLING_FACTS})
 
     @classmethod
     def from_text(cls, text: str) -> "Facts":
@@ -291,12 +365,21 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telemetry:
-    """How an endpoint fares just now; a series of its own that never opens a price interval."""
+    """How an endpoint fares just now; a series of its own that never opens a price interval.
+
+    Speeds are measured anew for every answer and never twice the same: kept to the digit they would make a row for each
+    endpoint and poll, of noise. What is kept of them is the nearest of 1, 2, 5, 10, 20, 50, ..., so that a row is a
+    change to about the half or the double.
+    """
 
     status: int | None = None
     """0 is fine, negative is trouble, in the source's own code."""
     uptime_percent: int | None = None
     """Over the last day, rounded to whole percent."""
+    first_token_ms: int | None = None
+    """Milliseconds to the first token, coarsely; the median, where the source says which."""
+    tokens_per_second: int | None = None
+    """Tokens of an answer in a second, once they come, coarsely; 0 is less than one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

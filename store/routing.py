@@ -6,18 +6,19 @@ with the reason.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import chain, groupby
+from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple
 
+from store.conditions import condition_text, in_force
+from store.currency import Conversion, Converter
 from store.instants import to_millis
 from store.intervals import IntervalRow
-from store.records import Override, RateCard
+from store.records import RateCard
 
 FEMTO_DIGITS = 15
 _REQUEST_STEPS = 1_000_000
 """An amount is 1e-9 of a currency unit per 1M tokens, so 1e-15 per token, and 1M times that per request."""
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,15 @@ class Cost(NamedTuple):
     """None: the cached part is charged as input."""
     conditions: tuple[str, ...] = ()
     """The conditions that held."""
+    conversion: Conversion | None = None
+    """How all that comes to be in `currency`, where the endpoint quotes another."""
+
+    def converted(self, by: Conversion) -> "Cost":
+        """In another currency: the exact cost, rounded once."""
+        input_, output, cache_read = (
+            None if amount is None else by.amount(amount) for amount in (self.input, self.output, self.cache_read)
+        )
+        return Cost(by.amount(self.femto), by.currency, input_, output, cache_read, self.conditions, by)
 
     @property
     def text(self) -> str:
@@ -111,66 +121,16 @@ class Ranking:
     excluded: tuple[Excluded, ...]
 
 
-def holds(override: Override, prompt_tokens: int, at: datetime) -> bool:
-    """Whether the conditions of an override hold for a prompt of that length at that instant.
-
-    Of a window that wraps midnight, the days are those on which it starts. A window that ends where it starts is a day.
-    Raises: KeyError or ValueError if nobody knows the time zone.
-    """
-    if override.above_tokens is not None and prompt_tokens <= override.above_tokens:
-        return False
-    local = at.astimezone(_zone(override.tz))
-    day = local
-    if override.start_minute is not None and override.end_minute is not None:
-        minute = local.hour * 60 + local.minute
-        if override.start_minute < override.end_minute:
-            within = override.start_minute <= minute < override.end_minute
-        else:
-            within = minute >= override.start_minute or minute < override.end_minute
-            if minute < override.start_minute:
-                day = local - timedelta(days=1)
-        if not within:
-            return False
-    return not override.days or day.isoweekday() in override.days
-
-
-def _zone(name: str) -> tzinfo:
-    if name == "UTC":
-        return UTC
-    from zoneinfo import ZoneInfo  # most windows are in UTC
-
-    return ZoneInfo(name)
-
-
-def condition_text(override: Override) -> str:
-    """The conditions in words: `above 200000`, `01:00-04:00 UTC`, `Mon Tue 22:00-06:00 Asia/Shanghai`."""
-    words = []
-    if override.above_tokens is not None:
-        words.append(f"above {override.above_tokens}")
-    words.extend(_DAYS[day - 1] for day in override.days)
-    if override.start_minute is not None and override.end_minute is not None:
-        words.append(f"{_clock(override.start_minute)}-{_clock(override.end_minute)} {override.tz}")
-    return " ".join(words)
-
-
-def _clock(minute: int) -> str:
-    return f"{minute // 60:02d}:{minute % 60:02d}"
-
-
 def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:
     """What a workload costs by a rate card at an instant.
 
     The cached part is charged as a cache read where that is offered, else as input. A meter that the workload needs
     and that has no amount makes the cost unknown.
     """
-    amounts: Mapping[str, int] = card.by_meter
-    held: Sequence[Override] = ()
-    if card.overrides:
-        try:
-            held = [override for override in card.overrides if holds(override, workload.input_tokens, at)]
-        except (KeyError, ValueError):
-            return Unpriced(reason="time zone unknown")
-        amounts = dict(chain(card.amounts, *(override.amounts for override in held)))
+    try:
+        amounts, held = in_force(card, workload.input_tokens, at)
+    except (KeyError, ValueError):
+        return Unpriced(reason="time zone unknown")
     states = {meter: state for meter, state in card.states if meter not in amounts}
     cached_meter = "cache_read" if "cache_read" in amounts or "cache_read" in states else "input"
     total = 0
@@ -201,8 +161,11 @@ def _without_amount(meter: str, states: Mapping[str, str]) -> str:
     )
 
 
-def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
+def believed(rows: Iterable[IntervalRow], at: datetime, into: Converter) -> list[IntervalRow]:
     """For each provider and model the offers of one source: the most trusted of those that are fresh and have a price.
+
+    A price that cannot be told in the currency asked for is none, and of two sources that are trusted alike the one
+    that quotes in it answers.
 
     Variants are not compared one by one: a source that knows only one offer of a provider would otherwise stand beside
     one that tells several apart. Where no source is fresh, the most trusted answers, and its rows say so.
@@ -213,7 +176,7 @@ def believed(rows: Iterable[IntervalRow]) -> list[IntervalRow]:
         for row in group:
             by_source.setdefault(row.source, []).append(row)
         offers = list(by_source.values())
-        best = offers[0] if len(offers) == 1 else min(offers, key=_doubt)
+        best = offers[0] if len(offers) == 1 else min(offers, key=lambda offer: _doubt(offer, at, into))
         chosen.extend(best)
     return chosen
 
@@ -222,21 +185,34 @@ def _offered_by(row: IntervalRow) -> tuple[str, str]:
     return row.provider, row.model
 
 
-def _doubt(rows: Sequence[IntervalRow]) -> tuple[bool, bool, int, int, str]:
-    """Least for the source to believe: one with a price, observed and fresh, trusted, last seen, by name."""
-    priced = [row for row in rows if row.card.amounts]
+def _doubt(rows: Sequence[IntervalRow], at: datetime, into: Converter) -> tuple[bool, bool, int, bool, int, str]:
+    """Least for the source to believe: with a price, observed and fresh, trusted, unconverted, last seen, by name."""
+    priced = [
+        row for row in rows if row.card.amounts and isinstance(into.conversion(row.card.currency, at), Conversion)
+    ]
     fresh = any(row.basis == "observed" and not row.stale for row in priced)
     newest = max(row.last_seen for row in priced or rows)
-    return not priced, not fresh, rows[0].trust, -to_millis(newest), rows[0].source
+    foreign = all(row.card.currency != into.currency for row in priced)
+    return not priced, not fresh, rows[0].trust, foreign, -to_millis(newest), rows[0].source
 
 
-def rank(rows: Iterable[IntervalRow], workload: Workload, at: datetime, constraints: Constraints) -> Ranking:
-    """The endpoints in the order of what a workload costs there at an instant, and those left out with the reason."""
+def rank(
+    rows: Iterable[IntervalRow],
+    workload: Workload,
+    at: datetime,
+    constraints: Constraints,
+    into: Converter | None = None,
+) -> Ranking:
+    """The endpoints in the order of what a workload costs there at an instant, and those left out with the reason.
+
+    In the currency of `into`; without it, in USD, and no other currency is converted.
+    """
+    into = into or Converter()
     named = [row for row in rows if not constraints.sources or row.source in constraints.sources]
     routes: list[tuple[Cost, IntervalRow]] = []
     excluded: list[Excluded] = []
-    for row in named if constraints.sources else believed(named):
-        priced = _judge(row, workload, at, constraints)
+    for row in named if constraints.sources else believed(named, at, into):
+        priced = _judge(row, workload, at, constraints, into)
         if isinstance(priced, Cost):
             routes.append((priced, row))
         else:
@@ -266,15 +242,18 @@ def _numbered(routes: Sequence[tuple[Cost, IntervalRow]], workload: Workload) ->
         before += len(alike)
 
 
-def _judge(row: IntervalRow, workload: Workload, at: datetime, constraints: Constraints) -> Cost | str:
+def _judge(row: IntervalRow, workload: Workload, at: datetime, constraints: Constraints, into: Converter) -> Cost | str:
     """What the workload costs there, or why the endpoint is left out."""
     if unfit := _unfit(row, constraints):
         return unfit
     priced = cost(row.card, workload, at)
     if isinstance(priced, Unpriced):
         return priced.reason
-    if priced.currency != "USD":
-        return f"quoted in {priced.currency}"
+    if priced.currency != into.currency:
+        by = into.conversion(priced.currency, at)
+        if not isinstance(by, Conversion):
+            return str(by)
+        priced = priced.converted(by)
     if priced.femto == 0 and not constraints.include_free:
         return "free"
     return priced

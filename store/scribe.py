@@ -160,6 +160,8 @@ class Scribe:
                 "at": to_millis(at),
                 "status": one.telemetry.status,
                 "uptime_percent": one.telemetry.uptime_percent,
+                "first_token_ms": one.telemetry.first_token_ms,
+                "tokens_per_second": one.telemetry.tokens_per_second,
             }
             for one, at in fared
         ]

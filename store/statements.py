@@ -231,7 +231,8 @@ STATED = _of_some(
 )
 TELEMETRY = _of_some(
     """
-    SELECT telemetry.endpoint_id, telemetry.status, telemetry.uptime_percent
+    SELECT telemetry.endpoint_id, telemetry.status, telemetry.uptime_percent, telemetry.first_token_ms,
+           telemetry.tokens_per_second
       FROM telemetry JOIN endpoint ON endpoint.id = telemetry.endpoint_id
      WHERE {which} AND telemetry.at = (
            SELECT max(newest.at) FROM telemetry AS newest WHERE newest.endpoint_id = telemetry.endpoint_id)

@@ -320,6 +320,9 @@ class TelemetryRow(SQLModel, table=True):
     at: int = Field(primary_key=True, sa_type=BigInteger)
     status: int | None = None
     uptime_percent: int | None = None
+    first_token_ms: int | None = None
+    tokens_per_second: int | None = None
+    """Coarse, both of them (see `store.records.Telemetry`)."""
 
 
 VERSION = Table(

@@ -316,7 +316,7 @@ def _tell_apart(
     taken = {endpoint.key.sibling for endpoint in siblings}
     for text, offers in offers_by_facts.items():
         lone = not taken and len(offers_by_facts) == 1
-        sibling = claimed[text] if text in claimed else "" if lone else _new_sibling(text, taken)
+        sibling = claimed[text] if text in claimed else "" if lone else _new_sibling(offers[0].facts, taken)
         taken.add(sibling)
         for one in offers:
             yield one, sibling, len(offers) > 1
@@ -330,8 +330,11 @@ def _distance(facts: Facts, endpoint: EndpointState) -> int:
     return sum(getattr(facts, name) != getattr(last, name) for name in Facts.__dataclass_fields__)
 
 
-def _new_sibling(facts_text: str, taken: Iterable[str]) -> str:
-    digest = sha256(facts_text.encode()).hexdigest()
+def _new_sibling(facts: Facts, taken: Iterable[str]) -> str:
+    """A name that does not change with what has nothing to do with the offer, unless nothing else tells it apart."""
+    digest = sha256(facts.telling_text.encode()).hexdigest()
+    if digest[:4] in taken:
+        digest = sha256(facts.text.encode()).hexdigest()
     length = 4
     while digest[:length] in taken:
         length += 1

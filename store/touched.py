@@ -22,6 +22,7 @@ Mark: TypeAlias = "bytes | None"
 """Digest of what an endpoint settled on, `AT_REST`, or None: visited at every poll."""
 
 _override_fields = attrgetter("above_tokens", "start_minute", "end_minute", "days", "tz", "amounts")
+_telemetry_fields = attrgetter("status", "uptime_percent", "first_token_ms", "tokens_per_second")
 
 
 def mark(observation: Observation, salt: bytes) -> bytes:
@@ -37,7 +38,7 @@ def mark(observation: Observation, salt: bytes) -> bytes:
         observation.declared_free,
         observation.facts.text,
         None if card is None else _of_card(card),
-        observation.telemetry and (observation.telemetry.status, observation.telemetry.uptime_percent),
+        observation.telemetry and _telemetry_fields(observation.telemetry),
         observation.stated and tuple(map(_of_stated, observation.stated)),
         observation.findings and tuple((one.rule, one.message, one.held) for one in observation.findings),
     )

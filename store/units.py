@@ -61,16 +61,16 @@ METERS: dict[str, Meter] = {
         ("text_message", "message", "per text message in"),
         ("audio_hour", "hour", "per hour of audio"),
         ("input_audio_hour", "hour", "per hour of audio in"),
+        ("euro", "euro", "one euro, of a source of exchange rates"),
     )
 }
 
 CORE_METERS = ("input", "output", "cache_read", "cache_write")
 """Meters with a column of their own in tables and CSV."""
 
-_UNIT = re.compile(
-    r"(?:(?P<factor>1e-[0-9]{1,2})_)?(?P<currency>[A-Z]{3})(?P<cent>cent)?/(?:(?P<count>1M|1K|1B|[0-9]{1,9})_)?(?P<thing>[a-z]+)",
-    re.ASCII,
-)
+_QUOTED = r"(?:(1e-[0-9]{1,2})_)?([A-Z]{3})(cent)?/(?:(1M|1K|1B|[0-9]{1,9})_)?"
+"""Factor, currency, cent and count of a unit: all but the thing."""
+_UNIT = re.compile(f"{_QUOTED}([a-z]+)", re.ASCII)
 _COUNTS = {"1B": 1_000_000_000, "1M": 1_000_000, "1K": 1_000}
 
 
@@ -95,18 +95,20 @@ def unit(name: str) -> Unit:
     match = _UNIT.fullmatch(name)
     if match is None:
         raise ValueError(f"unit {name!r} is not of the form USD/1M_token")
-    thing = match["thing"]
+    quoted_factor, currency, cent, count, thing = match.groups()
     if thing not in {meter.thing for meter in METERS.values()}:
         raise ValueError(f"unit {name!r} counts {thing!r}, which no meter does")
-    count = match["count"]
     counted = 1 if count is None else _COUNTS.get(count) or int(count)
     if counted == 0:
         raise ValueError(f"unit {name!r} counts nothing")
-    factor = Decimal(match["factor"] or 1) / (100 if match["cent"] else 1)
+    factor = Decimal(quoted_factor or 1) / (100 if cent else 1)
     base = TOKENS_PER_AMOUNT if thing == "token" else 1
-    return Unit(
-        name=name, currency=match["currency"], thing=thing, per_amount=factor * Decimal(base) / Decimal(counted)
-    )
+    return Unit(name=name, currency=currency, thing=thing, per_amount=factor * Decimal(base) / Decimal(counted))
+
+
+def unit_pattern(thing: str) -> str:
+    """A regular expression of the names of units that count a thing, in the grammar that JSON Schema has too."""
+    return f"^{_QUOTED}{thing}$"
 
 
 @lru_cache(maxsize=16_384)  # the same amounts stand in thousands of rows

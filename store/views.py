@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from store.conditions import condition_text
+from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
 from store.records import RateCard
-from store.routing import condition_text
 from store.show import TableColumn, TableColumns
 from store.text import ELLIPSIS
 from store.units import METERS, decimal_text
@@ -14,7 +15,9 @@ from store.units import METERS, decimal_text
 if TYPE_CHECKING:
     from store.catalogue import HeldRow, ModelRow
     from store.changes import ChangeRow
+    from store.conflicts import Conflict
     from store.evidence import Evidence
+    from store.facts import FactRow
     from store.intervals import IntervalRow
     from store.routing import Route
 
@@ -54,6 +57,8 @@ def _notes(row: "IntervalRow") -> str:
         *(["disputed"] if row.disputed else ()),
         *(["stated"] if row.basis == "stated" else ()),
         *(["conditions"] if row.card.overrides else ()),
+        *([f"from {row.conversion.quoted}"] if isinstance(row.conversion, Conversion) else ()),
+        *(["contradicted"] if row.contradicted_by else ()),
     ]
     return ", ".join(notes)
 
@@ -109,16 +114,17 @@ def _to(row: "IntervalRow") -> str:
     return "now" if row.ended is None else _minute(row.ended)
 
 
-def cheapest(now: datetime, *, models: int) -> "TableColumns[Route]":
+def cheapest(now: datetime, *, models: int, currency: str = USD) -> "TableColumns[Route]":
     """Routes, cheapest first."""
+    sign = "$" if currency == USD else currency
     return (
         TableColumn("rank", lambda route: f"{route.rank}{'=' if route.tied else ''}"),
         TableColumn("model", lambda route: route.row.model if models > 1 else "", spare=1, cut="left"),
         TableColumn("provider", lambda route: route.row.provider),
         TableColumn("variant", lambda route: route.row.variant, spare=1, cut="right"),
-        TableColumn("$/request", lambda route: route.cost.text, right=True),
-        TableColumn("input $/M", lambda route: _amount(route.cost.input), right=True),
-        TableColumn("output $/M", lambda route: _amount(route.cost.output), right=True),
+        TableColumn(f"{sign}/request", lambda route: route.cost.text, right=True),
+        TableColumn(f"input {sign}/M", lambda route: _amount(route.cost.input), right=True),
+        TableColumn(f"output {sign}/M", lambda route: _amount(route.cost.output), right=True),
         TableColumn("cache read", lambda route: _amount(route.cost.cache_read), spare=4, right=True),
         TableColumn("context", lambda route: _count(route.row.context_length), spare=3, right=True),
         TableColumn("source", lambda route: route.row.source, spare=2),
@@ -136,8 +142,37 @@ def _route_notes(route: "Route") -> str:
         *(["unseen"] if route.row.unseen_since else ()),
         *(["disputed"] if route.row.disputed else ()),
         *(["stated"] if route.row.basis == "stated" else ()),
+        *([f"from {route.row.card.currency}"] if route.cost.conversion else ()),
+        *(["contradicted"] if route.row.contradicted_by else ()),
     ]
     return ", ".join(notes)
+
+
+def conflicts() -> "TableColumns[Conflict]":
+    """What two sources state differently."""
+    return (
+        TableColumn("model", lambda one: one.row.model, cut="left"),
+        TableColumn("provider", lambda one: one.row.provider),
+        TableColumn("variant", lambda one: one.row.variant, spare=1, cut="right"),
+        TableColumn("meter", lambda one: one.difference.meter),
+        TableColumn("case", lambda one: one.difference.case, spare=1, cut="right"),
+        TableColumn("source", lambda one: one.row.source),
+        TableColumn("says", lambda one: one.difference.text, right=True),
+        TableColumn("other", lambda one: one.other.source),
+        TableColumn("says", lambda one: one.difference.other_text, right=True),
+        TableColumn("since (UTC)", lambda one: _minute(one.since), spare=2),
+        TableColumn("kind", lambda one: one.difference.kind, spare=3),
+    )
+
+
+def rates() -> "TableColumns[Rate]":
+    """What a euro costs."""
+    return (
+        TableColumn("currency", lambda rate: rate.currency),
+        TableColumn("one EUR is", lambda rate: rate.text, right=True),
+        TableColumn("day", lambda rate: rate.day.isoformat()),
+        TableColumn("source", lambda rate: rate.source),
+    )
 
 
 def changes() -> "TableColumns[ChangeRow]":
@@ -170,6 +205,19 @@ def _moved(value: str | None, state: str | None) -> str:
         return _STATES[state]
     text = value or ""
     return text if len(text) <= _LONGEST_FACT else f"{text[: _LONGEST_FACT - 1]}{ELLIPSIS}"
+
+
+def facts() -> "TableColumns[FactRow]":
+    """What is said of a model beside its prices."""
+    return (
+        TableColumn("fact", lambda row: row.fact),
+        TableColumn("provider", lambda row: row.provider, spare=1, cut="right"),
+        TableColumn("value", lambda row: row.value, cut="right"),
+        TableColumn("endpoints", lambda row: str(row.endpoints), spare=4, right=True),
+        TableColumn("sources", lambda row: ", ".join(row.sources), spare=2, cut="right"),
+        TableColumn("since (UTC)", lambda row: _minute(row.since), spare=3),
+        TableColumn("notes", lambda row: "disputed" if row.disputed else "", spare=1),
+    )
 
 
 def models() -> "TableColumns[ModelRow]":
@@ -209,6 +257,7 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "endpoint", row.ref
     yield "model", row.model + (f" ({row.variant})" if row.variant else "")
     yield "prices", "\n".join(_card_lines(row.card))
+    yield "list prices", "\n".join(_card_lines(one.list_card)) if one.list_card else ""
     yield "basis", row.basis
     yield "not before", iso(row.not_before) if row.not_before else "the first poll that looked"
     yield "first seen", iso(row.first_seen)
@@ -225,8 +274,16 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "part", one.part
     yield "locator", row.locator
     yield "held back", "\n".join(one.held)
+    yield "contradicted", "\n".join(map(_contradiction, one.conflicts))
     yield "facts", one.facts or ""
     yield "record", one.record or f"not shown: {one.record_missing}"
+
+
+def _contradiction(one: "Conflict") -> str:
+    """What another source says, from the side of the row that is explained."""
+    told = one.difference
+    case = f" ({told.case})" if told.case else ""
+    return f"{told.meter}{case}: {told.text} here, {told.other_text} by {one.other.ref}"
 
 
 def _card_lines(card: RateCard) -> Iterator[str]:

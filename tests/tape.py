@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -10,7 +11,7 @@ from store.archive import Archive
 from store.db import open_engine
 from store.instants import to_millis
 from store.location import archive_folder, is_postgres
-from store.records import END_REASONS, EndReason, Facts, RateCard
+from store.records import END_REASONS, EndReason, Facts, RateCard, Telemetry
 from tests.stores import connected
 
 T0 = datetime(2026, 8, 1, tzinfo=UTC)
@@ -223,6 +224,9 @@ class Tape:
             ended=_millis(ended),
             end_known=_millis(end_known or ended),
         )
+
+    def telemetry(self, endpoint: int, at: datetime, telemetry: Telemetry) -> None:
+        self._insert("telemetry", endpoint_id=endpoint, at=to_millis(at), **asdict(telemetry))
 
     def card(self, card: RateCard) -> int:
         core = {meter: card.amount(meter) for meter in ("input", "output", "cache_read", "cache_write")}

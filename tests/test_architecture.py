@@ -14,6 +14,9 @@ PURE = (
     "collector/parse",
     "store/timeline.py",
     "store/routing.py",
+    "store/conditions.py",
+    "store/conflicts.py",
+    "store/currency.py",
     "store/records.py",
     "store/units.py",
 )
@@ -101,7 +104,9 @@ def test_command_line_imports_nothing_slow_before_a_command_runs() -> None:
 
 
 def test_no_floats_in_the_rooms_of_money() -> None:
-    for path in modules("store/units.py", "store/routing.py", "store/timeline.py", "collector/normalise.py"):
+    for path in modules(
+        "store/units.py", "store/routing.py", "store/currency.py", "store/timeline.py", "collector/normalise.py"
+    ):
         tree = ast.parse(path.read_text())
         floats = [
             node.lineno for node in ast.walk(tree) if isinstance(node, ast.Constant) and type(node.value) is float

@@ -15,7 +15,16 @@ from hypothesis import strategies as st
 
 from store.archive import BULK, HANDFUL, LARGEST, Archive
 from store.archive_bulk import _ENTRY, LONGEST_WAY, Writer
-from store.archive_pack import Pack, compress, seal, unseal
+from store.archive_pack import (
+    PLACES,
+    Pack,
+    compress,
+    decompress,
+    difference,
+    fold,
+    seal,
+    unseal,
+)
 from store.errors import ArchiveDamaged, StoreError
 from store.records import Document
 from tests.test_archive import AT, document, edited, packs, read, records
@@ -224,3 +233,40 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(tm
     keys = kept(tmp_path, list(edited(COUNT)))
     assert not half.exists()
     assert read(tmp_path, keys[-1]) == list(edited(COUNT))[-1]
+
+
+# ---- Documents that two strings share --------------------------------------------------------------------------------
+
+
+def many(edits: dict[int, str]) -> bytes:
+    """A string of many documents, some of them edited; an empty one is left out."""
+    bodies = {number: edits.get(number, f"{number:03} " * 400) for number in range(40)}
+    return fold([document(body.encode(), f"part {number}") for number, body in bodies.items() if body])
+
+
+@given(
+    before=st.dictionaries(st.integers(0, 39), st.text(max_size=5)), now=st.dictionaries(st.integers(0, 39), st.text())
+)
+def test_any_string_of_documents_comes_back_from_a_quick_difference(
+    before: dict[int, str], now: dict[int, str]
+) -> None:
+    base, whole = many(before), many(now)
+    assert decompress(difference(whole, base, quick=True), base, len(whole)) == whole
+
+
+def test_documents_that_both_have_are_left_out_of_a_quick_difference() -> None:
+    base, whole = many({}), many({3: "new", 20: "", 30: "other"})
+    frame = difference(whole, base, quick=True)
+    assert frame.startswith(PLACES.to_bytes(4, "little"))
+    assert len(frame) < 400
+    with pytest.raises(ValueError, match="bytes"):
+        decompress(frame, base, len(whole) - 1)
+
+
+@given(place=st.integers(0, 80), change=st.integers(1, 255))
+def test_a_damaged_list_of_places_gives_no_other_error_and_nothing_larger(place: int, change: int) -> None:
+    base, whole = many({}), many({3: "new", 30: "other"})
+    frame = bytearray(difference(whole, base, quick=True))
+    frame[place] ^= change
+    with suppress(ValueError):
+        assert len(decompress(bytes(frame), base, len(whole))) <= len(whole)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from collector.backfill.commands import backfill_git
-from collector.backfill.git import History, read_history, repository_at
+from collector.backfill.git import History, read_history, read_log, repository_at
 from collector.config import Config, load
 from collector.errors import BackfillRefused
 from tests import test_timelines, timelines
@@ -82,7 +82,7 @@ def prices(**models: float) -> bytes:
 
 
 def read(path: Path, file: str = FILE, since: datetime | None = None, now: datetime = NOW) -> History:
-    return read_history(path, file, since=since, now=now)
+    return read_history(path, read_log(path, [file]), file, since=since, now=now)
 
 
 def versions(history: History, limit: int = 2**25) -> list[tuple[datetime, bytes]]:
@@ -97,7 +97,7 @@ def configured(store: Path) -> Config:
 
 def take(store: Path, place: str, since: datetime | None = None) -> str:
     config = configured(store)
-    (line,) = backfill_git(config, place, FILE, config.sources["deepinfra"], since, NOW)
+    (line,) = backfill_git(config, place, [FILE], config.sources["deepinfra"], since, NOW)
     return line
 
 
@@ -368,7 +368,7 @@ def test_a_version_that_the_parser_refuses_is_counted_and_named(
 def test_a_source_of_many_documents_has_no_history_of_one_file(repo: Path, tmp_path: Path) -> None:
     config = configured(tmp_path / "tape.db")
     with pytest.raises(BackfillRefused, match="many documents"):
-        list(backfill_git(config, str(repo), FILE, config.sources["openrouter"], None, NOW))
+        list(backfill_git(config, str(repo), [FILE], config.sources["openrouter"], None, NOW))
 
 
 def test_the_command_takes_over_a_history_and_tells_a_mistake_in_one_line(repo: Path, tmp_path: Path) -> None:
@@ -398,7 +398,7 @@ def test_a_recorded_timeline_committed_version_by_version_gives_the_intervals_of
     ]
     repo = repository(tmp_path / "r.git", commits)
     config = replace(PACKAGED, store=str(tmp_path / "tape.db"))
-    (line,) = backfill_git(config, str(repo), FILE, config.sources["litellm"], None, NOW)
+    (line,) = backfill_git(config, str(repo), [FILE], config.sources["litellm"], None, NOW)
     assert line.startswith(f"litellm: {len(rows)} polls read, {len(rows)} in all, 0 refused")
     polls = [poll for poll, _ in test_timelines.SOURCES["litellm"](recorded)]
     wanted = test_timelines.wanted(timelines.expected(polls), test_timelines.context_of)

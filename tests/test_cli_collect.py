@@ -379,7 +379,7 @@ def test_a_key_is_never_shown_nor_kept(recorded: Path, tmp_path: Path, fault: st
         mirror = running.url("https://x").removesuffix("/x")
         config = settings(tmp_path, mirror=mirror, every={"xai": "1h"})
         said = ""
-        for words in (["collect"], ["collect", "xai"], ["try", "xai"], ["sources", "--format", "json"]):
+        for words in (["collect"], ["collect", "xai"], ["try", "xai"], ["record", "xai"], ["sources"]):
             result = ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", *words, XAI_API_KEY=SECRET)
             assert result.exit_code == (1 if fault and words[0] != "sources" else 0), result.output
             said += result.output

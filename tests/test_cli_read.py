@@ -309,7 +309,7 @@ def test_failures_are_told_on_standard_error_with_their_code(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_without_a_store_every_command_says_what_to_do(ask: Ask, tmp_path: Path, command: str) -> None:
-    words = {"models": [], "changes": [], "held": [], "export": ["current"]}.get(command, ["a:b:c"])
+    words = {"models": [], "changes": [], "held": [], "rates": [], "export": ["current"]}.get(command, ["a:b:c"])
     result = ask(command, *words, store=str(tmp_path / "none.db"))
     assert result.exit_code == 2
     assert result.output == f"tokentape: no store at {tmp_path}/none.db: run `tokentape collect`\n"

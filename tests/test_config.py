@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from collector.config import Config, load, packaged, ready, requests_for
 from collector.contract import PriceSpec, SourceSpec, TierSpec
 from collector.errors import ConfigError
-from collector.parse.rows import FACTS
+from collector.parse.facts import FACTS
 from collector.settings import CheckSettings, HttpSettings
 from collector.sources import FAMILIES, parser_of, parsers
 from collector.strict_yaml import NotYaml, plain, read_yaml

@@ -47,7 +47,7 @@ def test_top_level_keys_stand_in_the_readme(key: str) -> None:
     assert f"| `{key}` |" in README
 
 
-@pytest.mark.parametrize("section", ["http", "checks", "retention"])
+@pytest.mark.parametrize("section", ["http", "checks", "retention", "currencies"])
 def test_every_key_of_the_packaged_configuration_stands_in_the_readme(section: str) -> None:
     root = read_yaml(packaged().read_text(), "config.yaml", [])
     assert isinstance(root.value, dict)

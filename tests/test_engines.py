@@ -14,6 +14,7 @@ from collector.poll import Poller
 from store import catalogue, columns
 from store.changes import changes
 from store.evidence import explain
+from store.facts import facts
 from store.instants import utc_now
 from store.intervals import current, history
 from store.kept import kept_polls
@@ -83,6 +84,9 @@ def everything(reader: Reader, archive: Path) -> Iterator[tuple[str, object]]:
         yield f"late history {known}", csv(columns.HISTORY, late)
         yield f"changes {known}", csv(columns.CHANGES, changes(reader, known=known, since=first))
         yield f"held {known}", csv(columns.HELD, catalogue.held(reader, known=known))
+        for model in catalogue.models(reader, "", last, known=known)[::5]:
+            yield f"facts {model.model} {known}", csv(columns.FACTS, facts(reader, model.model, last, known=known))
+        yield f"changes of prices {known}", csv(columns.CHANGES, changes(reader, known=known, prices_only=True))
     yield "sources", catalogue.sources(reader, last)
     yield "kept", list(kept_polls(reader, ["openrouter", "models_dev"]))
     names = [row.model for row in catalogue.models(reader, "", last)]

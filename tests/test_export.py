@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from store import columns
 from store.columns import Column, card_body
 from store.export import Form, Written, file_put_in_place, write
-from store.records import Override, RateCard
+from store.intervals import IntervalRow
+from store.records import Facts, Override, RateCard
 from store.routing import Constraints, Workload, rank
 from tests.tape import T0, hour, usd
 from tests.test_routing import offer
@@ -58,11 +59,17 @@ def test_columns_begin_as_scripts_know_them_and_none_stands_twice(name: str) -> 
     assert len(set(names)) == len(names)
 
 
-def test_the_second_clock_stands_at_the_end_of_what_is_told_of_intervals() -> None:
-    assert [[column.name for column in shown][-2:] for shown in (columns.ENDPOINTS, columns.HISTORY)] == [
-        ["known_from", "known_to"],
-        ["known_from", "known_to"],
-    ]
+@pytest.mark.parametrize("shown", [columns.ENDPOINTS, columns.HISTORY])
+def test_the_second_clock_the_other_facts_and_the_currency_stand_at_the_end_of_what_is_told_of_intervals(
+    shown: "columns.Columns[IntervalRow]",
+) -> None:
+    names = [column.name for column in shown]
+    told = names[names.index("known_from") :]
+    assert told[:2] == ["known_from", "known_to"]
+    facts, rest = told[2 : told.index("quoted_currency")], told[told.index("quoted_currency") :]
+    assert {*facts, "context_length", "max_output_tokens", "quantization"} == set(Facts.__dataclass_fields__)
+    assert rest[:3] == ["quoted_currency", "rates", "unconverted"]
+    assert rest[3:] in ([], ["contradicted_by"])
 
 
 ROW = offer(

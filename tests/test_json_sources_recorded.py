@@ -15,7 +15,7 @@ import pytest
 from collector.config import load, packaged
 from collector.normalise import observe
 from collector.sources import parser_of
-from store.records import Document, Observation
+from store.records import TELLING_FACTS, Document, Observation, Telemetry
 
 pytestmark = pytest.mark.recorded
 
@@ -297,6 +297,48 @@ def test_a_single_recorded_record_gives_the_price_on_the_page(
 
 def names_of(found: list[Observation]) -> set[str]:
     return {f"{one.key.model} {one.key.tag}".strip() for one in found}
+
+
+def test_facts_of_single_recorded_records_are_those_on_the_page(recorded: Path) -> None:
+    records = {
+        ("vercel_gateway", "vercel-ai-gateway/2026-05-models-one-record.json"): {"release_date": "2026-05-21"},
+        ("vercel_gateway", "vercel-ai-gateway/2026-08-31-models-one-record.json"): {
+            "release_date": "2025-04-28",
+            "knowledge_cutoff": "2025-04",
+            "trains_on_prompts": False,
+            "data_policy": "zdr: all",
+        },
+        ("kilo", "kilo/2026-05-models-one-record.json"): {"trains_on_prompts": False},
+        ("requesty", "requesty/2026-05-models-one-record.json"): {"regions": ("global",)},
+    }
+    for (source, name), expected in records.items():
+        (one,) = observed(source, body(recorded, name, '{"data": [{}]}'))
+        found = {fact: value for fact, value in one.facts.stated.items() if fact not in TELLING_FACTS}
+        assert found == expected, name
+
+
+def test_recorded_speeds_are_kept_coarsely(recorded: Path) -> None:
+    raw = body(recorded, "cortecs/2026-09-24-models-extended-EUR-excerpt.json")
+    fared = {one.key.tag: one.telemetry for one in observed("cortecs", raw)}
+    assert fared == {
+        "tensorix": Telemetry(uptime_percent=100, first_token_ms=5000, tokens_per_second=200),
+        "inceptron": Telemetry(uptime_percent=99, first_token_ms=1000, tokens_per_second=100),
+        "aki": Telemetry(uptime_percent=95, first_token_ms=20_000, tokens_per_second=200),
+        "mistral": Telemetry(uptime_percent=99, first_token_ms=2000, tokens_per_second=200),
+    }
+    raw = body(recorded, "huggingface-router/2026-docs-example-model.json", '{"data": [{}]}')
+    (model,) = read(raw)["data"]
+    fared = {one.key.provider: one.telemetry for one in observed("huggingface_router", raw)}
+    for offer in (one for one in model["providers"] if "pricing" in one):
+        telemetry = fared[offer["provider"]]
+        assert telemetry is not None
+        assert telemetry.status == 0
+        for kept, measured in (
+            (telemetry.first_token_ms, offer["first_token_latency_ms"]),
+            (telemetry.tokens_per_second, offer["throughput"]),
+        ):
+            assert kept is not None
+            assert Decimal("0.57") <= kept / measured <= Decimal("1.5")
 
 
 def test_reduced_forms_of_other_projects_are_read(recorded: Path) -> None:

@@ -15,7 +15,7 @@ from tests import catalogues
 from tests.catalogues import Place, amounts, document, rules, texts
 
 SPEC = catalogues.spec("litellm")
-MODES = ("chat", "responses", "completion")
+MODES = ("chat", "responses", "completion", "realtime", "embedding", "rerank", "moderation", "ocr")
 
 INPUT_WORDS = {
     "input_cost_per_token": "input",
@@ -27,6 +27,8 @@ INPUT_WORDS = {
     "input_cost_per_request": "request",
     "input_cost_per_query": "query",
     "input_cost_per_token_cache_hit": "cache_read",
+    "ocr_cost_per_page": "input_page",
+    "annotation_cost_per_page": "input_annotated_page",
 }
 CACHE_WORDS = {
     "cache_read_input_token_cost": "cache_read",
@@ -50,8 +52,8 @@ OUTPUT_WORDS = {
 }
 WORDS = INPUT_WORDS | CACHE_WORDS | OUTPUT_WORDS
 NO_METER = re.compile(
-    r"input_cost_per_(audio|video)_per_second(_above_128k_tokens)?|search_context_cost_per_query"
-    r"|code_interpreter_cost_per_session|regional_processing_uplift_multiplier_(eu|us)|provider_specific_entry"
+    r"input_cost_per_(audio|video)_per_second(_above_(128k_tokens|[0-9]+s_interval))?|search_context_cost_per_query"
+    r"|code_interpreter_cost_per_session|ocr_cost_per_credit|regional_processing_uplift_multiplier_(eu|us)|provider_specific_entry"
 )
 OF_NO_PRICE = re.compile(
     r"litellm_provider|mode|max_.*|supports_.*|supported_.*|metadata|source|comment|deprecation_date|rp[md]|tpm"
@@ -291,7 +293,9 @@ def test_a_provider_that_is_no_name_holds_every_offer_of_the_entry(provider: obj
         ({"max_output_tokens": 0.5}, "max_output_tokens"),
         ({"max_output_tokens": -1}, "max_output_tokens"),
         ({"supported_modalities": "text"}, "input_modalities"),
-        ({"deprecation_date": ["2026-10-01"]}, "status"),
+        ({"deprecation_date": ["2026-10-01"]}, "deprecated_on"),
+        ({"deprecation_date": "soon"}, "deprecated_on"),
+        ({"supported_regions": {"eu": "west"}}, "regions"),
     ],
 )
 def test_a_fact_of_the_wrong_type_is_not_stated_and_noted(fields: dict[str, object], name: str) -> None:
@@ -306,7 +310,7 @@ def test_a_hostile_model_name_is_held_under_a_name_that_can_be_shown() -> None:
     assert (quote.model, rules(quote)) == ("one\\u202e", [("name", True)])
 
 
-def test_facts_are_limits_status_features_and_modalities() -> None:
+def test_facts_are_limits_the_end_features_and_modalities() -> None:
     quote = one(
         max_input_tokens=10000000.0,
         max_output_tokens=64000,
@@ -319,10 +323,10 @@ def test_facts_are_limits_status_features_and_modalities() -> None:
         supported_output_modalities=["text"],
     )
     facts = quote.facts
-    assert (facts.context_length, facts.max_output_tokens, facts.status) == (
+    assert (facts.context_length, facts.max_output_tokens, facts.deprecated_on) == (
         10_000_000,
         64_000,
-        "deprecated 2026-10-01",
+        "2026-10-01",
     )
     assert facts.features == ("function_calling", "vision")
     assert (facts.input_modalities, facts.output_modalities) == (("image", "text"), ("text",))
@@ -341,13 +345,33 @@ def test_documentation_rules_other_modes_and_size_classes_are_no_offers() -> Non
             "fallback_generalizations": {"rules": []},
             "a-mirror": "its own line",
             "fireworks-ai-above-16b": priced,
-            "text-embedding-3-large": {**priced, "mode": "embedding"},
+            "image-1": {**priced, "mode": "image_generation"},
             "whisper-1": {**priced, "mode": "audio_transcription"},
             "acme/one": {**priced, "mode": "responses"},
             "acme/two": {**priced, "mode": "completion"},
         }
     )
     assert [quote.model for quote in found] == ["acme/one", "acme/two"]
+
+
+def test_embeddings_rerankers_and_pages_have_the_meters_that_they_state() -> None:
+    found = quotes(
+        {
+            "acme/embed": {"litellm_provider": "acme", "mode": "embedding", "input_cost_per_token": 1},
+            "acme/rank": {"litellm_provider": "acme", "mode": "rerank", "input_cost_per_query": 2},
+            "acme/ocr": {
+                "litellm_provider": "acme",
+                "mode": "ocr",
+                "ocr_cost_per_page": 3,
+                "annotation_cost_per_page": 4,
+            },
+        }
+    )
+    assert [{meter: (price.text, price.unit) for meter, price in quote.prices.items()} for quote in found] == [
+        {"input": ("1", "USD/token"), "output": ("", "USD/token")},
+        {"query": ("2", "USD/query")},
+        {"input_page": ("3", "USD/page"), "input_annotated_page": ("4", "USD/page")},
+    ]
 
 
 @pytest.mark.parametrize(
@@ -387,7 +411,12 @@ def independent(body: bytes) -> dict[Place, Decimal | None]:
         for key, value in rows.items():
             word, tag = key, ""
             above = 0
-            for suffix, name in (("_batches", "batch"), ("_flex", "flex"), ("_priority", "priority")):
+            for suffix, name in (
+                ("_batches", "batch"),
+                ("_batch_requests", "batch"),
+                ("_flex", "flex"),
+                ("_priority", "priority"),
+            ):
                 if word.endswith(suffix):
                     word, tag = word.removesuffix(suffix), name
             if word.endswith("k_tokens"):

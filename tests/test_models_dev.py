@@ -11,6 +11,7 @@ from collector.sources.models_dev import parse
 from store.records import Facts
 from tests import catalogues
 from tests.catalogues import Place, amounts, document, rules, texts
+from tests.timelines import told_day
 
 SPEC = catalogues.spec("models_dev")
 METERS = ("input", "output", "cache_read", "cache_write", "reasoning", "input_audio", "output_audio")
@@ -236,7 +237,27 @@ def test_every_price_of_recorded_documents_equals_an_independent_reading(recorde
     for body in catalogues.first_middle_last(recorded, "models-dev"):
         found = parse(document("models_dev", body), SPEC)
         assert amounts(found) == independent(body)
-        assert not [quote for quote in found if quote.findings]
+        assert {(one.rule, one.held) for quote in found for one in quote.findings} <= {("fact", False)}
+
+
+@pytest.mark.recorded
+def test_every_date_of_recorded_documents_equals_an_independent_reading_and_one_that_cannot_be_is_noted(
+    recorded: Path,
+) -> None:
+    noted: set[str] = set()
+    for body in catalogues.first_middle_last(recorded, "models-dev"):
+        catalogue = catalogues.read(body)
+        for quote in parse(document("models_dev", body), SPEC):
+            model = catalogue[quote.provider]["models"][quote.locator.rpartition('["')[2].removesuffix('"]')]
+            assert quote.facts.release_date == told_day(model.get("release_date"))
+            assert quote.facts.knowledge_cutoff == told_day(model.get("knowledge"))
+            assert quote.facts.open_weights is model.get("open_weights")
+            noted |= {one.message for one in quote.findings}
+    assert noted == {
+        "release_date is '1970-01-01'",
+        "release_date is '2025-25-11'",
+        "knowledge_cutoff is '2025-02-31'",
+    }
 
 
 @pytest.mark.recorded

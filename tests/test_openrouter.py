@@ -255,7 +255,7 @@ def test_a_discount_is_plain_digits_and_a_surcharge_is_negative() -> None:
     ("tag", "expected"),
     [
         ("deepinfra/bf16", Telemetry(status=0, uptime_percent=98)),
-        ("deepinfra/turbo", Telemetry(status=-2, uptime_percent=98)),
+        ("deepinfra/turbo", Telemetry(status=-2, uptime_percent=98, first_token_ms=500, tokens_per_second=50)),
         ("openai/priority", Telemetry(status=0, uptime_percent=2)),
         ("google-vertex/global", Telemetry(status=0, uptime_percent=0)),
         ("new-words", Telemetry(status=0, uptime_percent=None)),

@@ -17,7 +17,7 @@ import pytest
 
 from collector.backfill.commands import backfill_folder
 from collector.config import load, packaged
-from collector.contract import Quote
+from collector.contract import Prices, Quote
 from collector.errors import SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
@@ -155,6 +155,18 @@ def test_long_context_fast_mode_and_stated_prices_of_anthropic_are_those_of_thei
 # --- DeepSeek ---------------------------------------------------------------------------------------------------------
 
 
+def today(quote: Quote) -> Quote:
+    """The quote with the prices that the page shows beside those it announces."""
+    if not quote.stated:
+        return quote
+    return replace(quote, prices=quote.stated[0].prices, overrides=quote.stated[0].overrides)
+
+
+def numbers(prices: Prices) -> dict[str, Decimal]:
+    """Amounts, whatever the zeros behind them."""
+    return {meter: Decimal(price.text) for meter, price in prices.items()}
+
+
 @pytest.mark.parametrize(
     ("source", "name", "amount"),
     [("deepseek", "deepseek-pricing", r"\$([0-9.]+)"), ("deepseek_cn", "deepseek-pricing-zh", r"([0-9.]+)元")],
@@ -163,7 +175,7 @@ def test_every_price_of_the_deepseek_timelines_is_read(recorded: Path, source: s
     for at, body in timeline(recorded, name):
         table = body.decode().partition("\n(1)")[0]
         numbers = re.findall(amount, table)
-        flash, pro = read(source, body, at)
+        flash, pro = (today(quote) for quote in read(source, body, at))
         assert (flash.model, pro.model) == ("deepseek-v4-flash", "deepseek-v4-pro")
         width = 4 if flash.overrides else 2
         by_meter = [numbers[place : place + width] for place in range(0, len(numbers), width)]
@@ -192,8 +204,36 @@ def test_every_price_of_the_deepseek_timelines_is_read(recorded: Path, source: s
 def test_the_whole_deepseek_page_has_its_discount_and_no_struck_out_price(recorded: Path) -> None:
     flash, pro = read("deepseek", body_of(recorded / "recorded" / "deepseek" / "2026-05-08-quick_start-pricing.html"))
     assert texts(flash) == {"cache_read": "0.0028", "input": "0.14", "output": "0.28"}
-    assert texts(pro) == {"cache_read": "0.003625", "input": "0.435", "output": "0.87"}
+    assert texts(today(pro)) == {"cache_read": "0.003625", "input": "0.435", "output": "0.87"}
     assert (flash.facts.discount, pro.facts.discount) == (None, "0.75")
+
+
+def test_the_end_of_a_discount_of_deepseek_brings_back_the_struck_out_list_price(recorded: Path) -> None:
+    body = body_of(recorded / "recorded" / "deepseek" / "2026-05-08-quick_start-pricing.html")
+    _, pro = read("deepseek", body, datetime(2026, 5, 8, tzinfo=UTC))
+    _, listed = pro.stated
+    assert (listed.since, listed.until) == (datetime(2026, 5, 31, 16, tzinfo=UTC), None)
+    amounts = {meter: price.text for meter, price in listed.prices.items()}
+    assert amounts == {"cache_read": "0.0145", "input": "1.74", "output": "3.48"}
+    assert all(f"${amount}" in re.sub(r"<[^>]*>", "", body.decode()) for amount in amounts.values())
+    for at in (datetime(2026, 5, 31, 16, tzinfo=UTC), datetime(2026, 8, 1, tzinfo=UTC)):
+        assert [quote.stated for quote in read("deepseek", body, at)] == [(), ()]
+
+
+@pytest.mark.parametrize(("source", "name"), [("deepseek", "deepseek-pricing"), ("deepseek_cn", "deepseek-pricing-zh")])
+def test_what_deepseek_announced_is_what_it_charged_then(recorded: Path, source: str, name: str) -> None:
+    bodies = timeline(recorded, name)
+    announced = [read(source, body, at) for at, body in bodies if at.date().isoformat() in ("2026-08-13", "2026-08-16")]
+    (charged,) = [read(source, body, at) for at, body in bodies if at.date().isoformat() == "2026-08-17"]
+    assert announced
+    for quotes in announced:
+        for before, after in zip(quotes, charged, strict=True):
+            assert before.stated[0].until == before.stated[1].since == datetime(2026, 8, 16, 16, tzinfo=UTC)
+            assert numbers(before.stated[1].prices) == numbers(after.prices)
+            assert [
+                (one.start_minute, one.end_minute, one.days, one.tz, numbers(one.prices))
+                for one in before.stated[1].overrides
+            ] == [(one.start_minute, one.end_minute, one.days, one.tz, numbers(one.prices)) for one in after.overrides]
 
 
 @pytest.mark.parametrize(
@@ -360,6 +400,38 @@ def test_every_priced_file_of_mistral_is_read(recorded: Path, day: str) -> None:
             assert sorted(texts(quote).values()) == sorted(str(entry["price"]) for entry in priced), slug
 
 
+def day_in_words(text: str | None) -> str | None:
+    """A date in either of the forms that Mistral has had."""
+    if text is None or re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", text):
+        return text
+    return f"{datetime.strptime(text, '%B %d, %Y'):%Y-%m-%d}"  # noqa: DTZ007 - a day
+
+
+@pytest.mark.parametrize("day", ["2025-10-20", "2026-03-26", "2026-08-13"])
+def test_every_date_licence_and_size_of_mistral_is_read(recorded: Path, day: str) -> None:
+    models = json.loads(body_of(recorded / "recorded" / "mistral" / f"{day}-docs-model-schema.json"))
+    told = 0
+    for slug, model in models.items():
+        file = f"export default {json.dumps(model, indent=2, ensure_ascii=False)} as const;\n"
+        weights, life = model.get("weights") or [], model.get("metadata") or {}
+        licence, size, active = (
+            found.pop() if len(found) == 1 else None
+            for found in ({one.get(key) for one in weights} for key in ("license", "parameters", "active"))
+        )
+        for quote in read("mistral", file.encode(), part=slug):
+            facts = quote.facts
+            assert facts.release_date == day_in_words(model.get("releaseDate"))
+            assert facts.deprecated_on == day_in_words(life.get("deprecationDate"))
+            assert facts.retires_on == day_in_words(life.get("retirementDate"))
+            assert facts.successor == life.get("replacement")
+            assert facts.open_weights is (True if weights else None)
+            assert facts.licence == licence
+            assert facts.total_parameters == (size and int(Decimal(size) * 10**9))
+            assert facts.active_parameters == (active and int(Decimal(active) * 10**9))
+            told += facts.total_parameters is not None
+    assert told >= 3
+
+
 @pytest.mark.parametrize(
     ("source", "name"),
     [
@@ -375,3 +447,40 @@ def test_every_priced_file_of_mistral_is_read(recorded: Path, day: str) -> None:
 def test_recorded_pages_of_another_form_are_refused(recorded: Path, source: str, name: str) -> None:
     with pytest.raises(SourceChanged):
         read(source, body_of(recorded / "recorded" / name), part="chat" if source == "moonshot" else "")
+
+
+# --- Vertex AI --------------------------------------------------------------------------------------------------------
+
+_PER_MILLION = re.compile(r"(Input|Output): \$([0-9.]+) / million tokens(?! \(or)")
+
+
+def test_the_recorded_vertex_page_is_read_as_its_lines_say(recorded: Path) -> None:
+    body = body_of(recorded / "recorded" / "google-vertex" / "2026-05-08-generative-ai-pricing.html.gz")
+    quotes = read("google_vertex", body)
+    assert (len(quotes), len({quote.model for quote in quotes})) == (136, 50)
+    observed = unheld(seen("google_vertex", body))
+    assert len(observed) == 110
+    text = re.sub(r"<(?!=)[^>]*>", " ", body.decode())
+    by_line = sorted(number for _, number in _PER_MILLION.findall(re.sub(r"\s+", " ", text)))
+    of_lines = [quote for quote in quotes if quote.locator.startswith("lines") and "batch" not in quote.tag]
+    found = sorted(texts(quote)[meter] for quote in of_lines for meter in ("input", "output") if meter in quote.prices)
+    in_batches = [quote for quote in quotes if quote.locator.startswith("lines") and quote.tag == "batch"]
+    found_in_batches = [texts(quote)[meter] for quote in in_batches for meter in ("input", "output")]
+    assert sorted([*found, *found_in_batches]) == by_line
+    said = {(quote.model, quote.tag): quote for quote in quotes}
+    pro = said["Gemini 2.5 Pro", ""]
+    assert texts(pro) == {"input": "1.25", "cache_read": "0.13", "output": "10"}
+    assert [(one.above_tokens, one.prices["output"].text) for one in pro.overrides] == [(200_000, "15")]
+    assert (
+        texts(said["Gemini 2.5 Pro", "batch"])
+        == texts(said["Gemini 2.5 Pro", "flex"])
+        == {"input": "0.625", "output": "5"}
+    )
+    assert texts(said["Gemini 3.1 Flash-Lite", "regional/priority"])["output"] == "2.97"
+    assert texts(said["gpt-oss-120b", ""]) == {"input": "0.09", "output": "0.36"}
+    assert texts(said["Claude Opus 4.7", "us/batch"])["cache_write"] == "3.438"
+    assert {one.identity.model for one in observed} >= {
+        "google/gemini-2.5-pro",
+        "anthropic/claude-opus-4.7",
+        "z-ai/glm-5",
+    }

@@ -19,10 +19,11 @@ from collector.errors import SourceChanged
 from collector.normalise import observe
 from collector.parse import html_table, json_list
 from collector.parse.doubt import Doubt
+from collector.parse.facts import count_of, facts_of
 from collector.parse.markup import require_sound
 from collector.parse.openrouter_format import overrides
 from collector.parse.paths import MISSING, value_at
-from collector.parse.rows import count_of, facts_of, name_of
+from collector.parse.rows import name_of
 from collector.parse.strict import read_json
 from collector.sources import parser_of
 from store.records import Document, Facts

@@ -91,8 +91,9 @@ def believed(tape: Tape) -> list[str]:
     with closing(sqlite3.connect(tape.name)) as connection:
         connection.execute("CREATE TEMP TABLE polls AS SELECT * FROM poll")
         connection.execute("UPDATE polls SET pruned = NULL")
+        of_polls = ('INSERT INTO "poll"', """INSERT INTO "seal" VALUES('poll',""")
         return [
-            *(line for line in connection.iterdump() if not line.startswith('INSERT INTO "poll"')),
+            *(line for line in connection.iterdump() if not line.startswith(of_polls)),
             *map(str, connection.execute("SELECT * FROM polls")),
         ]
 
@@ -397,7 +398,10 @@ def test_worlds_of_parts_siblings_findings_and_telemetry_read_the_same_when_prun
 def telemetry(tape: Tape) -> list[tuple[object, ...]]:
     """What changed of telemetry, whether or not it is said twice."""
     with closing(sqlite3.connect(tape.name)) as connection:
-        rows = connection.execute("SELECT endpoint_id, at, status, uptime_percent FROM telemetry ORDER BY 1, 2")
+        rows = connection.execute(
+            "SELECT endpoint_id, at, status, uptime_percent, first_token_ms, tokens_per_second FROM telemetry"
+            " ORDER BY 1, 2"
+        )
         found: list[tuple[object, ...]] = []
         for row in rows:
             if not found or (found[-1][0], *found[-1][2:]) != (row[0], *row[2:]):

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from store.conditions import condition_text, holds
+from store.currency import Converter
 from store.intervals import IntervalRow
 from store.records import Override, RateCard
-from store.routing import Constraints, Cost, Ranking, Unpriced, Workload, believed, condition_text, cost, holds, rank
+from store.routing import Constraints, Cost, Ranking, Unpriced, Workload, believed, cost, rank
 from tests.tape import T0, hour, usd
 
 ANYTHING = Constraints(include_free=True)
@@ -306,7 +308,7 @@ def test_what_is_free_for_a_workload_need_not_be_free_for_another() -> None:
 
 def test_prices_in_another_currency_are_left_out() -> None:
     rows = [offer(RateCard(currency="EUR", amounts=(("input", 1), ("output", 1))))]
-    assert reasons(rank(rows, workload(), T0, Constraints())) == {"acme": "quoted in EUR"}
+    assert reasons(rank(rows, workload(), T0, Constraints())) == {"acme": "quoted in EUR: no rate for USD"}
 
 
 @pytest.mark.parametrize(
@@ -363,8 +365,8 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
 def test_the_most_trusted_fresh_source_with_a_price_answers_for_a_provider(
     rows: list[IntervalRow], expected: str
 ) -> None:
-    assert {row.source for row in believed(rows)} == {expected}
-    assert {row.source for row in believed(rows[::-1])} == {expected}
+    assert {row.source for row in believed(rows, T0, Converter())} == {expected}
+    assert {row.source for row in believed(rows[::-1], T0, Converter())} == {expected}
 
 
 def test_all_offers_of_the_believed_source_compete_and_none_of_the_others() -> None:
@@ -391,4 +393,4 @@ def test_a_named_source_is_heard_beside_a_better_one() -> None:
 
 def test_each_model_of_a_provider_has_its_own_source() -> None:
     rows = [offer(PRICED, **FIRST_PARTY, model="a/one"), offer(PRICED, **CATALOGUE, model="a/two")]
-    assert len(believed(rows)) == 2
+    assert len(believed(rows, T0, Converter())) == 2

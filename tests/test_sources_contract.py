@@ -5,12 +5,11 @@ with a first document of its own kind (a list of links to follow) has that as `l
 """
 
 import json
+import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from collector.config import load, packaged
 from collector.contract import Follower, Price, Quote, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.json_list import REQUIRED
+from collector.record import KINDS, as_json
 from collector.sources import FAMILIES, parser_of
 from store.records import Document
 from store.units import METERS, unit
@@ -26,13 +26,6 @@ FOLDER = Path(__file__).parent / "sources"
 AT = datetime(2026, 8, 1, 12, tzinfo=UTC)
 SOURCES = load(packaged(), {}).sources
 
-KINDS = {
-    ".json": "application/json",
-    ".html": "text/html; charset=utf-8",
-    ".md": "text/markdown; charset=utf-8",
-    ".ts": "text/plain; charset=utf-8",
-}
-"""Suffix of a sample -> content type."""
 EMPTY = (b"", b"   \n", b"null", b"[]", b"{}", b'{"data": []}', b'{"data": null}', b'{"error": {"message": "no"}}')
 PAGE = b"<!doctype html><html><head><title>Just a moment</title></head><body><p>Checking</p></body></html>"
 
@@ -63,18 +56,6 @@ def sample(spec: SourceSpec, path: Path, body: bytes) -> Document:
     return document(spec, body, path.suffix, "sample" if is_part else "")
 
 
-def plain(value: Any) -> Any:
-    """A quote as JSON values, without what has its default."""
-    if is_dataclass(value) and not isinstance(value, type):
-        listed = {one.name: (getattr(value, one.name), one.default) for one in fields(value)}
-        return {name: plain(item) for name, (item, default) in listed.items() if item not in (default, None, (), {})}
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
 def prices_of(quote: Quote) -> Iterator[tuple[str, Price]]:
     yield from quote.prices.items()
     for override in quote.overrides:
@@ -91,7 +72,7 @@ def test_it_has_a_sample_of_a_handful_of_records(spec: SourceSpec) -> None:
 
 
 def test_the_sample_gives_the_expected_quotes(spec: SourceSpec) -> None:
-    found = {path.name: [plain(quote) for quote in quotes_of(spec, path)] for path in samples(spec)}
+    found = {path.name: as_json(quotes_of(spec, path)) for path in samples(spec)}
     kept = FOLDER / spec.id / "expected.json"
     if not kept.exists():
         kept.write_text(json.dumps(found, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
@@ -181,6 +162,16 @@ def test_parsing_takes_less_than_a_second(spec: SourceSpec) -> None:
 
 def test_it_says_what_it_is(spec: SourceSpec) -> None:
     assert spec.title != spec.id
-    assert spec.card
     assert spec.every_s >= 1800
     assert spec.expect.keys() == {"endpoints", "models"}
+
+
+def test_its_card_says_how_sure_it_is_what_the_terms_say_and_why_it_is_gentle(spec: SourceSpec) -> None:
+    told = re.fullmatch(r".{20,} (?:Not s|S)ure: (.+) Terms: (.+) Gentle: (.+)", spec.card)
+    assert told is not None, "a card ends with `Sure: ... Terms: ... Gentle: ...`"
+    assert all(len(part) > 3 and part.endswith(".") for part in told.groups())
+
+
+def test_what_its_terms_forbid_or_nobody_has_looked_at_is_off(spec: SourceSpec) -> None:
+    terms = spec.card.partition("Terms: ")[2].partition(" Gentle: ")[0]
+    assert not (spec.enabled and re.search(r"forbid to extract|not looked at|^not known", terms))

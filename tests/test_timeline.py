@@ -276,16 +276,16 @@ def store_digest(path: Path) -> list[tuple[object, ...]]:
     with sqlite3.connect(path) as connection:
         found = connection.execute(
             """
-            SELECT e.published_model, e.tag, e.sibling, i.first_seen, i.not_before, i.last_seen, i.ended,
-                   i.end_reason, c.body, f.body
+            SELECT e.published_provider, e.published_model, e.tag, e.sibling, i.first_seen, i.not_before, i.last_seen,
+                   i.ended, i.end_reason, c.body, f.body
               FROM interval i JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id
-              JOIN facts f ON f.id = i.facts_id WHERE i.known_to IS NULL ORDER BY 1, 2, 3, 4
+              JOIN facts f ON f.id = i.facts_id WHERE i.known_to IS NULL ORDER BY 1, 2, 3, 4, 5
             """
         ).fetchall()
         found += connection.execute(
             """
-            SELECT e.published_model, e.tag, e.sibling, g.since, g.last_seen, g.until
-              FROM gap g JOIN endpoint e ON e.id = g.endpoint_id WHERE g.known_to IS NULL ORDER BY 1, 2, 3, 4
+            SELECT e.published_provider, e.published_model, e.tag, e.sibling, g.since, g.last_seen, g.until
+              FROM gap g JOIN endpoint e ON e.id = g.endpoint_id WHERE g.known_to IS NULL ORDER BY 1, 2, 3, 4, 5
             """
         ).fetchall()
         found += connection.execute(
@@ -296,8 +296,9 @@ def store_digest(path: Path) -> list[tuple[object, ...]]:
         ).fetchall()
         found += connection.execute(
             """
-            SELECT e.published_model, e.sibling, t.at, t.status, t.uptime_percent FROM telemetry t
-              JOIN endpoint e ON e.id = t.endpoint_id ORDER BY 1, 2, 3
+            SELECT e.published_provider, e.published_model, e.tag, e.sibling, t.at, t.status, t.uptime_percent,
+                   t.first_token_ms, t.tokens_per_second
+              FROM telemetry t JOIN endpoint e ON e.id = t.endpoint_id ORDER BY 1, 2, 3, 4, 5
             """
         ).fetchall()
         found += connection.execute("SELECT at, complete, changes, held FROM poll ORDER BY at").fetchall()

@@ -52,7 +52,7 @@ def openrouter(folder: Path) -> Iterator[tuple[Poll, Received]]:
             part: FetchFailed("not recorded", code="http_501") for part, answer in answers.items() if answer is None
         }
         yield (
-            timelines.read_openrouter(at, answers),
+            timelines.read_openrouter(at, listed, answers),
             Received(documents=(document(spec, at, listed), *found), failures=failures),
         )
 

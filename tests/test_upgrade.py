@@ -158,7 +158,8 @@ def test_every_row_of_the_first_schema_is_carried_over(first_url: str) -> None:
     assert rows(first_url, "SELECT since, known_from, last_seen, until FROM gap") == [(millis, millis, millis, None)]
     assert rows(first_url, "SELECT since, until, known_from FROM stated") == [(-1, None, millis)], "rounded down"
     assert rows(first_url, "SELECT known_from, first_seen, ended FROM finding") == [(millis, millis, None)]
-    assert rows(first_url, "SELECT at FROM telemetry") == [(millis,)]
+    told = "SELECT at, uptime_percent, first_token_ms, tokens_per_second FROM telemetry"
+    assert rows(first_url, told) == [(millis, 99, None, None)], "of speeds nothing was known"
     with open_store(first_url) as reader:
         assert [row.end_reason for row in history(reader, None, hour(9), superseded=True)] == ["withdrawn", None]
 

@@ -196,9 +196,23 @@ def openrouter(folder: Path) -> Iterator[tuple[datetime, bytes, dict[str, bytes 
         yield instant(row), listed, answers
 
 
-def read_openrouter(at: datetime, answers: Mapping[str, bytes | None]) -> Poll:
+def told_day(text: str | None) -> str | None:
+    """A date that can be one, as it is written."""
+    for form in ("%Y-%m-%d", "%Y-%m"):
+        try:
+            return text if text and 2015 <= datetime.strptime(text, form).year < 2050 else None  # noqa: DTZ007 - a day
+        except ValueError:
+            continue
+    return None
+
+
+def read_openrouter(at: datetime, listed: bytes, answers: Mapping[str, bytes | None]) -> Poll:
     """A sweep as a poll."""
     seen: dict[Key, Seen] = {}
+    lives = {
+        model["id"]: [told_day(model.get("knowledge_cutoff")), told_day(model.get("expiration_date"))]
+        for model in json.loads(listed)["data"]
+    }
     for asked, answer in answers.items():
         if answer is None:
             continue
@@ -210,12 +224,12 @@ def read_openrouter(at: datetime, answers: Mapping[str, bytes | None]) -> Poll:
             twin = counts[one["provider_name"], one["tag"]] > 1
             apart = " ".join(sorted(one["supported_parameters"])) if twin else ""
             key = (one["provider_name"], data["id"], one["tag"], apart)
-            seen.setdefault(key, _openrouter_endpoint(asked, data, one))
+            seen.setdefault(key, _openrouter_endpoint(asked, data, one, lives[asked]))
     failed = frozenset(asked for asked, answer in answers.items() if answer is None)
     return Poll(at=at, complete=not failed, failed=failed, seen=seen)
 
 
-def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, Any]) -> Seen:
+def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, Any], life: list[str | None]) -> Seen:
     pricing = one["pricing"]
     base = _openrouter_amounts(pricing)
     overrides = pricing.get("overrides", [])
@@ -239,6 +253,7 @@ def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, 
         sorted(set(one["supported_parameters"])),
         sorted(data["architecture"]["input_modalities"]),
         sorted(data["architecture"]["output_modalities"]),
+        life,
     ]
     schedule = by_minute if hours else None
     return Seen(
@@ -287,16 +302,19 @@ LITELLM_METERS = {
     "output_cost_per_second": "output_second",
     "input_cost_per_character": "input_character",
     "output_cost_per_character": "output_character",
+    "ocr_cost_per_page": "input_page",
+    "annotation_cost_per_page": "input_annotated_page",
 }
-SINGLE = ("request", "query", "input_image", "output_image")
-LITELLM_TIERS = {"_batches": "batch", "_flex": "flex", "_priority": "priority"}
+SINGLE = ("request", "query", "input_image", "output_image", "input_page", "input_annotated_page")
+LITELLM_MODES = ("chat", "responses", "completion", "realtime", "embedding", "rerank", "moderation", "ocr")
+LITELLM_TIERS = {"_batches": "batch", "_batch_requests": "batch", "_flex": "flex", "_priority": "priority"}
 
 
 def read_litellm(at: datetime, raw: bytes) -> Poll:
     """A version of LiteLLM's file as a poll."""
     seen: dict[Key, Seen] = {}
     for name, entry in json.loads(raw, parse_float=Decimal).items():
-        if not isinstance(entry, dict) or entry.get("mode") not in ("chat", "responses", "completion"):
+        if not isinstance(entry, dict) or entry.get("mode") not in LITELLM_MODES:
             continue
         tiers: dict[str, dict[str, int]] = {"": {}}
         unread: set[str] = set()
@@ -323,6 +341,7 @@ def read_litellm(at: datetime, raw: bytes) -> Poll:
             sorted(one for one, on in entry.items() if one.startswith("supports_") and on is True),
             sorted(entry.get("supported_modalities") or []),
             sorted(entry.get("supported_output_modalities") or []),
+            sorted(entry.get("supported_regions") or []),
         ]
         for tag, amounts in tiers.items():
             hidden = sorted(one for one in unread if one.partition(" ")[0] == tag)
@@ -375,6 +394,9 @@ def read_models_dev(at: datetime, raw: bytes) -> Poll:
                 [model.get(one) is True for one in ("attachment", "reasoning", "structured_output", "tool_call")],
                 sorted(modalities.get("input") or []),
                 sorted(modalities.get("output") or []),
+                told_day(model.get("release_date")),
+                told_day(model.get("knowledge")),
+                model.get("open_weights"),
             ]
             for tag, cost in costs.items():
                 amounts = _models_dev_amounts(cost or {}, free=name.endswith(":free"))

@@ -42,7 +42,9 @@ def observation(
         locator=f"data[{model}]",
         stated=stated,
         findings=findings,
-        telemetry=None if uptime is None else Telemetry(status=0, uptime_percent=uptime),
+        telemetry=None
+        if uptime is None
+        else Telemetry(status=0, uptime_percent=uptime, first_token_ms=500 * uptime, tokens_per_second=20 * uptime),
     )
 
 

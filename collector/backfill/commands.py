@@ -10,12 +10,14 @@ import click
 
 from collector.backfill.archive import Folder, fans_out
 from collector.backfill.export import export
-from collector.backfill.git import read_history, repository_at
+from collector.backfill.git import History, is_one_file, read_history, read_log, repository_at
+from collector.backfill.git_tree import TreeHistory, read_tree
 from collector.backfill.sweeps import arrivals
 from collector.config import Config
-from collector.contract import SourceSpec
+from collector.contract import SourceSpec, TreeParser
 from collector.errors import BackfillRefused
 from collector.mend import Arrival, Mended, backfill
+from collector.sources import parser_of
 from store.archive import Archive
 from store.instants import iso
 from store.kept import kept_polls
@@ -50,20 +52,28 @@ def backfill_folder(config: Config, root: Path, specs: Sequence[SourceSpec], now
 
 
 def backfill_git(
-    config: Config, place: str, file: str, spec: SourceSpec, since: datetime | None, now: datetime
+    config: Config, place: str, paths: Sequence[str], spec: SourceSpec, since: datetime | None, now: datetime
 ) -> Iterator[str]:
-    """A line about the versions of a file that were taken over.
+    """A line about the versions of a file, or of folders, that were taken over.
 
     Raises: BackfillRefused, with nothing written; StoreError.
     """
     if fans_out(spec):
-        raise BackfillRefused(f"{spec.id}: is many documents, which no single file can stand for")
-    history = read_history(repository_at(place), file, since=since, now=now)
+        raise BackfillRefused(f"{spec.id}: is many documents, which no file or folder can stand for")
+    repository = repository_at(place)
+    commits = read_log(repository, paths)
+    history: History | TreeHistory
+    parser = parser_of(spec)
+    if isinstance(parser, TreeParser) and not is_one_file(commits, paths):
+        history = read_tree(repository, commits, paths, spec, parser, since=since, now=now)
+    elif len(paths) > 1:
+        raise BackfillRefused(f"{', '.join(paths)}: {spec.id} is one document: wanted the path of one file")
+    else:
+        history = read_history(repository, commits, paths[0], since=since, now=now)
     with closing(Tape(config.store, config.archive)) as tape:
-        have = tape.origins(spec.id)
-        history.versions = [one for one in history.versions if (one.at, one.origin) not in have]
+        history.leave_out(tape.origins(spec.id))
         polls = history.arrivals(spec, limit=config.http.decoded_limit)
-        mended = _take(config, tape, spec, polls, len(history.versions), now)
+        mended = _take(config, tape, spec, polls, len(history), now)
     yield _described(spec, mended, sorted([*history.refused, *mended.refused]))
 
 

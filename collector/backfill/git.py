@@ -20,12 +20,14 @@ import os
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
-from typing import IO
+from threading import Thread
+from typing import IO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from collector.contract import SourceSpec
@@ -61,10 +63,39 @@ _ENVIRON = {
     "GIT_NO_REPLACE_OBJECTS": "1",
     "GIT_NO_LAZY_FETCH": "1",
 }
-_FILES = ("100644", "100755")
+FILES = ("100644", "100755")
 CHUNK = 1 << 20
 PIPE = 1 << 20
 """Bytes under way from git: a body comes in a few reads, each of which may have to wait for other threads."""
+
+
+class Change(NamedTuple):
+    """A file as a commit left it; mode `000000` where it took it away."""
+
+    path: str
+    mode: str
+    blob: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """What a commit changed."""
+
+    name: str
+    seconds: str
+    """Of the committer, since 1970, as git has them."""
+    changes: list[Change] = field(default_factory=list)
+
+    def instant(self, *, after: datetime | None, now: datetime, refused: list[tuple[datetime, str]]) -> datetime | None:
+        """When it came, if it is to come after an instant; None, which is noted, where it has no past date."""
+        try:
+            at = datetime.fromtimestamp(int(self.seconds), UTC)
+        except (ValueError, OverflowError, OSError):
+            at = None
+        if at is None or at > now:
+            refused.append((now if at is None else at, f"{self.name[:12]}: its date is no past instant"))
+            return None
+        return at if after is None else max(at, after + timedelta(milliseconds=1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +121,22 @@ class History:
     refused: list[tuple[datetime, str]] = field(default_factory=list)
     """Versions that are not handed on, and why: those of the log at once, those of the bodies as they are read."""
 
+    def __len__(self) -> int:
+        return len(self.versions)
+
+    def leave_out(self, have: AbstractSet[tuple[datetime, str]]) -> None:
+        """Hand on no versions whose (instant, origin) is there."""
+        self.versions = [one for one in self.versions if (one.at, one.origin) not in have]
+
     def arrivals(self, spec: SourceSpec, *, limit: int) -> Iterator[Arrival]:
         """Each version as a document of a source; in memory is one of them, and git's own.
 
         The document's address is that of the source: the file stands for what was served there.
         Raises: BackfillRefused if a version is not in the repository.
         """
-        with _cat_file(self.repository) as (ask, answer):
-            for version, following in zip(self.versions, [*self.versions[1:], None], strict=False):
-                if version is self.versions[0]:
-                    _ask(ask, version)
-                if following is not None:
-                    _ask(ask, following)  # git unpacks it while this one is read
-                body = _body(answer, version, limit)
+        with blobs(self.repository, [version.blob for version in self.versions]) as git:
+            for version in self.versions:
+                body = read_blob(git, version.commit, limit)
                 if body is None:
                     self.refused.append((version.at, f"{version.commit[:12]}: more than {limit} bytes"))
                 else:
@@ -135,56 +169,66 @@ def repository_at(place: str) -> Path:
     return path
 
 
-def read_history(repository: Path, file: str, *, since: datetime | None, now: datetime) -> History:
-    """The versions of a file from an instant on.
+def is_one_file(commits: Sequence[Commit], paths: Sequence[str]) -> bool:
+    """Whether what commits changed is the file at a path."""
+    return {one.path for commit in commits for one in commit.changes} == {str(PurePosixPath(path)) for path in paths}
 
-    Raises: BackfillRefused if there is no such repository, or no such file in its history.
+
+def read_log(repository: Path, paths: Sequence[str]) -> list[Commit]:
+    """The commits that changed a file at one of the paths or below it, oldest first.
+
+    Raises: BackfillRefused if there is no such repository, or one of the paths has no history in it.
     """
-    name = str(PurePosixPath(file))
-    log = _git(repository, *_LOG, *_PLAIN, f":(top,literal){name}")
+    names = {path: str(PurePosixPath(path)) for path in paths}
+    log = _git(repository, *_LOG, *_PLAIN, *(f":(top,literal){name}" for name in names.values()))
+    commits = list(_commits(log))[::-1]
+    for path, name in names.items():
+        if not any(one.path == name or one.path.startswith(f"{name}/") for commit in commits for one in commit.changes):
+            raise BackfillRefused(f"{repository}: its history has no file {path}")
+    return commits
+
+
+def read_history(
+    repository: Path, commits: Sequence[Commit], file: str, *, since: datetime | None, now: datetime
+) -> History:
+    """The versions of a file from an instant on, of the commits that changed it.
+
+    Raises: BackfillRefused if it is a folder.
+    """
     history = History(repository=repository, versions=[])
-    found = list(_changes(log, name))
-    if not found:
-        raise BackfillRefused(f"{repository}: its history has no file {file}")
     last: Version | None = None
-    for commit, seconds, mode, blob in reversed(found):
-        at = _instant(seconds)
-        if at is None or at > now:
-            history.refused.append((now if at is None else at, f"{commit[:12]}: its date is no past instant"))
+    for commit in commits:
+        at = commit.instant(after=last.at if last else None, now=now, refused=history.refused)
+        if at is None:
             continue
-        if last is not None:
-            at = max(at, last.at + timedelta(milliseconds=1))
-        if mode in _FILES and (last is None or blob != last.blob):
-            last = Version(commit=commit, blob=blob, at=at)
+        ((path, mode, blob), *others) = commit.changes
+        if others or path != str(PurePosixPath(file)):
+            raise BackfillRefused(f"{file}: is a folder: wanted the path of one file, from the top of the repository")
+        if mode in FILES and (last is None or blob != last.blob):
+            last = Version(commit=commit.name, blob=blob, at=at)
             if since is None or at >= since:
                 history.versions.append(last)
     return history
 
 
-def _changes(log: bytes, name: str) -> Iterator[tuple[str, str, str, str]]:
-    """(commit, seconds since 1970, mode, blob) for each commit that changed the file, newest first.
+def _commits(log: bytes) -> Iterator[Commit]:
+    """Newest first.
 
-    Shape: `COMMIT TAB SECONDS NUL LF :MODE MODE BLOB BLOB STATUS NUL PATH NUL`, again and again.
+    Shape: `COMMIT TAB SECONDS NUL LF :MODE MODE BLOB BLOB STATUS NUL PATH NUL ...`, again and again.
     """
-    commit = seconds = ""
+    commit: Commit | None = None
     words = iter(os.fsdecode(log).split("\0"))
     for word in words:
-        if word.startswith("\n:"):
-            _, mode, _, blob, _ = word[2:].split(" ")
-            if next(words) != name:
-                raise BackfillRefused(
-                    f"{name}: is a folder: wanted the path of one file, from the top of the repository"
-                )
-            yield commit, seconds, mode, blob
+        if word.startswith((":", "\n:")) and commit is not None:
+            _, mode, _, blob, _ = word.lstrip("\n").split(" ")
+            commit.changes.append(Change(next(words), mode, blob))
         elif word:
-            commit, _, seconds = word.partition("\t")
-
-
-def _instant(seconds: str) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(int(seconds), UTC)
-    except (ValueError, OverflowError, OSError):
-        return None
+            if commit is not None:
+                yield commit
+            name, _, seconds = word.partition("\t")
+            commit = Commit(name=name, seconds=seconds)
+    if commit is not None:
+        yield commit
 
 
 def _command(repository: Path, arguments: Sequence[str]) -> list[str]:
@@ -209,8 +253,11 @@ def _git(repository: Path, *arguments: str) -> bytes:
 
 
 @contextmanager
-def _cat_file(repository: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Where to ask for blobs, and where they come; git ends with this, whatever happens."""
+def blobs(repository: Path, names: Iterable[str]) -> Iterator[IO[bytes]]:
+    """Where blobs come, in the order of their names, for `read_blob`; git ends with this, whatever happens.
+
+    Raises: BackfillRefused if git stops in the middle.
+    """
     with (
         tempfile.TemporaryFile() as complaints,
         subprocess.Popen(  # noqa: S603 - as above
@@ -224,9 +271,11 @@ def _cat_file(repository: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     ):
         assert git.stdin is not None
         assert git.stdout is not None
+        asking = Thread(target=_ask, args=(git.stdin, names), name="asking git", daemon=True)
+        asking.start()
         try:
-            yield git.stdin, git.stdout
-        except (EOFError, BrokenPipeError):
+            yield git.stdout
+        except EOFError:
             git.kill()
             complaints.seek(0)
             said = complaints.read(4096).decode(errors="replace")
@@ -234,21 +283,25 @@ def _cat_file(repository: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
         except BaseException:
             git.kill()
             raise
+        finally:
+            asking.join()
 
 
-def _ask(git: IO[bytes], version: Version) -> None:
-    git.write(f"{version.blob}\n".encode())
-    git.flush()
+def _ask(git: IO[bytes], names: Iterable[str]) -> None:
+    """Ask for blobs: git has the next one ready while one is read, and waits for who reads."""
+    with suppress(BrokenPipeError), git:
+        for name in names:
+            git.write(f"{name}\n".encode())
 
 
-def _body(git: IO[bytes], version: Version, limit: int) -> bytes | None:
-    """The blob that git answers with; None if it is larger than is read.
+def read_blob(git: IO[bytes], commit: str, limit: int) -> bytes | None:
+    """The next blob, which a commit has; None if it is larger than is read.
 
     Raises: BackfillRefused if git does not have it; EOFError if git stopped.
     """
     header = git.readline().split()
     if header[1:] == [b"missing"]:
-        raise BackfillRefused(f"{version.commit[:12]}: its version of the file is not in the repository")
+        raise BackfillRefused(f"{commit[:12]}: its version of a file is not in the repository")
     if len(header) != 3 or header[1] != b"blob":
         raise EOFError
     size = int(header[2])

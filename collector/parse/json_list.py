@@ -11,8 +11,9 @@ from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSp
 from collector.errors import SourceChanged
 from collector.parse.amounts import NotAnAmount, read_amount
 from collector.parse.doubt import Doubt, describe, note
+from collector.parse.facts import count_of, facts_of, telemetry_of
 from collector.parse.paths import MISSING, value_at
-from collector.parse.rows import count_of, facts_of, name_of, price_of, text_of_scalar
+from collector.parse.rows import name_of, price_of, text_of_scalar
 from collector.parse.strict import Json, read_json
 from store.records import Document
 
@@ -165,6 +166,7 @@ def quote_of(record: Record, spec: SourceSpec) -> Quote:
         prices=prices,
         overrides=tuple(override for override in overrides if override.prices),
         facts=facts,
+        telemetry=telemetry_of({name: _fact(record, path) for name, path in spec.telemetry.items()}),
         locator=record.locator,
         findings=(*findings, *(doubt.finding(record.locator) for doubt in doubts), *notes),
     )

@@ -13,6 +13,7 @@ from decimal import Decimal
 from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec
 from collector.parse import json_list
 from collector.parse.doubt import Doubt, describe
+from collector.parse.facts import facts_of
 from collector.parse.json_list import Record
 from collector.parse.paths import MISSING
 from collector.parse.rows import price_of, text_of_scalar
@@ -32,6 +33,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
 
 def _quote(record: Record, spec: SourceSpec) -> Quote:
     quote = json_list.quote_of(record, spec)
+    facts, notes = facts_of({"regions": _countries(record)}, record.locator)
     findings: list[Finding] = []
     try:
         conditional = _conditional(record, spec)
@@ -41,8 +43,17 @@ def _quote(record: Record, spec: SourceSpec) -> Quote:
     return replace(
         quote,
         overrides=() if quote.declared_free else conditional,
-        findings=(*quote.findings, *findings),
+        facts=quote.facts.filled(facts),
+        findings=(*quote.findings, *findings, *notes),
     )
+
+
+def _countries(record: Record) -> object:
+    """Where it is served: the country of each entry of `datacenters`."""
+    listed = record.at("datacenters")
+    if not isinstance(listed, list):
+        return listed
+    return [one.get("country_code") if isinstance(one, Mapping) else one for one in listed]
 
 
 def _conditional(record: Record, spec: SourceSpec) -> tuple[QuotedOverride, ...]:

@@ -12,9 +12,10 @@ from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSp
 from collector.errors import SourceChanged
 from collector.parse.amounts import SIGNS, NotAnAmount, money
 from collector.parse.doubt import Doubt
+from collector.parse.facts import COUNTS, LISTS, facts_of
 from collector.parse.grid import Grid, Page, fold, in_one_line
 from collector.parse.lengths import ranged, tokens_of
-from collector.parse.rows import COUNTS, LISTS, facts_of, name_of
+from collector.parse.rows import name_of
 from store.units import unit
 
 HEADING_ROWS = 3
@@ -120,6 +121,19 @@ def require_end(page: Page, last: Table, ends: str, source: str) -> None:
     """Raises: SourceChanged if words do not stand behind the last table that is read."""
     behind = "\n".join([*(grid.above for grid in page.grids[last.number :]), page.below])
     _require(behind, [ends] if ends else [], f"{source}: behind table {last.number} wanted", "truncated")
+
+
+def require_known(table: Table, known: Iterable[str], source: str) -> None:
+    """Raises: SourceChanged if a table has a column that is not known: it may be one that had another heading."""
+    named = list(known)
+    folded = {fold(heading) for heading in named}
+    strange = [
+        cell for row in table.grid.rows[:HEADING_ROWS] if tuple(map(fold, row)) == table.headings for cell in row
+    ]
+    for cell in strange:
+        if fold(cell) not in folded:
+            wanted = f"columns wanted: {' | '.join(named)}; there: {in_one_line(cell)}"
+            raise SourceChanged(f"{source}: table {table.number}: {wanted}", code="columns")
 
 
 def _require(there: str, says: Iterable[str], what: str, code: str) -> None:

@@ -35,7 +35,17 @@ from collector.parse.doubt import Doubt
 from collector.parse.grid import Page, in_one_line
 from collector.parse.lengths import ranged
 from collector.parse.markdown_table import page_of
-from collector.parse.tables import Row, Table, find, fitting, model_name, price_in, require_end, require_words
+from collector.parse.tables import (
+    Row,
+    Table,
+    find,
+    fitting,
+    model_name,
+    price_in,
+    require_end,
+    require_known,
+    require_words,
+)
 from store.records import Document, Facts, Finding
 
 UNIT, AFTER = "USD/1M_token", "/ MTok"
@@ -54,6 +64,7 @@ STANDARD = tuple(
 BATCH = _columns(input="Batch input", output="Batch output")
 FAST = _columns(input="Input", output="Output")
 FAST_SECTION = "Fast mode pricing"
+LONG_SECTION = "Long context pricing"
 LONG = "> 200K input tokens"
 LONG_BY_METER = _columns(input=f"{LONG} Input", output=f"{LONG} Output")
 LONG_TOKENS = 200_000
@@ -191,9 +202,11 @@ def _quote(offers: Sequence[_Offer], tag: str, spec: SourceSpec) -> Quote:
 
 def _fast(page: Page, spec: SourceSpec) -> list[Quote]:
     """Quotes of fast mode, if the page has a table of it."""
+    headings = [price.at for price in FAST]
     for number, grid in enumerate(page.grids, 1):
-        table = fitting(grid, [price.at for price in FAST], number) if FAST_SECTION in grid.titles else None
-        if table is not None:
+        if FAST_SECTION in grid.titles:
+            table = fitting(grid, headings, number) or find([grid], headings, spec.id)[0]
+            require_known(table, ["Model", "Context window", *headings], spec.id)
             return _fast_quotes(table, spec)
     return []
 
@@ -219,6 +232,8 @@ def _longer(page: Page, spec: SourceSpec) -> dict[str, dict[str, Price]]:
     for number, grid in enumerate(page.grids, 1):
         by_meter = fitting(grid, ["Model", *(price.at for price in LONG_BY_METER)], number)
         together = fitting(grid, [LONG], number)
+        if LONG_SECTION in grid.titles and not by_meter and not together:
+            find([grid], [LONG], spec.id)
         for row in by_meter.rows if by_meter else ():
             for offer in _in_row(row, _models(row.at("Model"), row.locator, spec), LONG_BY_METER, spec):
                 found[offer.model] = offer.prices

@@ -34,6 +34,8 @@ METERS = {
 }
 """Label and what it is counted by -> meter and unit."""
 NOT_BY_USE = "Free"
+KEYS = {"inputLabel", "inputPrice", "outputLabel", "outputPrice", "overridePer"}
+"""Of a price: with any other it may be one of them under another name."""
 
 
 def parse(document: Document, spec: SourceSpec) -> list[Quote]:
@@ -49,7 +51,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         if quotes.setdefault(quote.model, quote).prices != quote.prices:
             raise SourceChanged(f"{spec.id}: {quote.model} stands twice", code="anchor")
     if not quotes:
-        raise SourceChanged(f"{spec.id}: no model has a price", code="empty")
+        raise SourceChanged(f"{spec.id}: a model with a price wanted, there is none", code="empty")
     return list(quotes.values())
 
 
@@ -60,6 +62,9 @@ def _quote(record: Mapping[str, Json], locator: str, spec: SourceSpec) -> Quote 
     prices: dict[str, Price] = {}
     findings: list[Finding] = []
     for entry in priced:
+        strange = sorted(set(entry) - KEYS) if isinstance(entry, dict) else [describe(entry)]
+        if strange:
+            findings.append(Doubt("amount", f"{strange[0]!r} of a price is not known").finding(locator))
         for side in ("input", "output"):
             if not isinstance(entry, dict) or entry.get(f"{side}Price") is None:
                 continue

@@ -58,10 +58,10 @@ def _quotes(record: Record, spec: SourceSpec, at: datetime) -> tuple[Quote, list
         ends = _ends(record.at("deprecated"))
         if ends is not None and ends <= at:
             return replace(quote, prices={}, findings=()), []  # answered by another model: left out
-        status = f"deprecated {ends:%Y-%m-%d}" if ends else None
+        retires_on = f"{ends:%Y-%m-%d}" if ends else None
         _require_plain(pricing)
         priced = {**quote.prices, **_times(quote, {meter: ("input", pricing.get(key)) for key, meter in CACHE.items()})}
-        quote = replace(quote, prices=priced, facts=replace(quote.facts, status=status))
+        quote = replace(quote, prices=priced, facts=replace(quote.facts, retires_on=retires_on))
         services = []
         for key, tag in SERVICE.items():
             prices = _times(quote, {meter: (meter, pricing.get(key)) for meter in json_list.REQUIRED})

@@ -13,18 +13,28 @@ Oddities
     a footnote states, in UTC or in Beijing time. The page does not say which days are peak days until that footnote
     names them; then they are Monday to Friday or not understood, and refused. Holidays are not read: peak prices are
     stated for some days on which they are not charged. Names are aliases: what stands behind `deepseek-v4-flash`
-    changes with MODEL VERSION. A second table announced prices of the future (2026-08-13 to 16): not read.
+    changes with MODEL VERSION.
+
+Dates
+    A second table may announce prices, from an instant that the words above it state: those are stated prices, with
+    today's until then. Where words say until when a model is discounted, the list price is a stated one from then on:
+    the one that the discount was taken off, which the page has struck out beside it. The minute named (15:59 UTC, so
+    midnight in Beijing) is the last one; a discount that is still shown after its end is still given.
 
 History
     2026-05     75 % off for v4-pro.
-    2026-08-13  announces peak prices; 2026-08-17 has them: rows OFF-PEAK and PEAK under each title.
+    2026-08-13  announces higher and peak prices for 08-16 16:00 UTC, in a second table; 2026-08-17 has them: rows
+                OFF-PEAK and PEAK under each title.
 """
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
 
-from collector.contract import Price, Quote, QuotedOverride, SourceSpec
+from collector.contract import Price, Quote, QuotedOverride, SourceSpec, StatedQuote
 from collector.decode import text_of
 from collector.errors import SourceChanged
 from collector.parse import html_table, markdown_table
@@ -56,6 +66,10 @@ class _Tongue:
     peak: str
     hours: re.Pattern[str]
     tz: str
+    takes_effect: re.Pattern[str]
+    """Says from when on the prices of a second table are charged."""
+    written: str
+    """How its groups write an instant, joined by spaces."""
 
 
 _CLOCK = r"\s*(\d{1,2}):(\d{2})\s*[-–]\s*(\d{1,2}):(\d{2})"
@@ -77,6 +91,8 @@ TONGUES = (
         peak="peak",
         hours=re.compile(rf"Peak hours are{_CLOCK} and{_CLOCK} UTC([^.]*)\."),
         tz="UTC",
+        takes_effect=re.compile(r"new prices take effect at (\d{1,2}:\d{2}) UTC on ([A-Z][a-z]+) (\d{1,2}), (\d{4})"),
+        written="%H:%M %B %d %Y",
     ),
     _Tongue(
         unit="CNY/1M_token",
@@ -95,6 +111,10 @@ TONGUES = (
         peak="高峰时段",
         hours=re.compile(rf"高峰时段为北京时间{_CLOCK}、{_CLOCK}([^。]*)。"),
         tz="Asia/Shanghai",
+        takes_effect=re.compile(
+            r"新价格将于北京时间\s*(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日\s*(\d{1,2}:\d{2})"
+        ),
+        written="%Y %m %d %H:%M",
     ),
 )
 WORKDAYS = re.compile(r"Monday (?:through|to) Friday|周一至周五")
@@ -102,6 +122,10 @@ _OF_DAYS = re.compile(r"day|week|周|工作日|假")
 """A footnote about hours that has one of these is about days, too."""
 
 _NOTE = re.compile(r"(?<=\S)\s*\(\d\)$")
+_OFF_UNTIL = re.compile(
+    r"The (?P<model>\S+) model is currently offered at a (?P<percent>\d{1,2})% discount, (?:extended )?until"
+    r" (?P<until>\d{4}/\d{1,2}/\d{1,2} \d{1,2}:\d{2}) UTC"
+)
 _OFF = re.compile(r"(?P<price>\S+)\s*\((?P<percent>\d{1,2})% off\s*\)")
 
 
@@ -115,10 +139,12 @@ class _Column:
     discounts: set[str] = field(default_factory=set)
     context_length: int | None = None
     max_output_tokens: int | None = None
+    stated: list[StatedQuote] = field(default_factory=list)
+    """Prices of the future, where the page announces any."""
 
 
 def parse(document: Document, spec: SourceSpec) -> list[Quote]:
-    """Quotes as published, one per model, with the hours of its peak prices.
+    """Quotes as published, one per model, with the hours of its peak prices and what is announced.
 
     Units: USD or CNY per 1M tokens, as the page has them.
     Options: `tag`, where the page is of one of several offers.
@@ -133,6 +159,9 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         raise SourceChanged(f"{spec.id}: behind the table {spec.page.ends!r} wanted", code="truncated")
     columns = _columns(grid, tongue, spec)
     hours = _hours(page, tongue, spec) if any(column.peak for column in columns) else []
+    _take_announcement(columns, page, tongue, spec)
+    for column in columns:
+        _take_end_of_discount(column, page, document.fetched_at)
     return [_quote(column, hours, tongue, spec) for column in columns]
 
 
@@ -171,7 +200,7 @@ def _columns(grid: Grid, tongue: _Tongue, spec: SourceSpec) -> list[_Column]:
             meter = tongue.titles[meters.pop()] if len(meters) == 1 else meter
             if titles - tongue.titles.keys() - hours or not meter:
                 raise SourceChanged(f"{where}: the title of a price wanted, there is {' | '.join(sorted(titles))}")
-            _take_prices(columns, row[-len(names) :], meter, tongue.peak in hours, tongue, where)
+            _take_prices(columns, row[-len(names) :], meter, tongue, where, in_peak=tongue.peak in hours)
     for column in columns:
         missing = [name for name in METERS if name not in column.usual]
         if missing or (column.peak and column.peak.keys() != column.usual.keys()):
@@ -194,7 +223,7 @@ def _take_facts(columns: Sequence[_Column], cells: Sequence[str], is_context: bo
 
 
 def _take_prices(
-    columns: Sequence[_Column], cells: Sequence[str], meter: str, in_peak: bool, tongue: _Tongue, where: str
+    columns: Sequence[_Column], cells: Sequence[str], meter: str, tongue: _Tongue, where: str, *, in_peak: bool = False
 ) -> None:
     for column, cell in zip(columns, cells, strict=True):
         text = in_one_line(cell)
@@ -210,6 +239,68 @@ def _take_prices(
             raise SourceChanged(f"{where}: {column.model}: a second price of {meter}")
         prices[meter] = Price(text=number, unit=tongue.unit)
         column.discounts.add(f"0.{int(off['percent']):02}" if off else "")
+
+
+def _take_announcement(columns: Sequence[_Column], page: Page, tongue: _Tongue, spec: SourceSpec) -> None:
+    """The prices of a second table, where words say from when on they are charged."""
+    said = tongue.takes_effect.search(" ".join(page.words.split()))
+    if said is None:
+        return
+    since = _instant(" ".join(said.groups()), tongue.written, tongue.tz, spec)
+    tables = [grid for grid in page.grids[1:] if any(_title(cell) == tongue.model for row in grid.rows for cell in row)]
+    if len(tables) != 1:
+        raise SourceChanged(f"{spec.id}: a table of the prices from {since:%Y-%m-%d %H:%M} wanted", code="anchor")
+    announced = _announced(tables[0], tongue, spec)
+    if announced.keys() != {column.model for column in columns}:
+        raise SourceChanged(f"{spec.id}: announced prices wanted for each model, there are {', '.join(announced)}")
+    hours = _hours(page, tongue, spec)
+    for column in columns:
+        usual, peak = (announced[column.model][in_peak] for in_peak in (False, True))
+        overrides = _overrides(peak, hours, tongue)
+        column.stated.append(StatedQuote(since=since, until=None, prices=usual, overrides=overrides))
+
+
+def _announced(grid: Grid, tongue: _Tongue, spec: SourceSpec) -> dict[str, dict[bool, dict[str, Price]]]:
+    """Model -> in peak hours or not -> prices; a model's name and hours stand in front of the cells of its prices."""
+    rows = [row for row in grid.rows if any(row)]
+    meters = [tongue.titles.get(_title(cell)) for cell in rows[0][-len(METERS) :]]
+    if sorted(filter(None, meters)) != sorted(METERS):
+        raise SourceChanged(f"{spec.id}: table of announced prices: titles wanted for {', '.join(METERS)}")
+    found: dict[str, dict[bool, dict[str, Price]]] = {}
+    model = ""
+    for number, row in enumerate(rows[1:], 2):
+        named = [in_one_line(cell) for cell in row[: -len(METERS)] if cell]
+        hours = [name for name in named if fold(name) in (tongue.usual, tongue.peak)]
+        model = next((_NOTE.sub("", name) for name in named if name not in hours), model)
+        where = f"{spec.id}: table of announced prices, row {number}"
+        if len(hours) != 1 or not model:
+            raise SourceChanged(f"{where}: a model and its hours wanted, there is {' | '.join(named)}")
+        prices = found.setdefault(model, {False: {}, True: {}})[fold(hours[0]) == tongue.peak]
+        column = _Column(model=model, usual=prices)
+        for meter, cell in zip(meters, row[-len(METERS) :], strict=True):
+            _take_prices([column], [cell], str(meter), tongue, where)
+    if any(prices.keys() != set(METERS) for both in found.values() for prices in both.values()):
+        raise SourceChanged(f"{spec.id}: table of announced prices: rows wanted for all hours of each model")
+    return found
+
+
+def _take_end_of_discount(column: _Column, page: Page, at: datetime) -> None:
+    """The list price, from the end of a discount on, where words state that end and it is yet to come."""
+    for said in _OFF_UNTIL.finditer(" ".join(page.words.split())):
+        share = Decimal(100 - int(said["percent"])) / 100
+        until = datetime.strptime(said["until"], "%Y/%m/%d %H:%M").replace(tzinfo=UTC) + timedelta(minutes=1)
+        if said["model"] == column.model and column.discounts == {f"0.{int(said['percent']):02}"} and at < until:
+            listed = {
+                meter: replace(price, text=f"{Decimal(price.text) / share:f}") for meter, price in column.usual.items()
+            }
+            column.stated.append(StatedQuote(since=until, until=None, prices=listed))
+
+
+def _instant(text: str, written: str, tz: str, spec: SourceSpec) -> datetime:
+    try:
+        return datetime.strptime(text, written).replace(tzinfo=ZoneInfo(tz)).astimezone(UTC)
+    except ValueError:
+        raise SourceChanged(f"{spec.id}: the instant of an announcement is not understood: {text!r}") from None
 
 
 def _hours(page: Page, tongue: _Tongue, spec: SourceSpec) -> list[tuple[int, int, tuple[int, ...]]]:
@@ -230,20 +321,32 @@ def _hours(page: Page, tongue: _Tongue, spec: SourceSpec) -> list[tuple[int, int
     ]
 
 
+def _overrides(
+    peak: Mapping[str, Price], hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue
+) -> tuple[QuotedOverride, ...]:
+    return tuple(
+        QuotedOverride(start_minute=start, end_minute=end, days=days, tz=tongue.tz, prices=peak)
+        for start, end, days in hours
+        if peak
+    )
+
+
 def _quote(
     column: _Column, hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue, spec: SourceSpec
 ) -> Quote:
     discount = column.discounts.pop() if len(column.discounts) == 1 else ""
+    overrides = _overrides(column.peak, hours, tongue)
+    today = StatedQuote(since=None, until=None, prices=column.usual, overrides=overrides)
+    dated = [today, *sorted(column.stated, key=lambda one: str(one.since))]
+    ends = [*(one.since for one in dated[1:]), None]
+    stated = tuple(replace(one, until=end) for one, end in zip(dated, ends, strict=True))
     return Quote(
         provider=spec.provider,
         model=column.model,
         tag=str(spec.options.get("tag", "")),
-        prices=column.usual,
-        overrides=tuple(
-            QuotedOverride(start_minute=start, end_minute=end, days=days, tz=tongue.tz, prices=column.peak)
-            for start, end, days in hours
-            if column.peak
-        ),
+        prices={} if column.stated else column.usual,
+        overrides=() if column.stated else overrides,
+        stated=stated if column.stated else (),
         facts=Facts(
             context_length=column.context_length,
             max_output_tokens=column.max_output_tokens,

@@ -151,12 +151,18 @@ def _quote(table: Table, model: str, tag: str, doubts: Sequence[Doubt], spec: So
     found = list(doubts)
     for row in table.rows:
         meter, cell = _meter(row.at("")), in_one_line(row.at(PAID))
-        if meter is None or cell in spec.absent:
+        if cell in spec.absent:
             continue
         try:
-            in_cell = list(_prices(cell, meter, spec))
+            in_cell = list(_prices(cell, meter or "input", spec))
         except NotAnAmount as error:
+            if meter is None:
+                continue  # of tools, tuning, storage, images
             found.append(Doubt("amount", f"{row.at('')}: {error}"))
+            continue
+        if meter is None:
+            doubt = Doubt("row", f"{in_one_line(row.at(''))!r} is not known, and has a price of tokens")
+            found += [doubt] if in_cell else []
             continue
         if len({replace(one, price=in_cell[0].price) for one in in_cell}) < len(in_cell):
             found.append(Doubt("amount", f"{row.at('')}: {cell!r} has two prices for one thing"))

@@ -9,7 +9,7 @@ Oddities
     An offer without `pricing` (featherless-ai always, others at times) states no price and is left out, and 0/0 beside
     `is_free: false` is not known yet: the contrary of free. No cache price, output limit, quantization or region.
     `status` (`live`, `error`, `staging`) is how the provider fares just now, and like the speeds beside it, which are
-    measured anew for every answer, no part of the offer.
+    measured anew for every answer, no part of the offer: telemetry.
 
 History
     2026-07 `is_free`, measured speeds. 2025-10 prices.
@@ -36,5 +36,5 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
 def _quote(record: Record, spec: SourceSpec) -> Quote:
     quote = json_list.quote_of(record, spec)
     features = tuple(sorted(name for path, name in FEATURES.items() if record.at(path) is True))
-    live = record.at("status") == "live"
-    return replace(quote, facts=replace(quote.facts, features=features), telemetry=Telemetry(status=0 if live else -1))
+    telemetry = replace(quote.telemetry or Telemetry(), status=0 if record.at("status") == "live" else -1)
+    return replace(quote, facts=replace(quote.facts, features=features), telemetry=telemetry)

@@ -2,13 +2,14 @@
 
 What is read
     An object keyed by model name, USD per token as JSON numbers. The name is the model id as published, the provider
-    is `litellm_provider`. Only the modes chat, responses and completion: images, speech, embeddings, search and the
-    rest are other trades. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
+    is `litellm_provider`. The modes that read or write text: chat, responses, completion, realtime, embeddings, rerank,
+    moderation and pages (ocr). Pictures, speech, video and search are other trades, in which `input_cost_per_image` may
+    be what an image made costs. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
 
 Names of prices
-    <base>[_above_<N>k_tokens][_batches|_flex|_priority], all products of them occurring. Above N*1000 prompt tokens
-    the whole request is charged at that price (LiteLLM's own reckoning: `prompt_tokens > threshold`). A service tier
-    is an offer of its own and becomes a quote with the tag batch, flex or priority, of what is stated for the tier
+    <base>[_above_<N>k_tokens][_batches|_batch_requests|_flex|_priority], all products of them occurring. Above N*1000
+    prompt tokens the whole request is charged at that price (LiteLLM's own: `prompt_tokens > threshold`). A service
+    tier is an offer of its own and becomes a quote with the tag batch, flex or priority, of what is stated for the tier
     and nothing else: LiteLLM itself falls back to the ordinary price for flex and priority and to half of it for
     batch, which is a way of reckoning and no statement of the provider. Of `input` and `output`, what is not stated
     is unknown.
@@ -25,7 +26,8 @@ Oddities
     Prices by the character beside prices by the token measure one text twice: only the latter are read.
     `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
     second of audio or video, by session, by size of a search, and factors for regions and speed have no meter: noted.
-    A limit of 0 is not stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
+    `deprecation_date` may lie ahead; by its own description the model is deprecated from then on. A limit of 0 is not
+    stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
     are full of float tails.
     One offer may stand under two names (`fireworks_ai/gpt-oss-120b` and `fireworks_ai/accounts/...`).
 
@@ -48,11 +50,11 @@ from collector.contract import Price, Quote, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
-from collector.parse.rows import facts_of
+from collector.parse.facts import facts_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
-MODES = ("chat", "completion", "responses")
+MODES = ("chat", "completion", "responses", "realtime", "embedding", "rerank", "moderation", "ocr")
 
 METER_OF = {
     "input_cost_per_token": "input",
@@ -80,6 +82,8 @@ METER_OF = {
     "output_cost_per_second": "output_second",
     "input_cost_per_character": "input_character",
     "output_cost_per_character": "output_character",
+    "ocr_cost_per_page": "input_page",
+    "annotation_cost_per_page": "input_annotated_page",
 }
 UNIT = "USD/token"
 UNIT_OF = {
@@ -89,13 +93,16 @@ UNIT_OF = {
     "output_image": "USD/image",
     "input_second": "USD/second",
     "output_second": "USD/second",
+    "input_page": "USD/page",
+    "input_annotated_page": "USD/page",
     "input_character": "USD/character",
     "output_character": "USD/character",
 }
-TAG_OF = {None: "", "batches": "batch", "flex": "flex", "priority": "priority"}
+TAG_OF = {None: "", "batches": "batch", "batch_requests": "batch", "flex": "flex", "priority": "priority"}
 
 _NAME = re.compile(
-    r"(?P<base>.+?)(?:_above_(?P<thousands>[0-9]{1,6})k_tokens)?(?:_(?P<tier>batches|flex|priority))?", re.ASCII
+    r"(?P<base>.+?)(?:_above_(?P<thousands>[0-9]{1,6})k_tokens)?(?:_(?P<tier>batches|batch_requests|flex|priority))?",
+    re.ASCII,
 )
 _PRICE_WORDS = ("cost", "pricing", "multiplier", "provider_specific_entry")
 _PASSED_OVER = frozenset(
@@ -254,12 +261,10 @@ def _read_ranges(listed: object, offer: _Offer, *, free: bool) -> list[str]:
 
 
 def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Finding, ...]]:
-    ends = entry.get("deprecation_date")
     return facts_of(
         {
             "context_length": entry.get("max_input_tokens") or None,
             "max_output_tokens": entry.get("max_output_tokens") or None,
-            "status": f"deprecated {ends}" if isinstance(ends, str) else ends,
             "features": [
                 word.removeprefix("supports_")
                 for word, value in entry.items()
@@ -267,6 +272,8 @@ def _facts(entry: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Find
             ],
             "input_modalities": entry.get("supported_modalities"),
             "output_modalities": entry.get("supported_output_modalities"),
+            "deprecated_on": entry.get("deprecation_date"),
+            "regions": entry.get("supported_regions"),
         },
         locator,
     )

@@ -3,8 +3,9 @@
 What is read
     https://github.com/mistralai/platform-docs-public, `src/schema/models/models/*.ts`: the listing of that folder by
     GitHub's API, then every file in it. Of a file: `pricing` (lists of `price` and `denominator` for input and output,
-    USD), `identifiers.apiNames`, `status`, `contextLength`. `priceEur`, where it stands, is a price of its own and not
-    read. Only literals are read, nothing is evaluated.
+    USD), `identifiers.apiNames`, `status`, `contextLength`, dates of release, deprecation and retirement, what replaces
+    it, and of `weights` licence and size, as far as all sets of them agree. `priceEur`, where it stands, is a price of
+    its own and not read. Only literals are read, nothing is evaluated.
 
 Oddities
     `denominator` says what is counted: `/M Tokens`, `/M Chars`, `/Min`, `/1000 Pages`, `/1000 Annotated Pages`; another
@@ -17,12 +18,13 @@ History
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from collector.contract import Price, Quote, Request, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.amounts import Number
-from collector.parse.doubt import Doubt
+from collector.parse.doubt import Doubt, note
+from collector.parse.facts import facts_of
 from collector.parse.lengths import tokens_of
 from collector.parse.literals import Literal, literal
 from collector.parse.markdown_table import lines_of
@@ -41,6 +43,7 @@ METERS = {
 }
 """Side and denominator -> meter and unit."""
 CACHED = "Cached input"
+FACTS = ("contextLength", "status", "releaseDate", "metadata", "weights")
 LABELS = (None, "Input", "Output", CACHED)
 FILES = "https://raw.githubusercontent.com/mistralai/"
 NOT_SOLD = ("Retired", "Free")
@@ -88,11 +91,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     prices, findings = _prices(pricing, document.part)
     if not prices and not findings:
         return []
-    context = _value(text, "contextLength", spec) if _has(text, "contextLength") else None
-    facts = Facts(
-        context_length=tokens_of(context) if isinstance(context, str) else None,
-        status=status if isinstance(status, str) else None,
-    )
+    facts, notes = _facts(text, document.part, spec)
     return [
         Quote(
             provider=spec.provider,
@@ -100,11 +99,51 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
             prices=prices,
             facts=facts,
             locator=f"{document.part}.ts",
-            findings=tuple(findings),
+            findings=(*findings, *notes),
         )
         for name in names
         if isinstance(name, str) and name and not name.endswith("-latest")
     ]
+
+
+def _facts(text: str, part: str, spec: SourceSpec) -> tuple[Facts, tuple[Finding, ...]]:
+    """What stands beside the prices. Of several sets of weights, what all of them say."""
+    told: dict[str, Literal] = {}
+    notes: list[Finding] = []
+    for key in FACTS:
+        try:
+            told[key] = _value(text, key, spec) if _has(text, key) else None
+        except SourceChanged as error:
+            notes.append(note("fact", str(error), f"{part}.ts"))
+    metadata, context, weights = told.get("metadata"), told.get("contextLength"), told.get("weights")
+    life = metadata if isinstance(metadata, Mapping) else {}
+    sets = [one for one in weights if isinstance(one, Mapping)] if isinstance(weights, list) else []
+    facts, doubtful = facts_of(
+        {
+            "context_length": tokens_of(context) if isinstance(context, str) else None,
+            "status": told.get("status"),
+            "release_date": told.get("releaseDate"),
+            "deprecated_on": life.get("deprecationDate"),
+            "retires_on": life.get("retirementDate"),
+            "successor": life.get("replacement"),
+            "open_weights": True if sets else None,
+            "licence": _same(sets, "license"),
+            "total_parameters": _billions(_same(sets, "parameters")),
+            "active_parameters": _billions(_same(sets, "active")),
+        },
+        f"{part}.ts",
+    )
+    return facts, (*notes, *doubtful)
+
+
+def _same(sets: Sequence[Mapping[str, Literal]], key: str) -> Literal:
+    values = [one.get(key) for one in sets]
+    return values[0] if values and all(value == values[0] for value in values) else None
+
+
+def _billions(value: Literal) -> str | None:
+    """A size is a number of billions, as text."""
+    return f"{value}B" if isinstance(value, str) else None
 
 
 def _has(text: str, key: str) -> bool:

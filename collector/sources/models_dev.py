@@ -20,6 +20,15 @@ Oddities
     No currency field, quantization, region or service tier. A robot copies hourly from OpenRouter, Vercel, Kilo and
     NanoGPT, so that agreement with those proves nothing.
 
+Repository
+    `api.json` is built of one TOML file per offer, `providers/ID/models/**/*.toml`, and its history is taken over from
+    there (`tokentape backfill git CLONE --path providers --path models --source models_dev`): the same offers under the
+    same names, and of all 21 recorded documents whose commit is on the main branch the same cards and facts. A folder
+    without a `provider.toml` is not published. `base_model` takes what is not said, and not in `base_model_omit`, from
+    `models/`; `[extends]` (2026-04-17 to 06-05) from another provider's model. Symbolic links are offers like others;
+    those that lead nowhere are none. A tier without a type is one of context. The build drops keys of `cost` that it
+    does not know; here they are a note. It refuses more than is refused here (a missing name, say).
+
 History
     Until 2025-06-19 modalities stood in the model itself (`input_modalities`). First seen: 2025-09-19 `reasoning`;
     2025-09-29 audio prices; 2025-10-28 `status` (`alpha: true` before, once); 2025-11-15 `context_over_200k`;
@@ -29,21 +38,26 @@ History
     models a million times too low 2026-03-19 to 04-21.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
-from collector.contract import Price, Quote, SourceSpec
+from collector.contract import Price, Quote, SourceSpec, Tree
 from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, count, named, price, unmapped
 from collector.parse.doubt import Doubt, describe
+from collector.parse.facts import facts_of
+from collector.parse.inherit import merged, without
 from collector.parse.paths import MISSING, value_at
-from collector.parse.rows import facts_of, name_of
+from collector.parse.rows import name_of
 from collector.parse.strict import read_json
 from store.records import Document, Facts, Finding
 
 METERS = ("input", "output", "cache_read", "cache_write", "reasoning", "input_audio", "output_audio")
 """Read under their own names."""
 UNIT = "USD/1M_token"
+_MODEL = re.compile(r"providers/([^/]+)/models/(.+)\.toml", re.DOTALL)
 FEATURES = ("attachment", "reasoning", "structured_output", "tool_call")
 
 
@@ -63,14 +77,64 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         if not isinstance(models, Mapping):
             raise SourceChanged(f"{spec.id}: {provider}: wanted an object of models, found {describe(entry)}")
         for name, model in models.items():
-            quotes += _quotes(provider, name, model, spec)
+            quotes += _quotes(provider, name, model, spec, f'["{provider}"].models["{name}"]')
     if not quotes:
         raise SourceChanged(f"{spec.id}: wanted models, found {len(body)} providers without one", code="empty")
     return quotes
 
 
-def _quotes(provider: str, key: str, model: object, spec: SourceSpec) -> Iterator[Quote]:
-    locator = f'["{provider}"].models["{key}"]'
+def reads(path: str) -> bool:
+    """Whether a file of the repository has a say in `api.json`."""
+    return path.startswith(("providers/", "models/")) and path.endswith(".toml")
+
+
+def quotes_of(path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
+    """Quotes of one file of the repository: those that `api.json` has of a provider's model.
+
+    Units: USD per 1M tokens.
+    Raises: SourceChanged if the file, or one that it takes from, is not there or not sound: then nothing is published.
+    """
+    place = _MODEL.fullmatch(path)
+    if place is not None and tree.read(f"providers/{place[1]}/provider.toml") is None:
+        return []  # nor is anything of a folder without it published
+    if tree.read(path) is None:
+        return []  # a link to nothing
+    model = _whole(path, tree, spec)
+    return [] if place is None else list(_quotes(place[1], place[2], model, spec, f'["{path}"].text'))
+
+
+def _whole(path: str, tree: Tree, spec: SourceSpec, asking: tuple[str, ...] = ()) -> Mapping[str, Any]:
+    """What a file says, with what it takes from another; `asking` are the files that take from it.
+
+    Raises: SourceChanged.
+    """
+    own = tree.read(path)
+    if own is None or path in asking:
+        fault = "takes from itself" if own is not None else f"no such file, which {asking[-1]} takes from"
+        raise SourceChanged(f"{spec.id}: {path}: {fault}", code="link")
+    base, omitted = _base(own)
+    if base is None:
+        return own
+    if not isinstance(omitted, list) or not all(isinstance(one, str) for one in omitted):
+        raise SourceChanged(f"{spec.id}: {path}: omit: wanted a list of paths, found {describe(omitted)}")
+    model: Mapping[str, Any] = merged(_whole(base, tree, spec, (*asking, path)), own)
+    for one in omitted:
+        model = without(model, one)
+    return model
+
+
+def _base(own: Mapping[str, Any]) -> tuple[str | None, object]:
+    """The file that a model takes from, and what it does not take."""
+    if "base_model" in own:
+        return f"models/{own['base_model']}.toml", own.get("base_model_omit", [])
+    extends = own.get("extends")
+    if not isinstance(extends, Mapping):
+        return None, []
+    provider, _, name = str(extends.get("from")).partition("/")
+    return f"providers/{provider}/models/{name}.toml", extends.get("omit", [])
+
+
+def _quotes(provider: str, key: str, model: object, spec: SourceSpec, locator: str) -> Iterator[Quote]:
     doubts: list[Doubt] = []
     seller, name = named(provider, "a provider", doubts), named(key, "a model", doubts)
     if not seller or not name:
@@ -128,8 +192,9 @@ def _above(cost: Mapping[str, object], *, free: bool) -> dict[int, dict[str, Pri
         prices = _object(item, "a tier")
         condition = _object(prices.get("tier"), "tier")
         size = count(condition.get("size"), "tier.size")
-        if condition.get("type") != "context" or size is None or size in above:
-            raise Doubt("condition", f"a tier of type {describe(condition.get('type'))} and size {size}")
+        kind = condition.get("type", "context")
+        if kind != "context" or size is None or size in above:
+            raise Doubt("condition", f"a tier of type {describe(kind)} and size {size}")
         above[size] = _stated(prices, free=free)
     return above
 
@@ -165,6 +230,9 @@ def _facts(model: Mapping[str, object], locator: str) -> tuple[Facts, tuple[Find
             "features": [feature for feature in FEATURES if model.get(feature) is True],
             "input_modalities": _either(model, "modalities.input", "input_modalities"),
             "output_modalities": _either(model, "modalities.output", "output_modalities"),
+            "release_date": model.get("release_date"),
+            "knowledge_cutoff": model.get("knowledge"),
+            "open_weights": model.get("open_weights"),
         },
         locator,
     )

@@ -115,7 +115,8 @@ def _columns(titles: tuple[str, ...], spec: SourceSpec) -> list[PriceSpec]:
         if fold(title) in known:
             columns.append(PriceSpec(meter=known[fold(title)], at=title, unit="USD/1M_token"))
         elif fold(title) not in map(fold, BESIDE):
-            raise SourceChanged(f"{spec.id}: the column {title!r} is not known", code="columns")
+            wanted = " | ".join((*BESIDE, *TITLES))
+            raise SourceChanged(f"{spec.id}: of columns {wanted} wanted; there: {title}", code="columns")
     missing = {"input", "output"} - {column.meter for column in columns}
     if missing or len({column.meter for column in columns}) < len(columns):
         raise SourceChanged(

@@ -31,7 +31,7 @@ from collector.parse.grid import Grid, fold
 from collector.parse.lengths import ranged
 from collector.parse.literals import Literal, attributes
 from collector.parse.markdown_table import lines_of, page_of
-from collector.parse.tables import Row, fitting, model_name, price_in, require_end, require_words
+from collector.parse.tables import Row, fitting, model_name, price_in, require_end, require_known, require_words
 from store.records import Document, Finding
 
 UNIT, UNIT_SAID = "USD/1M_token", "Prices per 1M tokens."
@@ -115,6 +115,7 @@ def _in_tables(document: Document, spec: SourceSpec) -> Iterator[Quote]:
         table = fitting(grid, ["Model", *(price.at for price in SHORT)], number) if tier is not None else None
         if table is not None and tier is not None:
             last = table
+            require_known(table, ["Model", *(price.at for price in (*SHORT, *LONG))], spec.id)
             for row in table.rows:
                 yield _in_row(row, tier, above_tokens, spec)
     if last is None:

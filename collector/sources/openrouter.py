@@ -5,6 +5,8 @@ What is read
     of `data.endpoints`. No key needed; answers are cached for minutes at the edge, so that asking more often than every
     five gains nothing. Its terms speak against scraping in broad words: poll gently.
     Source: https://openrouter.ai/docs/api-reference/list-endpoints-for-a-model
+    Of the list, `knowledge_cutoff` and `expiration_date` are read, as facts of every offer of that model. `created` is
+    when OpenRouter listed it and no release date; `hugging_face_id` may name a tokenizer and says nothing of weights.
     The headline price in the list is that of some routed endpoint and moves with the routing: not quoted.
 
 Names
@@ -41,17 +43,18 @@ History
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 
 from collector.contract import Price, Prices, PriceSpec, Quote, QuotedOverride, Request, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.amounts import NotAnAmount, read_amount
 from collector.parse.catalogue import unmapped
 from collector.parse.doubt import Doubt, describe, note
+from collector.parse.facts import facts_of, telemetry_of
 from collector.parse.openrouter_format import overrides
-from collector.parse.rows import facts_of, price_of
+from collector.parse.rows import price_of
 from collector.parse.strict import Json, read_json
-from store.records import Document, Finding, Telemetry
+from store.records import Document, Facts, Finding, Telemetry
 from store.text import printable
 
 PRICES = tuple(
@@ -125,8 +128,21 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     return quotes
 
 
-def _ids(body: Json, spec: SourceSpec) -> dict[str, None]:
-    """The ids of the list in its order, each once."""
+def described(document: Document, spec: SourceSpec) -> dict[str, tuple[Facts, tuple[Finding, ...]]]:
+    """What the list states of a model whoever serves it, by id.
+
+    Raises: SourceChanged as `follow` does.
+    """
+    return {
+        name: facts_of(
+            {"knowledge_cutoff": model.get("knowledge_cutoff"), "retires_on": model.get("expiration_date")}, ""
+        )
+        for name, model in _ids(read_json(document), spec).items()
+    }
+
+
+def _ids(body: Json, spec: SourceSpec) -> dict[str, Mapping[str, Json]]:
+    """The models of the list by id, in its order, each once."""
     listed = body.get("data") if isinstance(body, Mapping) else None
     if not isinstance(body, Mapping) or not isinstance(listed, list) or not listed:
         raise SourceChanged(f"{spec.id}: data: wanted a list of models, found {describe(listed)}", code="empty")
@@ -134,12 +150,13 @@ def _ids(body: Json, spec: SourceSpec) -> dict[str, None]:
     if total != len(listed) or (isinstance(links, Mapping) and links.get("next") is not None):
         there = f"{len(listed)} of {describe(total)}, next page {describe(links)}"
         raise SourceChanged(f"{spec.id}: data: wanted the whole list on one page, found {there}", code="incomplete")
-    ids: dict[str, None] = {}
+    ids: dict[str, Mapping[str, Json]] = {}
     for number, model in enumerate(listed):
-        name = model.get("id") if isinstance(model, Mapping) else None
+        fields = model if isinstance(model, Mapping) else {}
+        name = fields.get("id")
         if not isinstance(name, str) or len(name) > _ID_LENGTH or _ID.fullmatch(name) is None:
             raise SourceChanged(f"{spec.id}: data[{number}].id: wanted author/slug, found {describe(name)}")
-        ids[name] = None
+        ids[name] = fields
     return ids
 
 
@@ -243,10 +260,18 @@ def _discount(value: Json) -> Json:
 
 
 def _telemetry(endpoint: Mapping[str, Json]) -> Telemetry:
-    status, uptime = endpoint.get("status"), endpoint.get("uptime_last_1d")
-    return Telemetry(
-        status=status if isinstance(status, int) and not isinstance(status, bool) else None,
-        uptime_percent=int(Decimal(uptime).to_integral_value(rounding=ROUND_HALF_EVEN))
-        if isinstance(uptime, int | Decimal) and not isinstance(uptime, bool) and 0 <= uptime <= 100
-        else None,
+    """How an endpoint fares; speeds are null to who asks without a key."""
+    status = endpoint.get("status")
+    measured = telemetry_of(
+        {
+            "uptime_percent": endpoint.get("uptime_last_1d"),
+            "first_token_ms": _median(endpoint.get("latency_last_30m")),
+            "tokens_per_second": _median(endpoint.get("throughput_last_30m")),
+        }
     )
+    known = status if isinstance(status, int) and not isinstance(status, bool) else None
+    return replace(measured or Telemetry(), status=known)
+
+
+def _median(value: Json) -> Json:
+    return value.get("p50") if isinstance(value, Mapping) else None

@@ -10,7 +10,8 @@ Names
 
 Oddities
     0/0 is not known yet. Deployments that are priced by other things (`ttsCost`, `sttCost`) have no token price: left
-    out. What is `OFFLINE` just now is for sale all the same.
+    out. What is `OFFLINE` just now is for sale all the same. `parameter_count` counts packed weights (39 billion for
+    DeepSeek-V3.2): not read.
 """
 
 from dataclasses import replace

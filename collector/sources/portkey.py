@@ -25,7 +25,7 @@ from collector.contract import Price, Quote, Request, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.catalogue import complete, conditions, named, price, printed, unmapped
 from collector.parse.doubt import Doubt, describe
-from collector.parse.rows import count_of
+from collector.parse.facts import count_of
 from collector.parse.strict import read_json
 from store.records import Document
 

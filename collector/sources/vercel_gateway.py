@@ -13,12 +13,17 @@ Prices
     Video, speech, transcription, reranking and realtime models are priced by things without a meter, under names that
     repeat token prices: left out. A 0 is a price that is not told.
 
+Facts
+    `released` is the release of the model, `created` the same for all. `zdr` and `no_training` say how many providers
+    behind it keep nothing, or train on nothing; only `all` says what becomes of a prompt.
+
 History
     2026-07 `service_tiers`. 2026-02 tiers.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from collector.contract import Price, Prices, PriceSpec, Quote, SourceSpec
 from collector.parse import json_list
@@ -52,6 +57,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
 def _quotes(record: Record, spec: SourceSpec) -> tuple[Quote, list[Quote]]:
     """The offer of a model, without a price where it is not sold by the token or image, and those of its tiers."""
     quote = json_list.quote_of(record, spec)
+    quote = replace(quote, facts=replace(quote.facts, **_policy(record)))
     pricing, kind = record.at("pricing"), record.at("type")
     if kind not in (*BY_THE_TOKEN, "image") or not isinstance(pricing, Mapping):
         return replace(quote, prices={}, findings=()), []
@@ -68,6 +74,16 @@ def _quotes(record: Record, spec: SourceSpec) -> tuple[Quote, list[Quote]]:
         return replace(quote, findings=(*quote.findings, doubt.finding(record.locator))), []
     unread = unmapped(pricing.keys() - told, record.locator)
     return replace(quote, overrides=overrides, findings=(*quote.findings, *unread)), services
+
+
+def _policy(record: Record) -> dict[str, Any]:
+    """What is said of every provider behind the gateway; of `some`, one does not know which answers."""
+    none_trains = record.at("no_training") == "all"
+    none_keeps = record.at("zdr") == "all"
+    return {
+        "trains_on_prompts": False if none_trains else None,
+        "data_policy": "zdr: all" if none_keeps else None,
+    }
 
 
 def _by_image(quote: Quote, pricing: Mapping[str, object]) -> Quote:

@@ -14,7 +14,8 @@ Prices
 
 Oddities
     Some models have no `pricings`: left out. `input_cache_write` stands beside `_5_min` and `_1_h` or in their place.
-    Prices are rounded (0.13 where the provider asks 0.125).
+    Prices are rounded (0.13 where the provider asks 0.125). `publish_time` is at times the release of the model and at
+    times that of a newer version under its name (deepseek-v4-pro): not read.
 """
 
 from collections.abc import Mapping

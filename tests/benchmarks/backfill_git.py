@@ -2,6 +2,7 @@
 
 Against a floor that does what cannot be left out: walk the history, read every version, parse each with the fastest
 parser there is (orjson, which only this needs), compare entry by entry, write the prices that changed into one table.
+With `--tree`, of folders of TOML files: walk, read each version of each file once, parse it, compare what each costs.
 """
 
 import argparse
@@ -9,7 +10,9 @@ import importlib
 import sqlite3
 import subprocess
 import tempfile
-from contextlib import closing
+import tomllib
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
@@ -17,11 +20,11 @@ from typing import Any
 
 from tests.benchmarks.measure import BIN, ROOT, Spent, compare, in_turn, report, spend
 
+TREE = ("providers", "models")
 METERS = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from collector.cli import run; run()"
 FLOOR = (
-    "import sys; sys.path.insert(0, sys.argv.pop(1));"
-    " from tests.benchmarks.backfill_git import floor; floor(*sys.argv[1:])"
+    "import sys; sys.path.insert(0, sys.argv.pop(1)); from tests.benchmarks.backfill_git import {0}; {0}(*sys.argv[1:])"
 )
 
 
@@ -29,11 +32,14 @@ def main() -> None:
     """Print the figures."""
     options = argparse.ArgumentParser(prog="backfill_git", description=__doc__)
     options.add_argument("repository", type=Path, help="a clone whose history holds the file")
-    options.add_argument("--path", default="model_prices_and_context_window.json")
-    options.add_argument("--source", default="litellm")
+    options.add_argument("--path", action="append", help="more than one: folders")
+    options.add_argument("--tree", action="store_true", help="models.dev, one TOML file per offer")
+    options.add_argument("--source")
     options.add_argument("--since", default="1970-01-01", help="leave out versions before a date")
     options.add_argument("--repetitions", type=int, default=3)
     given = options.parse_args()
+    given.path = given.path or (TREE if given.tree else ["model_prices_and_context_window.json"])
+    given.source = given.source or ("models_dev" if given.tree else "litellm")
     with tempfile.TemporaryDirectory() as folder:
         sides = Sides(Path(folder), given)
         found = in_turn(
@@ -56,7 +62,8 @@ class Sides:
     def floor(self) -> Spent:
         """The bare way."""
         store = self._scratch / f"{next(self._number)}.db"
-        return self._python(FLOOR, self._given.repository.absolute(), self._given.path, store)
+        floor = FLOOR.format("tree_floor" if self._given.tree else "floor")
+        return self._python(floor, self._given.repository.absolute(), store, *self._given.path)
 
     def backfill(self) -> Spent:
         """The command, into a fresh store."""
@@ -71,23 +78,34 @@ class Sides:
 
     def log(self) -> Spent:
         """The versions, told by git alone."""
-        return spend(["git", "-C", self._given.repository.absolute(), *_log(self._given.path)], self._scratch)
+        return spend(["git", "-C", self._given.repository.absolute(), *_log(*self._given.path)], self._scratch)
 
     def _command(self) -> Spent:
-        words = ("--store", self._store, "backfill", "git", self._given.repository.absolute(), "--path")
-        return self._python(
-            START, *words, self._given.path, "--source", self._given.source, "--since", self._given.since
-        )
+        words = ("--store", self._store, "backfill", "git", self._given.repository.absolute())
+        paths = (word for path in self._given.path for word in ("--path", path))
+        return self._python(START, *words, *paths, "--source", self._given.source, "--since", self._given.since)
 
     def _python(self, program: str, *words: str | Path) -> Spent:
         return spend([BIN / "python", "-c", program, ROOT, *words], self._scratch)
 
 
-def _log(file: str) -> list[str]:
-    return ["log", "--reverse", "--format=%ct", "--raw", "--no-abbrev", "--first-parent", "--", file]
+def _log(*paths: str) -> list[str]:
+    merges = "--diff-merges=first-parent"
+    return [
+        "log",
+        "--reverse",
+        "--format=%ct",
+        "--raw",
+        "--no-abbrev",
+        "--no-renames",
+        "--first-parent",
+        merges,
+        "--",
+        *paths,
+    ]
 
 
-def floor(repository: str, file: str, store: str) -> None:
+def floor(repository: str, store: str, file: str) -> None:
     """Every version read, parsed and compared; prices that changed as rows of one table."""
     loads = importlib.import_module("orjson").loads
     git = ["git", "-C", repository]
@@ -109,21 +127,62 @@ def floor(repository: str, file: str, store: str) -> None:
                 for name, entry in document.items():
                     if before.get(name) == entry or not isinstance(entry, dict):
                         continue
-                    terms = tuple(_nano(entry.get(meter)) for meter in METERS)
+                    terms = tuple(_nano(entry.get(meter), 15) for meter in METERS)
                     if current.get(name) != terms:
                         current[name] = terms
                         rows.append((name, at, *terms))
                 gone = [name for name in before.keys() - document.keys() if current.pop(name, None) is not None]
                 rows += ((name, at, None, None, None) for name in gone)
                 before = document
+    _store(store, rows)
+
+
+def tree_floor(repository: str, store: str, *folders: str) -> None:
+    """Every version of every file read and parsed once, costs compared; costs that changed as rows of one table."""
+    git = ["git", "-C", repository]
+    words = subprocess.run([*git, *_log(*folders)], capture_output=True, check=True, text=True).stdout.split("\n")
+    said: dict[str, Any] = {}
+    changes: list[tuple[int, str, str]] = []
+    at = 0
+    for line in words:
+        if not line.startswith(":"):
+            at = int(line or at)
+        elif line.endswith(".toml"):
+            about, _, path = line.partition("\t")
+            blob = about.split(" ")[3]
+            changes.append((at, path, blob))
+            if blob.strip("0"):
+                said[blob] = None
+    with tempfile.TemporaryFile() as asked:
+        asked.write("".join(f"{blob}\n" for blob in said).encode())
+        asked.seek(0)
+        batch = [*git, "cat-file", "--batch", "--buffer"]
+        with subprocess.Popen(batch, stdin=asked, stdout=subprocess.PIPE) as reading:
+            assert reading.stdout is not None
+            for blob in said:
+                size = int(reading.stdout.readline().split()[2])
+                with suppress(ValueError):  # a symbolic link
+                    said[blob] = tomllib.loads(reading.stdout.read(size).decode()).get("cost")
+                reading.stdout.read(1)
+    before: dict[str, Any] = {}
+    rows: list[tuple[object, ...]] = []
+    for at, path, blob in changes:
+        cost = said.get(blob)
+        if before.get(path) != cost:
+            before[path] = cost
+            rows.append((path, at, *(_nano((cost or {}).get(meter), 9) for meter in ("input", "output", "cache_read"))))
+    _store(store, rows)
+
+
+def _store(store: str, rows: Iterable[tuple[object, ...]]) -> None:
     with closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("CREATE TABLE price (model, at INTEGER, input INTEGER, output INTEGER, cache_read INTEGER)")
         connection.executemany("INSERT INTO price VALUES (?, ?, ?, ?, ?)", rows)
         connection.execute("CREATE INDEX by_model ON price (model, at)")
 
 
-def _nano(value: object) -> int | None:
-    return int(Decimal(str(value)) * 10**15) if isinstance(value, int | float) else None
+def _nano(value: object, digits: int) -> int | None:
+    return int(Decimal(str(value)) * 10**digits) if isinstance(value, int | float) else None
 
 
 if __name__ == "__main__":

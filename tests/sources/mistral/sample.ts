@@ -19,4 +19,10 @@ export default {
   },
   identifiers: { apiNames: ['test-large-9', 'test-large-latest'] },
   legacy: false,
+  releaseDate: '2026-03-31',
+  metadata: { deprecationDate: '2026-11-30', retirementDate: '2027-05-31', replacement: 'Test Large 10' },
+  weights: [
+    { name: 'Base Weights', parameters: '24', active: '6.5', license: 'Apache 2.0' },
+    { name: 'Instruct Weights', parameters: '24', active: '6.5', license: 'MRL' },
+  ],
 } as const satisfies StaticModel;

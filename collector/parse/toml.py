@@ -1,0 +1,26 @@
+"""The one reader of TOML: numbers keep their text, and what is not one sound document is refused whole."""
+
+import tomllib
+from typing import Any
+
+from collector.errors import SourceChanged
+from collector.parse.amounts import Number
+
+
+def read_toml(text: str, place: str) -> dict[str, Any]:
+    """The table of a TOML document; numbers are `int` or `Decimal` (a `Number`, with its own text), never `float`.
+
+    `place` begins every message.
+    Raises: SourceChanged for all else than one sound document, and for `inf` and `nan`.
+    """
+    try:
+        return tomllib.loads(text, parse_float=_number)
+    except (ValueError, ArithmeticError, RecursionError) as error:
+        raise SourceChanged(f"{place}: not sound TOML: {error}", code="toml") from None
+
+
+def _number(text: str) -> Number:
+    number = Number(text.replace("_", ""))
+    if not number.is_finite():
+        raise ValueError(f"{text} is not a number")
+    return number

@@ -1,0 +1,285 @@
+"""Where two sources contradict each other: held against a plain reading of both cards, case by case."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from hypothesis import given
+from hypothesis import strategies as st
+
+from store import cli
+from store.conditions import in_force
+from store.conflicts import KINDS, Difference, compared, conflicts, contradicted, differences, pairs
+from store.evidence import list_card
+from store.intervals import IntervalRow
+from store.records import Facts, Override, RateCard
+from tests.benchmarks.agreement import Agreement, agreement, measured
+from tests.tape import T0, Tape, hour, usd
+from tests.test_routing import offer
+
+MONDAY = datetime(2026, 8, 3, 12, tzinfo=UTC)
+WORKDAYS = (1, 2, 3, 4, 5)
+
+
+def window(amount: int, start: int = 60, end: int = 240, days: tuple[int, ...] = (), tz: str = "UTC") -> Override:
+    """Input at an amount between two minutes of the day."""
+    return Override(start_minute=start, end_minute=end, days=days, tz=tz, amounts=(("input", amount),))
+
+
+def above(tokens: int, amount: int) -> Override:
+    return Override(above_tokens=tokens, amounts=(("input", amount),))
+
+
+def card(amount: int, *overrides: Override) -> RateCard:
+    return RateCard(currency="USD", amounts=(("input", amount),), overrides=overrides)
+
+
+# --- two cards ---
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        (usd(input=1), usd(input=2), [("price", "input", "", 1, 2)]),
+        (usd(input=1, output=3), usd(input=2, output=4), [("price", "input", "", 1, 2), ("price", "output", "", 3, 4)]),
+        (usd(input=0), usd(input=2), [("price", "input", "", 0, 2)]),
+        (usd(input=1), usd(input=1, cache_write=5), []),
+        (usd(input=1), RateCard(currency="USD", amounts=(), states=(("input", "unknown"),)), []),
+        (usd(input=1), RateCard(currency="CNY", amounts=(("input", 7),)), []),
+        (card(1, above(200, 2)), card(1), [("tier", "input", "prompt of 201 tokens", 2, 1)]),
+        (card(1, above(200, 2)), card(1, above(272, 2)), [("tier", "input", "prompt of 201 tokens", 2, 1)]),
+        (card(1, above(200, 2)), card(3, above(200, 2)), [("price", "input", "", 1, 3)]),
+        (
+            card(1, above(200, 2)),
+            card(1, above(200, 2), above(100, 2)),
+            [("tier", "input", "prompt of 101 tokens", 1, 2)],
+        ),
+        (card(1, window(2)), card(1), [("window", "input", "Tue 01:00 UTC", 2, 1)]),
+        (card(1, window(2, 540, 720, tz="Asia/Shanghai")), card(1, window(2)), []),
+        (card(1, window(2, tz="Mars/Olympus")), card(9), []),
+    ],
+)
+def test_what_both_say_is_compared_in_the_simplest_case(
+    one: RateCard, other: RateCard, expected: list[tuple[Any, ...]]
+) -> None:
+    assert [tuple(found) for found in differences(one, other, MONDAY)] == expected
+
+
+def test_a_source_that_drops_the_weekday_is_contradicted_at_the_weekend() -> None:
+    provider, router = card(1, window(2, days=WORKDAYS)), card(1, window(2))
+    assert differences(provider, router, MONDAY) == [Difference("window", "input", "Sat 01:00 UTC", 1, 2)]
+    shanghai = card(1, window(2, 540, 720, WORKDAYS, "Asia/Shanghai"))
+    assert differences(shanghai, router, MONDAY) == [Difference("window", "input", "Sat 01:00 UTC", 1, 2)]
+
+
+OVERRIDES = st.one_of(
+    st.builds(above, st.sampled_from([100, 200, 300]), st.integers(0, 3)),
+    st.builds(
+        window,
+        st.integers(0, 3),
+        st.sampled_from([0, 60, 240, 1380]),
+        st.sampled_from([60, 120, 300]),
+        st.sampled_from([(), WORKDAYS, (6,)]),
+        st.sampled_from(["UTC", "Asia/Shanghai", "Europe/Berlin"]),
+    ),
+)
+CARDS = st.builds(
+    lambda amount, overrides: card(amount, *overrides), st.integers(0, 3), st.lists(OVERRIDES, max_size=3)
+)
+
+
+def charges(one: RateCard, at: datetime) -> list[dict[str, int]]:
+    """What a card charges in each hour of a week, for prompts of each length that the cards here tell apart."""
+    return [
+        dict(in_force(one, prompt, at + timedelta(minutes=30 * count))[0])
+        for count in range(2 * 24 * 7)
+        for prompt in (0, 101, 201, 301)
+    ]
+
+
+@given(one=CARDS, other=CARDS, at=st.sampled_from([MONDAY, T0, datetime(2026, 10, 24, 20, 30, tzinfo=UTC)]))
+def test_two_cards_differ_exactly_where_what_they_charge_in_some_hour_of_a_week_does(
+    one: RateCard, other: RateCard, at: datetime
+) -> None:
+    found = differences(one, other, at)
+    assert bool(found) == (charges(one, at) != charges(other, at))
+    assert [(two.kind, two.meter, two.case, two.other, two.value) for two in differences(other, one, at)] == found
+    assert not differences(one, one, at)
+
+
+# --- offers of sources ---
+
+
+def stated(source: str, amount: int, trust: int = 0, **facts: Any) -> IntervalRow:
+    """An offer of a source, at so much a prompt token."""
+    return offer(usd(input=amount), source=source, trust=trust, **facts)
+
+
+def told(rows: Iterable[IntervalRow]) -> list[tuple[str, str, str]]:
+    return [(one.row.source, one.other.source, one.difference.meter) for one in conflicts(rows, T0)]
+
+
+def test_the_source_that_is_trusted_more_stands_first() -> None:
+    rows = [stated("catalogue", 1, 2), stated("acme", 2, 0), stated("router", 1, 1)]
+    assert told(rows) == [("acme", "router", "input"), ("acme", "catalogue", "input")]
+
+
+def test_offers_of_another_name_are_other_offers() -> None:
+    for other in ({"provider": "another"}, {"model": "acme/another"}, {"variant": "fp8"}):
+        facts: dict[str, Any] = {**other}
+        assert not told([stated("a", 1), stated("b", 2, **facts)])
+
+
+def test_of_several_offers_of_a_name_the_one_that_is_most_alike_is_compared() -> None:
+    rows = [stated("a", 1, endpoint="one", endpoint_id=1), stated("a", 2, endpoint="two", endpoint_id=2)]
+    assert not told([*rows, stated("b", 2, 1, endpoint_id=3)])
+    assert told([*rows, stated("b", 3, 1, endpoint_id=3)]) == [("a", "b", "input")]
+
+
+def test_context_lengths_are_compared_where_both_are_stated() -> None:
+    one = stated("a", 1, context_length=1000)
+    assert not compared(one, stated("b", 1, context_length=None), T0)
+    (found,) = compared(one, stated("b", 1, context_length=2000), T0)
+    assert (found.kind, found.text, found.other_text) == ("context", "1000", "2000")
+
+
+def test_a_row_knows_who_states_another_price_and_nothing_of_context() -> None:
+    rows = [
+        stated("a", 1, endpoint_id=1, context_length=5),
+        stated("b", 2, 1, endpoint_id=2),
+        stated("c", 1, 2, endpoint_id=3, context_length=6),
+    ]
+    assert [row.contradicted_by for row in contradicted(rows, T0)] == [("b",), ("a", "c"), ("b",)]
+    assert [row.contradicted_by for row in contradicted(rows[::2], T0)] == [(), ()]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 2), st.sampled_from(["", "fp8"])), max_size=8))
+def test_agreement_counts_each_pair_of_offers_once_and_as_same_where_there_is_no_conflict(
+    drawn: list[tuple[str, int, str]],
+) -> None:
+    rows = [
+        stated(source, amount, "abc".index(source), variant=variant, endpoint_id=number)
+        for number, (source, amount, variant) in enumerate(drawn)
+    ]
+    found = agreement(rows, T0)
+    assert sum(pair.offers for pair in found.values()) == len(list(pairs(rows, T0)))
+    differing = Counter((one.row.source, one.other.source) for one in conflicts(rows, T0))
+    assert {key: pair.offers - pair.same for key, pair in found.items() if pair.offers > pair.same} == differing
+
+
+@pytest.mark.recorded
+def test_recorded_sources_agree_as_far_as_they_did(recorded: Path) -> None:
+    """A parser or a rule of names that goes wrong shows as sources that agree less, or as offers no longer joined."""
+    answered, found = measured(recorded, "2026-08-22")
+    assert len(answered) >= 13
+    total = Agreement()
+    for pair in found.values():
+        total.offers += pair.offers
+        total.same += pair.same
+    assert total.offers >= 3300
+    assert total.same / total.offers > 0.73
+    for two in (("anthropic", "models_dev"), ("xai", "models_dev"), ("voyage", "genai_prices")):
+        assert found[two].same == found[two].offers, two
+
+
+# --- commands ---
+
+Ask = Callable[..., Result]
+
+
+@pytest.fixture
+def ask(tmp_path: Path) -> Ask:
+    """DeepSeek's own page with peaks on workdays, a router that drops the weekday, and a catalogue without peaks."""
+    tape = Tape(tmp_path / "tape.db")
+    cards = {
+        "page": card(10**9, window(2 * 10**9, days=WORKDAYS)),
+        "router": card(10**9, window(2 * 10**9)),
+        "catalogue": card(10**9),
+    }
+    for trust, (name, charged) in enumerate(cards.items()):
+        source = tape.source(name, trust=trust, every_s=86_400)
+        tape.poll(source, hour(0))
+        endpoint = tape.endpoint(source, "deepseek", "deepseek/one")
+        tape.interval(endpoint, hour(trust), charged, Facts(context_length=1000 + trust))
+
+    def run(*words: str) -> Result:
+        group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
+        doors = cli.Doors(tape.url, now=lambda: hour(3))
+        return CliRunner().invoke(group, words, obj=doors, prog_name="tokentape", catch_exceptions=False)
+
+    return run
+
+
+def test_conflicts_names_both_sources_documents_and_since_when(ask: Ask) -> None:
+    rows = json.loads(ask("conflicts", "one", "--kind", "window", "--format", "json").stdout)
+    assert [(row["source"], row["value"], row["other_source"], row["other_value"], row["case"]) for row in rows] == [
+        ("page", "1", "router", "2", "Sat 03:00 UTC"),
+        ("page", "2", "catalogue", "1", "Mon 01:00 UTC"),
+        ("router", "2", "catalogue", "1", "Sat 03:00 UTC"),
+    ]
+    assert rows[0]["since"] == rows[0]["other_first_seen"] == "2026-08-01T01:00:00Z"
+    assert rows[0]["document"] != rows[0]["other_document"]
+    assert (rows[0]["trust"], rows[0]["other_trust"]) == (0, 1)
+
+
+def test_conflicts_of_everything_can_be_narrowed(ask: Ask) -> None:
+    assert ask("conflicts").stdout.count("context_length") == 3
+    assert ask("conflicts", "--source", "page", "--kind", "context").stdout.count("context_length") == 2
+    assert ask("conflicts", "--provider", "another").exit_code == 3
+    assert ask("conflicts", "--kind", "price").exit_code == 3
+
+
+def test_every_kind_can_be_asked_for(ask: Ask) -> None:
+    assert all(ask("conflicts", "--kind", kind).exit_code in (0, 3) for kind in KINDS)
+
+
+def test_whoever_asks_for_a_price_sees_that_sources_disagree(ask: Ask) -> None:
+    assert ask("endpoints", "one").stdout.count("contradicted") == 3
+    (row,) = json.loads(ask("endpoints", "one", "--source", "page", "--format", "json").stdout)
+    assert row["contradicted_by"] == ["catalogue", "router"]
+    (route,) = json.loads(ask("cheapest", "one", "--output", "0", "--format", "json").stdout)
+    assert (route["source"], route["contradicted_by"]) == ("page", ["catalogue", "router"])
+    shown = ask("explain", "page:deepseek:deepseek/one").stdout
+    assert "input (Sat 03:00 UTC): 1 here, 2 by router:deepseek:deepseek/one" in shown
+    (one,) = json.loads(ask("explain", "router:deepseek:deepseek/one", "--format", "json").stdout)
+    assert [(other["other_ref"].partition(":")[0], other["meter"]) for other in one["conflicts"]] == [
+        ("page", "input"),
+        ("page", "context_length"),
+        ("catalogue", "input"),
+        ("catalogue", "context_length"),
+    ]
+
+
+# --- list prices ---
+
+
+@given(amount=st.integers(0, 10**12), percent=st.integers(1, 99))
+def test_a_discount_taken_off_the_list_price_gives_back_what_is_charged(amount: int, percent: int) -> None:
+    listed = list_card(usd(input=amount), Facts(discount=f"0.{percent:02}"))
+    assert listed is not None
+    assert abs(dict(listed.amounts)["input"] * (100 - percent) - amount * 100) <= 50
+
+
+@pytest.mark.parametrize("discount", [None, "1", "1.5", "some"])
+def test_without_a_discount_that_can_be_undone_there_is_no_list_price(discount: str | None) -> None:
+    assert list_card(usd(input=1), Facts(discount=discount)) is None
+
+
+def test_explain_shows_the_list_prices_of_a_discounted_offer(tmp_path: Path) -> None:
+    tape = Tape(tmp_path / "tape.db")
+    source = tape.source("router")
+    tape.poll(source, hour(0))
+    endpoint = tape.endpoint(source, "acme", "acme/one")
+    tape.interval(endpoint, hour(0), usd(input=3 * 10**8), Facts(discount="0.25"))
+    group = click.Group(commands={"explain": cli.explain})
+    doors = cli.Doors(tape.url, now=lambda: hour(1))
+    shown = CliRunner().invoke(group, ["explain", "router:acme:acme/one"], obj=doors).stdout
+    assert "input: 0.4 USD per 1M tokens" in shown
+    told = CliRunner().invoke(group, ["explain", "router:acme:acme/one", "--format", "json"], obj=doors).stdout
+    assert json.loads(told)[0]["list_rate_card"] == {"currency": "USD", "prices": {"input": "0.4"}}
