@@ -58,6 +58,7 @@ _PASSING = frozenset(
 )
 """Codes, beside those of 5xx, that the next try may not meet again."""
 
+_WAIT = re.compile(r"(?:asked to wait|wants to be left alone for) ([0-9]{1,10}) s$")
 _BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 _CHALLENGE = re.compile(
     rb"<title>\s*(just a moment|attention required! \| cloudflare|vercel security checkpoint|ddos-guard)", re.IGNORECASE
@@ -107,6 +108,10 @@ class _Host:
     held_until: float = 0.0
     delay_s: float = 0.0
     """Its crawl-delay."""
+
+    def leave_alone(self, wait_s: float) -> None:
+        """Start nothing for that long."""
+        self.held_until = max(self.held_until, asyncio.get_running_loop().time() + wait_s)
 
     async def start(self, job: _Job, sleep: Sleep) -> None:
         """Wait for the turn of one more request.
@@ -205,6 +210,10 @@ class Fetcher:
         except TimeoutError:
             raise FetchFailed(f"{job.where}: no whole body by the deadline", code="deadline") from None
 
+    def leave_alone(self, spec: SourceSpec, wait_s: float) -> None:
+        """Ask nothing of a source's host for that long, as an earlier run was told."""
+        self._host(checked(spec.url, spec.id), spec).leave_alone(wait_s)
+
     async def _rules(self, url: httpx.URL, spec: SourceSpec, ends: float) -> robots.Rules:
         """What the robots.txt of a page's origin says.
 
@@ -293,7 +302,8 @@ class Fetcher:
             raise FetchFailed(f"{job.where}: wanted a body, got an empty one", code="empty")
         if "cf-mitigated" in response.headers or _CHALLENGE.search(body, 0, 4096):
             raise FetchFailed(f"{job.where}: wanted the document, got a browser challenge", code="challenge")
-        sent, notes = body, ()
+        sent = body
+        notes: tuple[str, ...] = ()
         for key in job.keys:
             body = body.replace(key, _KEY_GONE)
         if body != sent:
@@ -341,8 +351,7 @@ class Fetcher:
             wait_s = _retry_after_s(response.headers, self._clock())
         message = f"{job.where}: wanted 200, got {status} {_PHRASES.get(status, '')}".rstrip()
         if wait_s is not None:
-            host = self._host(job.url, job.spec)
-            host.held_until = max(host.held_until, asyncio.get_running_loop().time() + wait_s)
+            self._host(job.url, job.spec).leave_alone(wait_s)
             message += f", asked to wait {wait_s:.0f} s"
         return FetchFailed(message, code=_CODES.get(status, f"http_{status}"), retry_after_s=wait_s)
 
@@ -376,6 +385,12 @@ class Fetcher:
         if url.host not in self._hosts:
             self._hosts[url.host] = _Host(asyncio.Semaphore(spec.concurrency))
         return self._hosts[url.host]
+
+
+def wait_of(message: str) -> float:
+    """Seconds for which the upstream wanted to be left alone, from the message of a failure; 0 if it did not say."""
+    found = _WAIT.search(message)
+    return float(found[1]) if found else 0.0
 
 
 def _require_allowed(job: _Job, url: httpx.URL) -> None:

@@ -13,7 +13,7 @@ from collector import checks
 from collector.config import Config, requests_for
 from collector.contract import Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
-from collector.fetch import Fetcher
+from collector.fetch import Fetcher, wait_of
 from collector.mend import replay, source_facts
 from collector.parsing import links as links_of
 from collector.release import release
@@ -105,6 +105,10 @@ class Poller:
     async def _poll(self, spec: SourceSpec, facts: PollFacts) -> Report:
         started, at = asyncio.get_running_loop().time(), facts.at
         last, held = await asyncio.to_thread(self._before, spec, at)
+        for source, (then, message) in (await asyncio.to_thread(self._tape.refused)).items():
+            left_s = wait_of(message) - (at - then).total_seconds()
+            if left_s > 0 and source in self._config.sources and at >= then:
+                self._fetcher.leave_alone(self._config.sources[source], left_s)
         if at == last.newest:
             at += timedelta(milliseconds=1)  # a clock too coarse to tell two polls apart
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)

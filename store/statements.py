@@ -79,6 +79,13 @@ LAST_POLLS = text(
            {_NEWEST.format(column="pack", where="AND poll.pack IS NOT NULL")} AS pack
     """
 )
+REFUSED = text(
+    """
+    SELECT source.name, poll.at, poll.message FROM source JOIN poll ON poll.id =
+           (SELECT newest.id FROM poll AS newest WHERE newest.source_id = source.id ORDER BY newest.at DESC LIMIT 1)
+     WHERE poll.outcome = 'failed' AND (poll.code = 'rate_limited' OR poll.code LIKE 'http_5%')
+    """
+)
 LAST_WITH = text(
     """
     SELECT max(poll.at) FROM poll JOIN source ON source.id = poll.source_id

@@ -39,6 +39,7 @@ def canary() -> Iterator[int]:
             listener.accept()
 
 
+@pytest.mark.fault(161, 162)
 @pytest.mark.parametrize(
     "host",
     [
@@ -85,6 +86,7 @@ def test_no_spelling_of_a_forbidden_address_gets_a_connection(host: str) -> None
         assert caught.value.code == "address"
 
 
+@pytest.mark.fault(163)
 def test_a_name_with_one_forbidden_address_among_its_own_is_not_asked() -> None:
     async def mixed(host: str, port: int) -> list[str]:
         del host, port
@@ -99,6 +101,7 @@ def test_a_name_with_one_forbidden_address_among_its_own_is_not_asked() -> None:
     assert caught.value.code == "address"
 
 
+@pytest.mark.fault(164)
 def test_a_name_is_resolved_once_for_judging_and_connecting() -> None:
     looked_up: list[str] = []
 
@@ -127,6 +130,7 @@ def test_the_next_address_is_tried_when_one_refuses() -> None:
     assert run(work()) == BODY
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(
     "trouble", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")], ids=repr
 )
@@ -163,6 +167,7 @@ def test_a_resolver_that_does_not_answer_is_a_connect_timeout() -> None:
     assert caught.value.code == "connect_timeout"
 
 
+@pytest.mark.fault(161, 162)
 @pytest.mark.parametrize(
     ("address", "why"),
     [
@@ -192,6 +197,7 @@ def test_an_address_is_judged_by_what_it_is(address: str, why: str | None) -> No
     assert forbidden(address) == why
 
 
+@pytest.mark.fault(166, 167)
 @pytest.mark.parametrize(
     ("url", "code"),
     [
@@ -243,6 +249,7 @@ def test_tls_verifies_the_name_that_was_asked_for_not_the_address() -> None:
     assert run(over_tls(trusted=True, host="catalogue.test")) == BODY
 
 
+@pytest.mark.fault(4)
 @pytest.mark.parametrize(
     ("trusted", "host", "why"),
     [
@@ -257,6 +264,7 @@ def test_a_certificate_that_proves_nothing_is_a_tls_error(trusted: bool, host: s
     assert caught.value.code == "tls"
 
 
+@pytest.mark.fault(17)
 def test_a_redirect_from_https_to_http_is_not_followed() -> None:
     async def work() -> None:
         serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -285,6 +293,7 @@ def test_a_redirect_from_https_to_http_is_not_followed() -> None:
 SECRETS = {"query": "SECRETQUERY", "header": "SECRETHEADER", "etag": "SECRETETAG", "proxy": "SECRETPROXY"}
 
 
+@pytest.mark.fault(170, 171)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -339,6 +348,7 @@ def test_a_header_that_cannot_be_sent_is_blocked_without_being_shown(value: str)
     assert run(work()) == 0
 
 
+@pytest.mark.fault(172)
 def test_cookies_are_not_kept() -> None:
     async def work() -> list[str]:
         async with raw_server(answer(BODY, "Set-Cookie: session=1; Path=/")) as server, fetcher(settings()) as source:
@@ -352,6 +362,7 @@ def test_cookies_are_not_kept() -> None:
 # The environment, the proxy, the mirror
 
 
+@pytest.mark.fault(26)
 def test_proxies_and_certificates_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
