@@ -359,7 +359,11 @@ class Fetcher:
         """The upstream URL that a redirect leads to, if it may be followed."""
         if not location:
             raise FetchFailed(f"{job.where}: a redirect without a target", code="redirects")
-        target = self._upstream(job, checked(urljoin(str(self._mirrored(url)), location), job.spec.id))
+        try:
+            joined = urljoin(str(self._mirrored(url)), location)
+        except ValueError:
+            raise Blocked(f"{job.where}: redirects to what is no URL: not asked", code="url") from None
+        target = self._upstream(job, checked(joined, job.spec.id))
         if site(target) != site(job.url):
             raise Blocked(f"{job.where}: redirects to another host, {shown(target)}: not asked", code="redirect_host")
         if (url.scheme, target.scheme) == ("https", "http"):

@@ -202,3 +202,23 @@ def test_forty_upstreams_that_are_down_and_come_back_end_no_price(store_url: str
     assert outcomes == [{("ok", "")}, *[{("failed", "http_503")}] * 4, {("ok", "")}]
     assert rows(store_url, 'SELECT count(*) FROM "interval"') == [(80,)]
     assert rows(store_url, 'SELECT count(*) FROM "interval" WHERE ended IS NOT NULL') == [(0,)]
+
+
+@pytest.mark.fault(19)
+def test_a_wait_is_kept_by_the_runs_after_and_by_every_source_of_that_host(store_url: str) -> None:
+    def at(minutes: float, *specs: SourceSpec) -> tuple[list[str], int]:
+        async def work() -> tuple[list[str], int]:
+            busy = answer(b"", "Retry-After: 3600", status="429 Too Many Requests")
+            async with raw_server(busy if minutes == 0 else answer(GOOD)) as server:
+                http = settings(mirror=server.url)
+                reports = await polling.poll_all(store_url, specs, http, NOW + timedelta(minutes=minutes))
+                return [one.code for one in reports], len(server.requests)
+
+        return asyncio.run(work())
+
+    first = polling.source("first", url="https://acme.test/models")
+    second, other = polling.source("second", url="https://acme.test/prices"), polling.source("other")
+    assert at(0, first) == (["rate_limited"], 1)
+    assert at(5, first, second, other) == (["rate_limited", "rate_limited", ""], 1)
+    assert at(59, second) == (["rate_limited"], 0)
+    assert at(61, first, second) == (["", ""], 2)

@@ -462,6 +462,23 @@ def test_a_redirect_within_the_host_is_followed_and_the_document_keeps_the_url_a
     assert all("x-key: k\r\n" in request for request in requests)
 
 
+@pytest.mark.fault(14)
+def test_a_move_for_good_is_noted_with_its_target_and_no_other_redirect() -> None:
+    (note,) = run(fetched(moved("/v2/models?a=SECRET", "301 Moved"), OK)).notes
+    assert note.endswith("/v2/models?…")
+    assert "/models has moved for good, to http://127.0.0.1:" in note
+    assert run(fetched(moved("/a", "308 Moved"), moved("/b", "301 Moved"), OK)).notes[0].endswith("/b")
+    assert run(fetched(moved("/a", "301 Moved"), moved("/b"), OK)).notes == ()
+    assert run(fetched(moved("/a"), moved("/b", "301 Moved"), OK)).notes == ()
+
+
+@pytest.mark.fault(16)
+def test_a_redirect_to_a_page_that_asks_for_a_password_is_a_login() -> None:
+    login = answer(b"<html><form action=/in><input name=u><INPUT name=p type='password'></form></html>")
+    assert code(moved("/login"), login) == "login"
+    assert run(fetched(login)).notes == ()  # not where a redirect led: a page may have such a field
+
+
 @pytest.mark.fault(13)
 def test_redirects_end_after_three() -> None:
     assert run(fetched(moved("/a"), moved("/b"), moved("/c"), OK)).body == BODY
@@ -475,6 +492,7 @@ def test_redirects_end_after_three() -> None:
     ("to", "wanted"),
     [
         ("/", "redirect_target"),
+        ("http://[", "url"),
         ("http://127.0.0.2:{port}/models", "redirect_host"),
         ("//127.0.0.2/models", "redirect_host"),
         ("http://127.0.0.1:1/models", "redirect_host"),

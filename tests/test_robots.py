@@ -94,7 +94,7 @@ def test_a_robots_txt_that_cannot_be_read_is_no_permission(status: str) -> None:
                 await source.get(Request(url=f"{server.url}/pricing"), page())
             return caught.value.code, len(server.requests)
 
-    codes = {"500": "http_500", "503": "http_503", "403": "auth", "429": "rate_limited"}
+    codes = {"500": "robots_unknown", "503": "robots_unknown", "403": "auth", "429": "rate_limited"}
     assert run(work()) == (codes[status[:3]], 1)
 
 
