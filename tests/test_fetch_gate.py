@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.fetching import BODY, NOW, OK, everything_is_loopback, fetcher, run, 
 from tests.raw_server import Answer, answer, raw_server, reset, silence
 
 PEM = Path(__file__).with_name("loopback.pem")
+EXPIRED = Path(__file__).with_name("expired.pem")
 
 
 # Addresses
@@ -44,7 +46,7 @@ def canary() -> Iterator[int]:
 SPELLINGS = """
     127.0.0.1 127.0.0.2 127.255.255.254 127.1 127.0.1 0x7f.1 0x7f.0.0.1 0x7f000001 0X7F000001 2130706433 017700000001
     0177.0.0.1 0177.1 0 0.0.0.0 0x0 00 000.000.000.000 127.0.0.1. 127.000.000.001 127.0.0.01 0x7f.0x0.0x0.0x1
-    127。0。0。1 127．0．0．1 127｡0｡0｡1 １２７.0.0.1 ①②⑦.0.0.1 １２７．０．０．１ 127.0.0.1%00 127%2e0%2e0%2e1 %31%32%37.0.0.1
+    127。0。0。1 127．0．0．1 127｡0｡0｡1 １２７.0.0.1 ①②⑦.0.0.1 127.0.0.1%00 127%2e0%2e0%2e1 %31%32%37.0.0.1
     localhost LOCALHOST LocalHost localhost. ｌｏｃａｌｈｏｓｔ localhost.localdomain ip6-localhost ip6-loopback
     [::1] [0:0:0:0:0:0:0:1] [::0001] [0000::1] [::] [0::0] [::127.0.0.1] [::7f00:1] [::1%25lo] [::1%lo]
     [::ffff:127.0.0.1] [::ffff:7f00:1] [::FFFF:127.0.0.1] [0:0:0:0:0:ffff:7f00:1] [::ffff:0:0] [::ffff:0:127.0.0.1]
@@ -274,10 +276,13 @@ def test_a_url_that_is_not_plain_http_is_not_asked(url: str, code: str) -> None:
 # TLS
 
 
-async def over_tls(trusted: bool, host: str) -> bytes:
+async def over_tls(trusted: bool, host: str, pem: Path = PEM, newest: ssl.TLSVersion | None = None) -> bytes:
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving.load_cert_chain(PEM)
-    asking = ssl.create_default_context(cafile=str(PEM) if trusted else None)
+    serving.load_cert_chain(pem)
+    if newest is not None:
+        with warnings.catch_warnings(action="ignore"):  # it is told that this is old, which is the point
+            serving.maximum_version = newest
+    asking = ssl.create_default_context(cafile=str(pem) if trusted else None)
     async with (
         raw_server(OK, tls=serving) as server,
         Fetcher(settings(attempts=3), lambda: NOW, resolve=everything_is_loopback, tls=asking) as source,
@@ -303,6 +308,14 @@ def test_a_certificate_that_proves_nothing_is_a_tls_error(trusted: bool, host: s
     with pytest.raises(FetchFailed, match=why) as caught:
         run(over_tls(trusted, host))
     assert caught.value.code == "tls"
+
+
+@pytest.mark.fault(4)
+def test_an_expired_certificate_and_an_old_version_are_tls_errors() -> None:
+    for pem, newest, why in ((EXPIRED, None, "certificate has expired"), (PEM, ssl.TLSVersion.TLSv1_1, "no trust")):
+        with pytest.raises(FetchFailed, match=why) as caught:
+            run(over_tls(trusted=True, host="catalogue.test", pem=pem, newest=newest))
+        assert caught.value.code == "tls"
 
 
 @pytest.mark.fault(17)
