@@ -119,9 +119,11 @@ class _Brotli:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
-            yield self._stream.process(data, output_buffer_limit=STEP)
-            while not self._stream.can_accept_more_data():
-                yield self._stream.process(b"", output_buffer_limit=STEP)
+            piece = self._stream.process(data, output_buffer_limit=STEP)
+            # That it could take more does not say that all is out of what it took: only an empty piece does.
+            while piece or not self._stream.can_accept_more_data():
+                yield piece
+                piece = b"" if self._stream.is_finished() else self._stream.process(b"", output_buffer_limit=STEP)
         except self._error:
             raise ValueError("the brotli body is damaged") from None
 
@@ -191,7 +193,16 @@ class BodyDecoder:
             for piece in self._through(0, data):
                 self._body += piece
         except ValueError as error:
+            self._let_go()
             raise FetchFailed(f"{self._where}: {error}", code="decode") from None
+        except FetchFailed:
+            self._let_go()
+            raise
+
+    def _let_go(self) -> None:
+        """Of what was decoded, which would otherwise stay for as long as its failure is spoken of."""
+        self._body.clear()
+        self._stages.clear()
 
     def finish(self) -> bytes:
         """The whole body; empty if not one byte ever came."""

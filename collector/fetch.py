@@ -19,8 +19,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import Self, cast
+from typing import IO, Self, cast
 from urllib.parse import quote, urljoin
 
 import httpx
@@ -65,6 +66,8 @@ _CHALLENGE = re.compile(
 )
 _LOGIN = re.compile(rb"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
 _HEADER_LIMIT = 1024
+_IN_MEMORY = 2**18
+"""Bytes of a body under way that are held in memory; what is more waits in a file that has no name."""
 _KEY_LENGTH = 8
 """Characters of the shortest key that is looked for in answers: a shorter one is found in any text."""
 _KEY_GONE = b"[key removed]"
@@ -334,12 +337,15 @@ class Fetcher:
             raise FetchFailed(too_large, code="too_large")
         encoding = response.headers.get("content-encoding", "")
         decoder = BodyDecoder(encoding, limit=self._settings.decoded_limit, where=job.where)
-        received = 0
-        with named_errors(job.where, in_body=True):
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # raw: nothing of httpx decodes it
-                received += len(chunk)
-                if received > limit:
-                    raise FetchFailed(too_large, code="too_large")
+        with SpooledTemporaryFile(_IN_MEMORY) as raw:
+            with named_errors(job.where, in_body=True):
+                async for chunk in cast("httpx.AsyncByteStream", response.stream):  # raw: nothing of httpx decodes it
+                    if raw.tell() + len(chunk) > limit:
+                        raise FetchFailed(too_large, code="too_large")
+                    _write(raw, chunk, job.where)
+            raw.seek(0)
+            # Without a pause, so that of all bodies under way one is in memory, and the windows of one coding.
+            while chunk := raw.read(_IN_MEMORY):
                 decoder.feed(chunk)
         return decoder.finish()
 
@@ -410,6 +416,13 @@ def _default_user_agent() -> str:
 def _validators(document: Document) -> dict[str, str]:
     named = {"if-none-match": document.etag, "if-modified-since": document.last_modified}
     return {name: value for name, value in named.items() if value}
+
+
+def _write(raw: IO[bytes], chunk: bytes, where: str) -> None:
+    try:
+        raw.write(chunk)
+    except OSError as error:
+        raise FetchFailed(f"{where}: no room for its body: {error.strerror}", code="disk") from None
 
 
 def _holds(value: str | None, keys: Iterable[bytes]) -> bool:

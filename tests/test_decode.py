@@ -63,6 +63,14 @@ def test_a_whole_body_comes_out_however_it_is_cut_into_chunks(name: str, encode:
         assert decoded(name, *(packed[i : i + size] for i in range(0, len(packed), size))) == BODY
 
 
+@each_coding
+def test_a_large_body_comes_out_whole_from_chunks_of_any_size(name: str, encode: Callable[[bytes], bytes]) -> None:
+    body = b"".join(b'{"id": "acme-%d", "in": %d}' % (number, number * 7919 % 1_000_003) for number in range(100_000))
+    packed = encode(body)
+    for size in (1000, 1 << 16, 1 << 18, len(packed)):
+        assert decoded(name, *(packed[i : i + size] for i in range(0, len(packed), size))) == body
+
+
 @pytest.mark.fault(33)
 @each_coding
 def test_a_body_cut_anywhere_is_truncated(name: str, encode: Callable[[bytes], bytes]) -> None:
