@@ -12,6 +12,7 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
 from typing import Protocol
 
@@ -21,6 +22,9 @@ from store.records import Document
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 
 MAX_CODINGS = 2
+
+IN_MEMORY = 4 << 20
+"""Bytes of a body beyond which it grows in a file that has no name: most that are larger never come to their end."""
 
 STEP = 1 << 18
 """Bytes put out at a time, about: brotli and zstd may exceed it, never by more than some MB."""
@@ -183,7 +187,7 @@ class BodyDecoder:
         self._limit = limit
         self._stages = [_CODINGS[name]() for name in reversed(names)] or [_Identity()]
         self._sizes = [0] * len(self._stages)
-        self._body = bytearray()
+        self._body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by whatever ends the decoding
         self._begun = False
 
     def feed(self, data: bytes) -> None:
@@ -191,7 +195,7 @@ class BodyDecoder:
         self._begun = self._begun or bool(data)
         try:
             for piece in self._through(0, data):
-                self._body += piece
+                self._body.write(piece)
         except ValueError as error:
             self._let_go()
             raise FetchFailed(f"{self._where}: {error}", code="decode") from None
@@ -201,14 +205,17 @@ class BodyDecoder:
 
     def _let_go(self) -> None:
         """Of what was decoded, which would otherwise stay for as long as its failure is spoken of."""
-        self._body.clear()
+        self._body.close()
         self._stages.clear()
 
     def finish(self) -> bytes:
         """The whole body; empty if not one byte ever came."""
         if self._begun and not all(stage.whole() for stage in self._stages):
+            self._let_go()
             raise FetchFailed(f"{self._where}: wanted a whole body, got one that ends before its end", code="truncated")
-        return bytes(self._body)
+        with self._body:
+            self._body.seek(0)
+            return self._body.read()
 
     def _through(self, depth: int, data: bytes) -> Iterator[bytes]:
         """`data` through the stages from `depth` on; what any of them puts out counts, even if the next swallows it."""

@@ -14,14 +14,15 @@ import json
 import re
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
-from typing import IO, Self, cast
+from typing import Self, cast
 from urllib.parse import quote, urljoin
 
 import httpx
@@ -210,6 +211,8 @@ class Fetcher:
         try:
             async with asyncio.timeout_at(ends):
                 return await retrying(self._attempt, job)
+        except FetchFailed as error:
+            raise error.with_traceback(None) from None  # it would keep what had come for as long as it is spoken of
         except TimeoutError:
             raise FetchFailed(f"{job.where}: no whole body by the deadline", code="deadline") from None
 
@@ -342,12 +345,14 @@ class Fetcher:
                 async for chunk in cast("httpx.AsyncByteStream", response.stream):  # raw: nothing of httpx decodes it
                     if raw.tell() + len(chunk) > limit:
                         raise FetchFailed(too_large, code="too_large")
-                    _write(raw, chunk, job.where)
+                    with _enough_room(job.where):
+                        raw.write(chunk)
             raw.seek(0)
             # Without a pause, so that of all bodies under way one is in memory, and the windows of one coding.
-            while chunk := raw.read(_IN_MEMORY):
-                decoder.feed(chunk)
-        return decoder.finish()
+            with _enough_room(job.where):
+                while chunk := raw.read(_IN_MEMORY):
+                    decoder.feed(chunk)
+                return decoder.finish()
 
     def _refusal(self, job: _Job, response: httpx.Response) -> FetchFailed:
         """The failure that a status other than 200 is; a wait that it asks for holds its host."""
@@ -418,9 +423,10 @@ def _validators(document: Document) -> dict[str, str]:
     return {name: value for name, value in named.items() if value}
 
 
-def _write(raw: IO[bytes], chunk: bytes, where: str) -> None:
+@contextmanager
+def _enough_room(where: str) -> Iterator[None]:
     try:
-        raw.write(chunk)
+        yield
     except OSError as error:
         raise FetchFailed(f"{where}: no room for its body: {error.strerror}", code="disk") from None
 
