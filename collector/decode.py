@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, Self
 
 from collector.errors import FetchFailed, SourceChanged
 from store.records import Document
@@ -169,7 +169,7 @@ _CODINGS: Mapping[str, Callable[[], _Coding]] = MappingProxyType(
 
 
 class BodyDecoder:
-    """A body, grown from raw bytes as they come in.
+    """A body, grown from raw bytes as they come in; entered as a context.
 
     `where` begins every message; `limit` bounds the bytes that come out of each coding.
     Raises: FetchFailed, of code `coding` (unknown, or too many), `decode` (damaged, or followed by other bytes),
@@ -187,8 +187,16 @@ class BodyDecoder:
         self._limit = limit
         self._stages = [_CODINGS[name]() for name in reversed(names)] or [_Identity()]
         self._sizes = [0] * len(self._stages)
-        self._body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by whatever ends the decoding
+        self._body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
         self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of what was decoded, which would stay for as long as its failure is spoken of."""
+        self._body.close()
+        self._stages.clear()
 
     def feed(self, data: bytes) -> None:
         """Take in raw bytes."""
@@ -197,25 +205,14 @@ class BodyDecoder:
             for piece in self._through(0, data):
                 self._body.write(piece)
         except ValueError as error:
-            self._let_go()
             raise FetchFailed(f"{self._where}: {error}", code="decode") from None
-        except FetchFailed:
-            self._let_go()
-            raise
-
-    def _let_go(self) -> None:
-        """Of what was decoded, which would otherwise stay for as long as its failure is spoken of."""
-        self._body.close()
-        self._stages.clear()
 
     def finish(self) -> bytes:
         """The whole body; empty if not one byte ever came."""
         if self._begun and not all(stage.whole() for stage in self._stages):
-            self._let_go()
             raise FetchFailed(f"{self._where}: wanted a whole body, got one that ends before its end", code="truncated")
-        with self._body:
-            self._body.seek(0)
-            return self._body.read()
+        self._body.seek(0)
+        return self._body.read()
 
     def _through(self, depth: int, data: bytes) -> Iterator[bytes]:
         """`data` through the stages from `depth` on; what any of them puts out counts, even if the next swallows it."""

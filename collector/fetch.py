@@ -211,8 +211,6 @@ class Fetcher:
         try:
             async with asyncio.timeout_at(ends):
                 return await retrying(self._attempt, job)
-        except FetchFailed as error:
-            raise error.with_traceback(None) from None  # it would keep what had come for as long as it is spoken of
         except TimeoutError:
             raise FetchFailed(f"{job.where}: no whole body by the deadline", code="deadline") from None
 
@@ -339,8 +337,8 @@ class Fetcher:
         if length is not None and int(length) > limit:
             raise FetchFailed(too_large, code="too_large")
         encoding = response.headers.get("content-encoding", "")
-        decoder = BodyDecoder(encoding, limit=self._settings.decoded_limit, where=job.where)
-        with SpooledTemporaryFile(_IN_MEMORY) as raw:
+        decoded = BodyDecoder(encoding, limit=self._settings.decoded_limit, where=job.where)
+        with decoded as decoder, SpooledTemporaryFile(_IN_MEMORY) as raw:
             with named_errors(job.where, in_body=True):
                 async for chunk in cast("httpx.AsyncByteStream", response.stream):  # raw: nothing of httpx decodes it
                     if raw.tell() + len(chunk) > limit:

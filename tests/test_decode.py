@@ -44,10 +44,10 @@ each_coding = pytest.mark.parametrize(("name", "encode"), ENCODERS.values(), ids
 
 
 def decoded(coding: str, *chunks: bytes, limit: int = 1 << 22) -> bytes:
-    decoder = BodyDecoder(coding, limit=limit, where="acme: https://acme.test/")
-    for chunk in chunks:
-        decoder.feed(chunk)
-    return decoder.finish()
+    with BodyDecoder(coding, limit=limit, where="acme: https://acme.test/") as decoder:
+        for chunk in chunks:
+            decoder.feed(chunk)
+        return decoder.finish()
 
 
 def failure(coding: str, *chunks: bytes, limit: int = 1 << 22) -> str:
