@@ -23,8 +23,8 @@ ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 
 MAX_CODINGS = 2
 
-IN_MEMORY = 4 << 20
-"""Bytes of a body beyond which it grows in a file that has no name: most that are larger never come to their end."""
+IN_MEMORY = 2 << 20
+"""Bytes of a body beyond which it grows in a file that has no name: what is much larger mostly never ends."""
 
 STEP = 1 << 18
 """Bytes put out at a time, about: brotli and zstd may exceed it, never by more than some MB."""

@@ -67,7 +67,7 @@ _CHALLENGE = re.compile(
 )
 _LOGIN = re.compile(rb"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
 _HEADER_LIMIT = 1024
-_IN_MEMORY = 2**18
+_IN_MEMORY = 2**17
 """Bytes of a body under way that are held in memory; what is more waits in a file that has no name."""
 _KEY_LENGTH = 8
 """Characters of the shortest key that is looked for in answers: a shorter one is found in any text."""
@@ -211,6 +211,8 @@ class Fetcher:
         try:
             async with asyncio.timeout_at(ends):
                 return await retrying(self._attempt, job)
+        except FetchFailed as error:
+            raise error.with_traceback(None) from None  # whose frames hold what came, and what was decoding it
         except TimeoutError:
             raise FetchFailed(f"{job.where}: no whole body by the deadline", code="deadline") from None
 

@@ -1,17 +1,22 @@
 """What comes of a poll, whatever body it gets: on both engines, after a good one whose prices must stand."""
 
 import asyncio
+import json
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
+from collector.config import load, packaged
 from collector.contract import SourceSpec
 from collector.poll import Report
 from tests import polling
+from tests.collecting import ask
 from tests.fetching import NOW, settings
 from tests.raw_server import answer, raw_server
 from tests.stores import rows
 
+LIST = load(packaged(), {}).sources["deepinfra"]
 GOOD = b'{"data": [{"id": "acme-1", "in": "1.5", "out": "6"}, {"id": "acme-2", "in": "2", "out": "8"}]}'
 GOOD_PAGE = polling.table("acme-1 $1.5 $6", "acme-2 $2 $8").encode()
 HTML = b"<!doctype html><html><head><title>%s</title></head><body>%s</body></html>"
@@ -222,3 +227,23 @@ def test_a_wait_is_kept_by_the_runs_after_and_by_every_source_of_that_host(store
     assert at(5, first, second, other) == (["rate_limited", "rate_limited", ""], 1)
     assert at(59, second) == (["rate_limited"], 0)
     assert at(61, first, second) == (["", ""], 2)
+
+
+@pytest.mark.fault(22)
+def test_a_source_that_is_gone_three_times_may_have_moved(store_url: str, tmp_path: Path) -> None:
+    said = []
+    for number in range(3):
+        (report,) = polling.polled(store_url, LIST, answers={}, at=later(number))
+        assert (report.outcome, report.code) == ("failed", "gone")
+        shown = json.loads(ask(tmp_path, "--store", store_url, "sources", "--format", "json").stdout)
+        said += [one["error"].endswith("; has the source moved?") for one in shown if one["source"] == LIST.id]
+    assert said == [False, False, True]
+
+
+@pytest.mark.fault(169)
+@pytest.mark.parametrize("on", [False, True])
+def test_private_addresses_that_may_be_asked_are_told(tmp_path: Path, on: bool) -> None:
+    config = tmp_path / "tokentape.yaml"
+    config.write_text(f"http: {{allow_private: {str(on).lower()}}}\n")
+    told = ask(tmp_path, "--config", config, "sources").stderr
+    assert told == ("tokentape: http.allow_private is on: sources can reach this machine and its network\n" * on)
