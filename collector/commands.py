@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import socket
 import sys
 import threading
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
     from store.columns import Cell
 
 TIDY_EVERY_S = 86_400
+
+GONE = 3
+"""Polls in a row that were told that there is nothing, after which a source may have moved."""
 
 Show = Callable[[Report], None]
 
@@ -268,6 +272,10 @@ def list_sources(config: Config, form: str, now: datetime) -> None:
         known = {row.source: row for row in catalogue.sources(reader, now)}
     rows = [_source_row(spec, known.get(spec.id), now) for spec in config.sources.values()]
     show.rows([_to_the_minute(row) for row in rows] if form == "table" else rows, form)
+    if config.http.allow_private:
+        click.secho(
+            "tokentape: http.allow_private is on: sources can reach this machine and its network", fg="red", err=True
+        )
 
 
 def _to_the_minute(row: "Mapping[str, Cell]") -> "dict[str, Cell]":
@@ -289,8 +297,13 @@ def _source_row(spec: SourceSpec, row: "SourceRow | None", now: datetime) -> dic
         "held": row.held if row else 0,
         "failures": row.failures if row else 0,
         "next_due": due,
-        "error": row.last_error if row else None,
+        "error": _error(row) if row else None,
     }
+
+
+def _error(row: "SourceRow") -> str | None:
+    moved = row.failures >= GONE and row.last_error is not None and re.search(r"got 4(04|10)\b", row.last_error)
+    return f"{row.last_error}; has the source moved?" if moved else row.last_error
 
 
 def _state(spec: SourceSpec) -> str:

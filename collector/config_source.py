@@ -190,14 +190,15 @@ def _unit_for(meter: str) -> Reader[str]:
     return read
 
 
-_VARIABLE = r"[A-Za-z_][A-Za-z0-9_]*"
+_VARIABLE = r"(?:TOKENTAPE_[A-Z0-9_]+|[A-Z][A-Z0-9_]*_API_(?:KEY|TOKEN))"
+"""Variables that a source may have sent to its host: a file of sources that is passed on can name no other secret."""
 
 
 @reads({"type": "string", "pattern": f"^{_VARIABLE}$"})
 def _variable(node: Node) -> str:
     name = word(node)
     if re.fullmatch(_VARIABLE, name, re.ASCII) is None:
-        raise Wrong(f"{name!r} is not the name of an environment variable")
+        raise Wrong(f"{name!r} is no variable for keys of sources: NAME_API_KEY, NAME_API_TOKEN or TOKENTAPE_NAME")
     return name
 
 

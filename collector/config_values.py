@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from collector.parse.amounts import NotAnAmount, read_amount
 from collector.strict_yaml import Mistake, Node
@@ -22,6 +22,19 @@ T_co = TypeVar("T_co", covariant=True)
 D = TypeVar("D")
 
 _SPANS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600), "d": Decimal(86_400)}
+_NO_WEB = frozenset(
+    {
+        *(1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104, 109),
+        *(110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 445, 465, 512, 513, 514, 515, 526),
+        *(530, 531, 532, 540, 548, 554, 556, 563, 587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659),
+        *(4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+        *(1433, 1521, 2375, 2379, 3306, 3389, 5432, 5900, 6379, 9042, 9092, 9200, 11211, 27017),
+    }
+)
+"""Ports of other services, which an HTTP request could reach: those that browsers refuse
+(https://fetch.spec.whatwg.org/#port-blocking), and those of databases and the like."""
+_KEYS = re.compile(r"(?:^|_)(?:key|apikey|token|secret|password|passwd|pwd|auth|authorization|sig|signature)$")
+"""Names of parameters that hold a key."""
 SPAN = r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(ms|s|m|h|d)"
 """A span of time, as a regular expression."""
 _SIZES = {"": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -332,8 +345,14 @@ def address(node: Node) -> str:
         port_is_number = parts.port is None or parts.port > 0
     except ValueError as error:
         raise Wrong(f"{value!r} is not a URL: {error}") from None
+    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
     if parts.scheme not in ("https", "http") or not parts.hostname or not port_is_number:
         raise Wrong(f"{value!r} is not an https:// or http:// URL")
+    if parts.port in _NO_WEB:
+        raise Wrong(f"port {parts.port} is that of another service than HTTP")
     if parts.username is not None or parts.fragment:
-        raise Wrong(f"{value!r} has a user name or a fragment, which a source has not")
+        raise Wrong(f"{shown!r} has a user name or a fragment, which a source has not")
+    for name, _ in parse_qsl(parts.query, keep_blank_values=True):
+        if _KEYS.search(name.lower().replace("-", "_")):
+            raise Wrong(f"{shown!r} has a parameter {name!r}: a key is named by `key_env`, and sent in a header")
     return value

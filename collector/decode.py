@@ -12,8 +12,9 @@ import codecs
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from tempfile import SpooledTemporaryFile
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, Self
 
 from collector.errors import FetchFailed, SourceChanged
 from store.records import Document
@@ -21,6 +22,9 @@ from store.records import Document
 ACCEPT_ENCODING = "gzip, deflate, br, zstd"
 
 MAX_CODINGS = 2
+
+IN_MEMORY = 2 << 20
+"""Bytes of a body beyond which it grows in a file that has no name: what is much larger mostly never ends."""
 
 STEP = 1 << 18
 """Bytes put out at a time, about: brotli and zstd may exceed it, never by more than some MB."""
@@ -119,9 +123,11 @@ class _Brotli:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         try:
-            yield self._stream.process(data, output_buffer_limit=STEP)
-            while not self._stream.can_accept_more_data():
-                yield self._stream.process(b"", output_buffer_limit=STEP)
+            piece = self._stream.process(data, output_buffer_limit=STEP)
+            # That it could take more does not say that all is out of what it took: only an empty piece does.
+            while piece or not self._stream.can_accept_more_data():
+                yield piece
+                piece = b"" if self._stream.is_finished() else self._stream.process(b"", output_buffer_limit=STEP)
         except self._error:
             raise ValueError("the brotli body is damaged") from None
 
@@ -163,7 +169,7 @@ _CODINGS: Mapping[str, Callable[[], _Coding]] = MappingProxyType(
 
 
 class BodyDecoder:
-    """A body, grown from raw bytes as they come in.
+    """A body, grown from raw bytes as they come in; entered as a context.
 
     `where` begins every message; `limit` bounds the bytes that come out of each coding.
     Raises: FetchFailed, of code `coding` (unknown, or too many), `decode` (damaged, or followed by other bytes),
@@ -181,15 +187,23 @@ class BodyDecoder:
         self._limit = limit
         self._stages = [_CODINGS[name]() for name in reversed(names)] or [_Identity()]
         self._sizes = [0] * len(self._stages)
-        self._body = bytearray()
+        self._body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed by `__exit__`
         self._begun = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let go of what was decoded, which would stay for as long as its failure is spoken of."""
+        self._body.close()
+        self._stages.clear()
 
     def feed(self, data: bytes) -> None:
         """Take in raw bytes."""
         self._begun = self._begun or bool(data)
         try:
             for piece in self._through(0, data):
-                self._body += piece
+                self._body.write(piece)
         except ValueError as error:
             raise FetchFailed(f"{self._where}: {error}", code="decode") from None
 
@@ -197,7 +211,8 @@ class BodyDecoder:
         """The whole body; empty if not one byte ever came."""
         if self._begun and not all(stage.whole() for stage in self._stages):
             raise FetchFailed(f"{self._where}: wanted a whole body, got one that ends before its end", code="truncated")
-        return bytes(self._body)
+        self._body.seek(0)
+        return self._body.read()
 
     def _through(self, depth: int, data: bytes) -> Iterator[bytes]:
         """`data` through the stages from `depth` on; what any of them puts out counts, even if the next swallows it."""

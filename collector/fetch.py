@@ -8,17 +8,22 @@ these and ends when the connection does can be cut unnoticed: proving its end (w
 """
 
 import asyncio
+import base64
+import hashlib
+import json
 import re
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import urljoin
+from urllib.parse import quote, urljoin
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
@@ -36,6 +41,7 @@ from store.records import Document
 Sleep = Callable[[float], Awaitable[None]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_FOR_GOOD = frozenset({301, 308})
 _CODES = {401: "auth", 403: "auth", 404: "gone", 410: "gone", 429: "rate_limited"}
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}
 _NEVER_SERVED = ("http_501", "http_505")
@@ -54,11 +60,18 @@ _PASSING = frozenset(
 )
 """Codes, beside those of 5xx, that the next try may not meet again."""
 
+_WAIT = re.compile(r"(?:asked to wait|wants to be left alone for) ([0-9]{1,10}) s$")
 _BACKOFF = wait_exponential(multiplier=0.5, max=8) + wait_random(0, 0.5)
 _CHALLENGE = re.compile(
     rb"<title>\s*(just a moment|attention required! \| cloudflare|vercel security checkpoint|ddos-guard)", re.IGNORECASE
 )
+_LOGIN = re.compile(rb"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
 _HEADER_LIMIT = 1024
+_IN_MEMORY = 2**17
+"""Bytes of a body under way that are held in memory; what is more waits in a file that has no name."""
+_KEY_LENGTH = 8
+"""Characters of the shortest key that is looked for in answers: a shorter one is found in any text."""
+_KEY_GONE = b"[key removed]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +93,14 @@ class _Job:
         """Source and URL, for messages: no user, password, query or fragment."""
         return f"{self.spec.id}: {shown(self.url)}"
 
+    @property
+    def keys(self) -> list[bytes]:
+        """The words of its headers, longest first, as an answer may repeat them."""
+        words = {word for value in self.request.headers.values() for word in value.split() if len(word) >= _KEY_LENGTH}
+        forms = {form.encode() for word in words for form in (word, quote(word, safe=""), json.dumps(word)[1:-1])}
+        coded = {base64.b64encode(word.encode()).rstrip(b"=") for word in words}
+        return sorted(forms | coded, key=len, reverse=True)
+
 
 @dataclass(slots=True)
 class _Host:
@@ -91,6 +112,10 @@ class _Host:
     held_until: float = 0.0
     delay_s: float = 0.0
     """Its crawl-delay."""
+
+    def leave_alone(self, wait_s: float) -> None:
+        """Start nothing for that long."""
+        self.held_until = max(self.held_until, asyncio.get_running_loop().time() + wait_s)
 
     async def start(self, job: _Job, sleep: Sleep) -> None:
         """Wait for the turn of one more request.
@@ -186,8 +211,14 @@ class Fetcher:
         try:
             async with asyncio.timeout_at(ends):
                 return await retrying(self._attempt, job)
+        except FetchFailed as error:
+            raise error.with_traceback(None) from None  # whose frames hold what came, and what was decoding it
         except TimeoutError:
             raise FetchFailed(f"{job.where}: no whole body by the deadline", code="deadline") from None
+
+    def leave_alone(self, spec: SourceSpec, wait_s: float) -> None:
+        """Ask nothing of a source's host for that long, as an earlier run was told."""
+        self._host(checked(spec.url, spec.id), spec).leave_alone(wait_s)
 
     async def _rules(self, url: httpx.URL, spec: SourceSpec, ends: float) -> robots.Rules:
         """What the robots.txt of a page's origin says.
@@ -203,6 +234,10 @@ class Fetcher:
                 try:
                     body = (await self.get(Request(url=where), replace(spec, kind="api"), None, ends)).body
                 except FetchFailed as error:
+                    if error.code.startswith("http_5"):
+                        raise FetchFailed(
+                            str(error), code="robots_unknown", retry_after_s=error.retry_after_s
+                        ) from None
                     if error.code not in robots.MISSING:
                         raise
                     body = b""
@@ -224,8 +259,8 @@ class Fetcher:
 
     async def _follow(self, job: _Job, validators: Mapping[str, str]) -> Document | None:
         """What the last hop answers; None is a 304."""
-        url = job.url
-        for _ in range(self._settings.redirects + 1):
+        url, moved = job.url, False
+        for hops in range(self._settings.redirects + 1):
             await self._host(job.url, job.spec).start(job, self._sleep)
             response = await self._send(job, url, validators)
             try:
@@ -234,7 +269,12 @@ class Fetcher:
                         await response.aread()  # has no body; read to its end, the connection can be used again
                     return None
                 if response.status_code not in _REDIRECTS:
-                    return await self._document(job, response)
+                    document = await self._document(job, response)
+                    if hops and _LOGIN.search(document.body):
+                        raise FetchFailed(f"{job.where}: redirects to a page that asks for a password", code="login")
+                    note = (f"{shown(job.url)} has moved for good, to {shown(url)}",) if moved else ()
+                    return replace(document, notes=(*note, *document.notes))
+                moved = response.status_code in _FOR_GOOD and (moved or not hops)
                 url = self._target(job, url, response.headers.get("location", ""))
             finally:
                 await response.aclose()
@@ -268,6 +308,15 @@ class Fetcher:
             raise FetchFailed(f"{job.where}: wanted a body, got an empty one", code="empty")
         if "cf-mitigated" in response.headers or _CHALLENGE.search(body, 0, 4096):
             raise FetchFailed(f"{job.where}: wanted the document, got a browser challenge", code="challenge")
+        sent = body
+        notes: tuple[str, ...] = ()
+        for key in job.keys:
+            body = body.replace(key, _KEY_GONE)
+        if body != sent:
+            digest = hashlib.sha256(sent).hexdigest()
+            notes = (f"{shown(job.url)} repeated our key, which was removed from what it sent, of SHA-256 {digest}",)
+        facts = {name: _plain(response.headers.get(name)) for name in ("content-type", "etag", "last-modified")}
+        facts = {name: None if _holds(value, job.keys) else value for name, value in facts.items()}
         return Document(
             source=job.spec.id,
             url=job.request.url,
@@ -275,9 +324,10 @@ class Fetcher:
             fetched_at=self._clock(),
             status=response.status_code,
             body=body,
-            content_type=_plain(response.headers.get("content-type")) or "",
-            etag=_plain(response.headers.get("etag")),
-            last_modified=_plain(response.headers.get("last-modified")),
+            content_type=facts["content-type"] or "",
+            etag=facts["etag"],
+            last_modified=facts["last-modified"],
+            notes=notes,
         )
 
     async def _body(self, job: _Job, response: httpx.Response) -> bytes:
@@ -289,15 +339,20 @@ class Fetcher:
         if length is not None and int(length) > limit:
             raise FetchFailed(too_large, code="too_large")
         encoding = response.headers.get("content-encoding", "")
-        decoder = BodyDecoder(encoding, limit=self._settings.decoded_limit, where=job.where)
-        received = 0
-        with named_errors(job.where, in_body=True):
-            async for chunk in cast("httpx.AsyncByteStream", response.stream):  # raw: nothing of httpx decodes it
-                received += len(chunk)
-                if received > limit:
-                    raise FetchFailed(too_large, code="too_large")
-                decoder.feed(chunk)
-        return decoder.finish()
+        decoded = BodyDecoder(encoding, limit=self._settings.decoded_limit, where=job.where)
+        with decoded as decoder, SpooledTemporaryFile(_IN_MEMORY) as raw:
+            with named_errors(job.where, in_body=True):
+                async for chunk in cast("httpx.AsyncByteStream", response.stream):  # raw: nothing of httpx decodes it
+                    if raw.tell() + len(chunk) > limit:
+                        raise FetchFailed(too_large, code="too_large")
+                    with _enough_room(job.where):
+                        raw.write(chunk)
+            raw.seek(0)
+            # Without a pause, so that of all bodies under way one is in memory, and the windows of one coding.
+            with _enough_room(job.where):
+                while chunk := raw.read(_IN_MEMORY):
+                    decoder.feed(chunk)
+                return decoder.finish()
 
     def _refusal(self, job: _Job, response: httpx.Response) -> FetchFailed:
         """The failure that a status other than 200 is; a wait that it asks for holds its host."""
@@ -307,8 +362,7 @@ class Fetcher:
             wait_s = _retry_after_s(response.headers, self._clock())
         message = f"{job.where}: wanted 200, got {status} {_PHRASES.get(status, '')}".rstrip()
         if wait_s is not None:
-            host = self._host(job.url, job.spec)
-            host.held_until = max(host.held_until, asyncio.get_running_loop().time() + wait_s)
+            self._host(job.url, job.spec).leave_alone(wait_s)
             message += f", asked to wait {wait_s:.0f} s"
         return FetchFailed(message, code=_CODES.get(status, f"http_{status}"), retry_after_s=wait_s)
 
@@ -316,7 +370,11 @@ class Fetcher:
         """The upstream URL that a redirect leads to, if it may be followed."""
         if not location:
             raise FetchFailed(f"{job.where}: a redirect without a target", code="redirects")
-        target = self._upstream(job, checked(urljoin(str(self._mirrored(url)), location), job.spec.id))
+        try:
+            joined = urljoin(str(self._mirrored(url)), location)
+        except ValueError:
+            raise Blocked(f"{job.where}: redirects to what is no URL: not asked", code="url") from None
+        target = self._upstream(job, checked(joined, job.spec.id))
         if site(target) != site(job.url):
             raise Blocked(f"{job.where}: redirects to another host, {shown(target)}: not asked", code="redirect_host")
         if (url.scheme, target.scheme) == ("https", "http"):
@@ -344,6 +402,12 @@ class Fetcher:
         return self._hosts[url.host]
 
 
+def wait_of(message: str) -> float:
+    """Seconds for which the upstream wanted to be left alone, from the message of a failure; 0 if it did not say."""
+    found = _WAIT.search(message)
+    return float(found[1]) if found else 0.0
+
+
 def _require_allowed(job: _Job, url: httpx.URL) -> None:
     """Raises: Blocked if the robots.txt of a page forbids a URL."""
     if job.rules is not None and not job.rules.allows(str(url)):
@@ -357,6 +421,18 @@ def _default_user_agent() -> str:
 def _validators(document: Document) -> dict[str, str]:
     named = {"if-none-match": document.etag, "if-modified-since": document.last_modified}
     return {name: value for name, value in named.items() if value}
+
+
+@contextmanager
+def _enough_room(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FetchFailed(f"{where}: no room for its body: {error.strerror}", code="disk") from None
+
+
+def _holds(value: str | None, keys: Iterable[bytes]) -> bool:
+    return value is not None and any(key in value.encode() for key in keys)
 
 
 def _plain(value: str | None) -> str | None:

@@ -5,7 +5,7 @@ The one place that reads the clock, and the one broad `except`: no source can st
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -13,10 +13,11 @@ from typing import TypeVar
 
 from collector import checks, clock
 from collector.config import Config, requests_for
-from collector.contract import Follower, Reader, Request, SourceSpec
+from collector.contract import Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
-from collector.fetch import Fetcher
+from collector.fetch import Fetcher, wait_of
 from collector.mend import as_received, replay, source_facts
+from collector.parsing import links as links_of
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
@@ -116,6 +117,10 @@ class Poller:
     async def _poll(self, spec: SourceSpec, facts: PollFacts) -> Report:
         started, at = asyncio.get_running_loop().time(), facts.at
         last, held = await asyncio.to_thread(self._before, spec, at)
+        for source, (then, message) in (await asyncio.to_thread(self._tape.refused)).items():
+            left_s = wait_of(message) - (at - then).total_seconds()
+            if left_s > 0 and source in self._config.sources and at >= then:
+                self._fetcher.leave_alone(self._config.sources[source], left_s)
         if at == last.newest:
             at += timedelta(milliseconds=1)  # a clock too coarse to tell two polls apart
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
@@ -196,12 +201,13 @@ class Poller:
             at=at,
             outcome="ok",
             pack=pack,
+            message=one_line("; ".join([*(note[1:] if note else ()), *self._notes(spec, received, pack, base, at)]))
+            or None,
             requests=len(received.documents) + len(received.failures) + received.robots,
             body_bytes=body_bytes,
             duration_ms=duration_ms,
             claim=claim,
             code=note[0] if note else None,
-            message=note[1] if note else None,
         )
         try:
             sighting, failed = see(received, spec, at)
@@ -215,7 +221,7 @@ class Poller:
                 facts,
                 outcome="partial",
                 code="incomplete",
-                message="; ".join([in_words(failed), *(note[1:] if note else [])]),
+                message=one_line("; ".join(filter(None, (in_words(failed), facts.message)))),
                 failed_parts=sighting.failed_parts,
             )
         changes, held = self._write(spec, facts, sighting)
@@ -231,6 +237,14 @@ class Poller:
             requests=facts.requests,
             body_bytes=body_bytes,
         )
+
+    def _notes(self, spec: SourceSpec, received: Received, pack: str, base: str | None, at: datetime) -> Iterator[str]:
+        """What is to be said of documents that came whole."""
+        for document in received.documents:
+            yield from document.notes
+        before = self._tape.last_with(spec.id, pack, at) if base not in (None, pack) else None
+        if before is not None:
+            yield f"older documents came back, those of {before:%Y-%m-%dT%H:%M:%SZ}"
 
     def _write(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
         """Write a poll; (changes, held)."""
@@ -329,9 +343,8 @@ async def receive(
         return document
 
     documents = [await get(request) for request in first]
-    links: list[Request] = []
-    if isinstance(parser, Follower):
-        links = [link for document in documents for link in parser.follow(document, spec)]
+    followed = [await asyncio.to_thread(links_of, document, spec) for document in documents]
+    links = [link for some in followed for link in some]
     known += len(links)
     answers = await asyncio.gather(*(get(link) for link in links), return_exceptions=True)
     failures: dict[str, FetchFailed] = {}

@@ -7,10 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from collector import parsing
 from collector.contract import SourceSpec
 from collector.errors import ConfigError, SourceChanged
 from collector.sighting import Received
-from collector.sources import parser_of
 from store.export import file_put_in_place
 from store.instants import iso
 from store.records import Document
@@ -107,7 +107,7 @@ def _quotes(spec: SourceSpec, names: Mapping[str, Document]) -> tuple[dict[str, 
     refused: dict[str, SourceChanged] = {}
     for name, document in names.items():
         try:
-            quotes[name] = parser_of(spec).parse(document, spec)
+            quotes[name] = parsing.quotes(document, spec)
         except SourceChanged as error:
             refused[name] = error
     return quotes, refused

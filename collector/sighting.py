@@ -1,11 +1,11 @@
-"""Documents -> sighting: parse, normalise, identify. Pure; shared by polling, backfill and reparse."""
+"""Documents -> sighting: parse (`collector.parsing`), normalise, identify; shared by polling, backfill and reparse."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from collector import checks
-from collector.contract import Describer, EntryParser, Quote, SourceSpec, TreeParser
+from collector import checks, parsing
+from collector.contract import EntryParser, Quote, SourceSpec, TreeParser
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
@@ -29,26 +29,24 @@ class Received:
 
 
 def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, Mapping[str, CollectorError]]:
-    """Documents -> sighting, and the parts that failed: parse, normalise, identify. Pure.
+    """Documents -> sighting, and the parts that failed: parse, normalise, identify.
 
     A part of a fan-out that is not what it should be has not answered: the others stand.
 
     Raises: SourceChanged, of the first document or of every part.
     """
-    parser = parser_of(spec)
     failed: dict[str, CollectorError] = dict(received.failures)
     seen: list[Observation] = []
     told: dict[str, tuple[Facts, tuple[Finding, ...]]] = {}
-    if isinstance(parser, Describer):
-        for document in received.documents:
-            if not document.part:
-                told |= parser.described(document, spec)
+    for document in received.documents:
+        if not document.part:
+            told |= parsing.described(document, spec)
     for document in received.documents:
         try:
-            quotes = parser.parse(document, spec)
+            found = parsing.quotes(document, spec)
             if document.part in told:
-                quotes = [_described(quote, *told[document.part]) for quote in quotes]
-            seen += (observe(quote, document, spec, at) for quote in quotes)
+                found = [_described(quote, *told[document.part]) for quote in found]
+            seen += (observe(quote, document, spec, at) for quote in found)
         except SourceChanged as error:
             if not document.part:
                 raise

@@ -71,6 +71,8 @@ class JudgedNetwork(httpcore.AsyncNetworkBackend):
         try:
             async with asyncio.timeout_at(ends):
                 addresses = list(dict.fromkeys(await self._resolve(host, port)))
+                if not addresses:
+                    raise socket.gaierror(socket.EAI_NONAME, "no address")
         except TimeoutError as error:
             raise httpcore.ConnectTimeout("name not resolved in time") from error
         except (OSError, UnicodeError) as error:

@@ -50,6 +50,8 @@ class Document:
     """Of a fan-out, what was asked for (a model id); empty for the first document of a source."""
     sha256: str = ""
     """Of `body`, hex; filled in when left empty."""
+    notes: tuple[str, ...] = ()
+    """What its poll should say of how it came; not archived."""
 
     def __post_init__(self) -> None:
         require_utc(self.fetched_at)

@@ -98,6 +98,19 @@ NEWEST_POLL = text(
           FROM source) AS each
     """
 )
+REFUSED = text(
+    """
+    SELECT source.name, poll.at, poll.message FROM source JOIN poll ON poll.id =
+           (SELECT newest.id FROM poll AS newest WHERE newest.source_id = source.id ORDER BY newest.at DESC LIMIT 1)
+     WHERE poll.outcome = 'failed' AND (poll.code = 'rate_limited' OR poll.code LIKE 'http_5%')
+    """
+)
+LAST_WITH = text(
+    """
+    SELECT max(poll.at) FROM poll JOIN source ON source.id = poll.source_id
+     WHERE source.name = :name AND poll.pack = :pack AND poll.at < :before
+    """
+)
 LAST_KNOWN = text(
     """
     SELECT max(both_kinds.known) FROM (

@@ -213,6 +213,20 @@ class Tape:
         with self._reading() as connection:
             return int(connection.execute(sql.FAILURES, {"name": source}).scalar_one())
 
+    def refused(self) -> dict[str, tuple[datetime, str]]:
+        """Sources whose newest poll was turned away by their upstream: when, and in which words."""
+        with self._reading() as connection:
+            found = connection.execute(sql.REFUSED)
+            return {row.name: (from_millis(row.at), row.message or "") for row in found}
+
+    def last_with(self, source: str, pack: str, before: datetime) -> datetime | None:
+        """When a source last sent these very documents, before an instant; None: it never did."""
+        with self._reading() as connection:
+            found = connection.execute(
+                sql.LAST_WITH, {"name": source, "pack": pack, "before": to_millis(before)}
+            ).scalar()
+        return None if found is None else from_millis(found)
+
     def claim(
         self,
         source: SourceFacts,

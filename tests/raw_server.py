@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -31,10 +31,20 @@ class RawServer:
 
 
 @asynccontextmanager
-async def raw_server(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[RawServer]:
-    """Serve one answer per connection, in turn; the last one again and again."""
+async def raw_server(
+    *answers: Answer, tls: ssl.SSLContext | None = None, at: Mapping[str, Answer] | None = None
+) -> AsyncIterator[RawServer]:
+    """Serve one answer per connection, in turn; the last one again and again.
+
+    What stands in `at` by its path is answered so each time.
+    """
     server = RawServer()
     left = list(answers)
+
+    def next_answer(path: str) -> Answer:
+        if at and path in at:
+            return at[path]
+        return left.pop(0) if len(left) > 1 else left[0]
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -43,7 +53,7 @@ async def raw_server(*answers: Answer, tls: ssl.SSLContext | None = None) -> Asy
             server.starts.append(asyncio.get_running_loop().time())
             server.under_way += 1
             server.most_under_way = max(server.most_under_way, server.under_way)
-            answer = left.pop(0) if len(left) > 1 else left[0]
+            answer = next_answer(head.split(" ")[1])
             if isinstance(answer, bytes):
                 writer.write(answer)
                 await writer.drain()

@@ -89,7 +89,7 @@ def test_every_key_of_an_entry_arrives(tmp_path: Path) -> None:
     varies: ["-1"]
     free: Free
     absent: ["-", N/A]
-    key_env: ACME_KEY
+    key_env: ACME_API_KEY
     concurrency: 2
     pause: 500ms
     deadline: 2m
@@ -99,7 +99,7 @@ def test_every_key_of_an_entry_arrives(tmp_path: Path) -> None:
     )
     spec = read(tmp_path, text).sources["acme"]
     assert not spec.enabled
-    assert (spec.provider_at, spec.tag_at, spec.key_env, spec.card) == ("owner", "tag", "ACME_KEY", "What is read.")
+    assert (spec.provider_at, spec.tag_at, spec.key_env, spec.card) == ("owner", "tag", "ACME_API_KEY", "What is read.")
     assert spec.tiers == (
         TierSpec(above_at="threshold", prices=(PriceSpec(meter="input", at="long.in", unit="USD/1M_token"),)),
     )
@@ -290,6 +290,7 @@ def test_the_message_has_a_line_for_each_mistake(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.fault(166, 167, 168, 170, 174)
 @pytest.mark.parametrize(
     ("line", "what"),
     [
@@ -301,7 +302,23 @@ def test_the_message_has_a_line_for_each_mistake(tmp_path: Path) -> None:
         ("grid: coarse", "'coarse' is not a plain decimal number"),
         ("concurrency: 0", "'0' is not a whole number from 1 to 64"),
         ("concurrency: 1_0", "'1_0' is not a whole number from 1 to 64"),
-        ("key_env: A-B", "'A-B' is not the name of an environment variable"),
+        ("key_env: A-B", "'A-B' is no variable for keys of sources"),
+        ("key_env: AWS_SECRET_ACCESS_KEY", "is no variable for keys of sources"),
+        ("key_env: HOME", "is no variable for keys of sources"),
+        ("key_env: ${ACME_API_KEY}", "is no variable for keys of sources"),
+        ("url: 'http://127.0.0.1\\\\@acme.example/'", "has characters that no URL has"),
+        ("url: 'https://acme.example/#@evil.example'", "has a user name or a fragment, which a source has not"),
+        ('url: "https://acme.example/\\r\\nHost: evil.example"', "has characters that no URL has"),
+        ("url: https://acme.example:22/", "port 22 is that of another service than HTTP"),
+        ("url: https://acme.example:25/", "port 25 is that of another service than HTTP"),
+        ("url: https://acme.example:6379/", "port 6379 is that of another service than HTTP"),
+        ("url: https://acme.example/?api-key=PLANTED", "a key is named by `key_env`, and sent in a header"),
+        ("url: https://acme.example/?a=b&access_token=PLANTED", "a key is named by `key_env`, and sent in a header"),
+        ("url: FILE:///etc/passwd", "is not an https:// or http:// URL"),
+        ("url: ftp://acme.example/", "is not an https:// or http:// URL"),
+        ("url: data:text/plain,1", "is not an https:// or http:// URL"),
+        ("url: gopher://acme.example/", "is not an https:// or http:// URL"),
+        ("url: source:file:///etc/passwd", "is not an https:// or http:// URL"),
         ("title: [a]", "must be a text"),
         ("prices: none", "must be a mapping"),
         ("tiers: {a: b}", "must be a list"),
@@ -322,6 +339,7 @@ def test_a_wrong_value_is_told(tmp_path: Path, line: str, what: str) -> None:
         lines = [one for one in lines if "unit:" not in one]
     found = mistakes(tmp_path, "\n".join([*lines, f"    {line}"]))
     assert any(what in mistake for mistake in found), found
+    assert "PLANTED" not in "".join(found)
 
 
 @pytest.mark.parametrize(

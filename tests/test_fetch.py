@@ -79,6 +79,7 @@ CODED: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+@pytest.mark.fault(33)
 @pytest.mark.parametrize("coding", CODED)
 def test_each_coding_is_undone_and_a_cut_body_of_the_length_it_announces_is_truncated(coding: str) -> None:
     packed, head = CODED[coding](BODY), f"Content-Encoding: {coding}"
@@ -87,11 +88,13 @@ def test_each_coding_is_undone_and_a_cut_body_of_the_length_it_announces_is_trun
     assert code(answer(packed[: len(packed) // 2], head, sized=False)) == "truncated"
 
 
+@pytest.mark.fault(34)
 def test_every_member_of_a_gzip_body_counts() -> None:
     packed = gzip.compress(BODY[:99]) + gzip.compress(BODY[99:])
     assert run(fetched(answer(packed, "Content-Encoding: gzip"))).body == BODY
 
 
+@pytest.mark.fault(35, 36)
 def test_a_body_that_is_not_in_its_coding_or_in_an_unknown_one_is_refused() -> None:
     assert code(answer(BODY, "Content-Encoding: gzip")) == "decode"
     assert code(answer(gzip.compress(BODY) + b"more", "Content-Encoding: gzip")) == "decode"
@@ -99,6 +102,7 @@ def test_a_body_that_is_not_in_its_coding_or_in_an_unknown_one_is_refused() -> N
     assert code(answer(BODY, "Content-Encoding: gzip, gzip", "Content-Encoding: gzip")) == "coding"
 
 
+@pytest.mark.fault(37)
 @pytest.mark.parametrize("name", sorted(BOMBS))
 def test_a_bomb_is_refused_before_it_goes_off(name: str) -> None:
     coding, raw = BOMBS[name]()
@@ -108,6 +112,7 @@ def test_a_bomb_is_refused_before_it_goes_off(name: str) -> None:
     assert time.monotonic() - before < 2
 
 
+@pytest.mark.fault(38)
 def test_a_body_above_the_limit_is_refused_and_with_a_length_not_even_read() -> None:
     given = settings(body_limit=len(BODY) - 1)
     assert code(OK, given=given) == "too_large"
@@ -120,6 +125,7 @@ def test_a_body_above_the_limit_is_refused_and_with_a_length_not_even_read() -> 
 # Transfers that break
 
 
+@pytest.mark.fault(10)
 def test_a_body_shorter_than_its_length_or_without_its_last_chunk_is_truncated() -> None:
     assert code(answer(BODY, length=len(BODY) + 1)) == "truncated"
     chunked = answer(b"5\r\nhello\r\n", "Transfer-Encoding: chunked", sized=False)
@@ -127,6 +133,7 @@ def test_a_body_shorter_than_its_length_or_without_its_last_chunk_is_truncated()
     assert run(fetched(chunked + b"0\r\n\r\n")).body == b"hello"
 
 
+@pytest.mark.fault(8, 9, 12)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -147,17 +154,20 @@ def test_an_answer_that_is_not_http_as_it_should_be_is_a_protocol_error(raw: byt
     assert code(raw) == "protocol"
 
 
+@pytest.mark.fault(5)
 def test_a_connection_that_breaks_is_a_read_error_wherever_it_breaks() -> None:
     assert code(reset()) == "read"
     assert code(reset(b"HTTP/1.1 200 OK\r\nConte")) == "read"
     assert code(reset(answer(BODY, length=len(BODY) + 9))) == "read"
 
 
+@pytest.mark.fault(6)
 def test_silence_is_told_apart_by_when_it_falls() -> None:
     assert code(silence()) == "first_byte_timeout"
     assert code(silence(answer(BODY, length=len(BODY) + 9))) == "read_timeout"
 
 
+@pytest.mark.fault(1)
 def test_a_port_that_refuses_is_a_connect_error() -> None:
     async def work() -> None:
         async with raw_server(OK) as server:
@@ -172,6 +182,7 @@ def test_a_port_that_refuses_is_a_connect_error() -> None:
     assert caught.value.code == "connect"
 
 
+@pytest.mark.fault(2)
 def test_a_connection_that_never_stands_is_a_connect_timeout() -> None:
     async def work(port: int) -> None:
         async with fetcher(settings()) as source:
@@ -190,6 +201,7 @@ def test_a_connection_that_never_stands_is_a_connect_timeout() -> None:
     assert caught.value.code == "connect_timeout"
 
 
+@pytest.mark.fault(7, 8)
 @pytest.mark.parametrize("piece", [b" ", b"X-More: yes\r\n", b"HTTP/1.1 103 Early Hints\r\n\r\n"])
 def test_what_comes_drop_by_drop_for_ever_ends_at_the_deadline(piece: bytes) -> None:
     head = answer(sized=False) if piece == b" " else b"HTTP/1.1 200 OK\r\n" if piece.startswith(b"X") else b""
@@ -218,6 +230,7 @@ def test_without_a_deadline_the_source_has_its_own() -> None:
 # Statuses, retries, politeness
 
 
+@pytest.mark.fault(20, 21, 22)
 @pytest.mark.parametrize(
     ("status", "wanted", "asked"),
     [
@@ -269,6 +282,7 @@ def test_a_body_that_is_wrong_is_not_asked_for_again(raw: bytes) -> None:
 DATED = "Date: Sat, 01 Aug 2026 09:00:00 GMT"
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize(
     ("headers", "wait_s"),
     [
@@ -298,6 +312,7 @@ def test_a_wait_that_the_upstream_asks_for_is_kept(headers: tuple[str, ...], wai
         assert 0.5 <= naps[0] <= 1.0
 
 
+@pytest.mark.fault(19)
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
 @pytest.mark.parametrize("asked_s", [6, 10**9])
 def test_a_wait_beyond_the_deadline_fails_at_once_and_holds_the_host(status: str, asked_s: int) -> None:
@@ -319,6 +334,7 @@ def test_a_wait_beyond_the_deadline_fails_at_once_and_holds_the_host(status: str
     run(work())
 
 
+@pytest.mark.fault(19)
 def test_a_wait_that_one_request_was_asked_for_holds_all_of_that_host_and_no_other() -> None:
     async def work() -> None:
         refusal = answer(b"", "Retry-After: 1", status="429 Too Many Requests")
@@ -364,6 +380,7 @@ def test_requests_to_one_host_start_apart_by_the_pause_also_behind_a_mirror() ->
 # Bodies that say nothing
 
 
+@pytest.mark.fault(29, 31)
 def test_an_empty_body_and_a_challenge_are_failures() -> None:
     assert code(answer(b"")) == "empty"
     assert code(answer(b" \r\n\t")) == "empty"
@@ -382,6 +399,7 @@ def held(url: str, *, etag: str | None = '"v1"', at: datetime = NOW - timedelta(
     return Document(source="acme", url=url, fetched_at=at, status=200, body=BODY, etag=etag, last_modified=modified)
 
 
+@pytest.mark.fault(23)
 def test_a_304_gives_what_we_held_as_of_now() -> None:
     async def work() -> tuple[Document, str, str]:
         async with raw_server(answer(status="304 Not Modified", sized=False)) as server, fetcher(settings()) as source:
@@ -405,6 +423,7 @@ def test_a_changed_body_replaces_what_we_held() -> None:
     assert (document.body, document.etag, document.not_modified) == (b"[1]", '"v2"', False)
 
 
+@pytest.mark.fault(23)
 @pytest.mark.parametrize("other", [None, "no validators", "other url"])
 def test_a_304_to_a_request_without_validators_is_asked_again_once(other: str | None) -> None:
     async def work(*answers: Answer) -> tuple[Document, list[str]]:
@@ -443,6 +462,24 @@ def test_a_redirect_within_the_host_is_followed_and_the_document_keeps_the_url_a
     assert all("x-key: k\r\n" in request for request in requests)
 
 
+@pytest.mark.fault(14)
+def test_a_move_for_good_is_noted_with_its_target_and_no_other_redirect() -> None:
+    (note,) = run(fetched(moved("/v2/models?a=SECRET", "301 Moved"), OK)).notes
+    assert note.endswith("/v2/models?…")
+    assert "/models has moved for good, to http://127.0.0.1:" in note
+    assert run(fetched(moved("/a", "308 Moved"), moved("/b", "301 Moved"), OK)).notes[0].endswith("/b")
+    assert run(fetched(moved("/a", "301 Moved"), moved("/b"), OK)).notes == ()
+    assert run(fetched(moved("/a"), moved("/b", "301 Moved"), OK)).notes == ()
+
+
+@pytest.mark.fault(16)
+def test_a_redirect_to_a_page_that_asks_for_a_password_is_a_login() -> None:
+    login = answer(b"<html><form action=/in><input name=u><INPUT name=p type='password'></form></html>")
+    assert code(moved("/login"), login) == "login"
+    assert run(fetched(login)).notes == ()  # not where a redirect led: a page may have such a field
+
+
+@pytest.mark.fault(13)
 def test_redirects_end_after_three() -> None:
     assert run(fetched(moved("/a"), moved("/b"), moved("/c"), OK)).body == BODY
     assert code(moved("/a"), moved("/b"), moved("/c"), moved("/d"), OK) == "redirects"
@@ -450,10 +487,12 @@ def test_redirects_end_after_three() -> None:
     assert code(answer(b"", status="302 Found")) == "redirects"
 
 
+@pytest.mark.fault(15, 17, 18, 165, 167)
 @pytest.mark.parametrize(
     ("to", "wanted"),
     [
         ("/", "redirect_target"),
+        ("http://[", "url"),
         ("http://127.0.0.2:{port}/models", "redirect_host"),
         ("//127.0.0.2/models", "redirect_host"),
         ("http://127.0.0.1:1/models", "redirect_host"),
@@ -479,6 +518,7 @@ def test_a_redirect_elsewhere_is_not_followed(to: str, wanted: str) -> None:
     assert isinstance(error, Blocked) == (wanted != "redirect_target")
 
 
+@pytest.mark.fault(18, 175)
 def test_headers_of_a_request_stay_with_its_origin() -> None:
     async def work() -> list[str]:
         there: list[str] = []

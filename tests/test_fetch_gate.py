@@ -7,10 +7,12 @@ import ssl
 import subprocess
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpcore
 import httpx
 import pytest
 
@@ -19,11 +21,13 @@ from collector.contract import Request
 from collector.errors import Blocked, FetchFailed
 from collector.fetch import Fetcher
 from collector.settings import HttpSettings
+from collector.transport import JudgedNetwork
 from store.records import Document
 from tests.fetching import BODY, NOW, OK, everything_is_loopback, fetcher, run, settings, spec
 from tests.raw_server import Answer, answer, raw_server, reset, silence
 
 PEM = Path(__file__).with_name("loopback.pem")
+EXPIRED = Path(__file__).with_name("expired.pem")
 
 
 # Addresses
@@ -39,52 +43,84 @@ def canary() -> Iterator[int]:
             listener.accept()
 
 
-@pytest.mark.parametrize(
-    "host",
-    [
-        "127.0.0.1",
-        "127.1",
-        "0x7f.1",
-        "2130706433",
-        "017700000001",
-        "0",
-        "0.0.0.0",
-        "127.0.0.1.",
-        "127。0。0。1",
-        "１２７.0.0.1",
-        "localhost",
-        "LOCALHOST",
-        "[::1]",
-        "[::]",
-        "[::ffff:127.0.0.1]",
-        "[::ffff:7f00:1]",
-        "[64:ff9b::7f00:1]",
-        "[2002:7f00:1::]",
-        "169.254.169.254",
-        "100.64.0.1",
-        "10.0.0.1",
-        "192.168.1.1",
-        "172.31.255.255",
-        "224.0.0.1",
-        "255.255.255.255",
-        "[fe80::1]",
-        "[fd00::1]",
-    ],
-)
-def test_no_spelling_of_a_forbidden_address_gets_a_connection(host: str) -> None:
-    async def work(port: int) -> None:
+SPELLINGS = """
+    127.0.0.1 127.0.0.2 127.255.255.254 127.1 127.0.1 0x7f.1 0x7f.0.0.1 0x7f000001 0X7F000001 2130706433 017700000001
+    0177.0.0.1 0177.1 0 0.0.0.0 0x0 00 000.000.000.000 127.0.0.1. 127.000.000.001 127.0.0.01 0x7f.0x0.0x0.0x1
+    127。0。0。1 127．0．0．1 127｡0｡0｡1 １２７.0.0.1 ①②⑦.0.0.1 127.0.0.1%00 127%2e0%2e0%2e1 %31%32%37.0.0.1
+    localhost LOCALHOST LocalHost localhost. ｌｏｃａｌｈｏｓｔ localhost.localdomain ip6-localhost ip6-loopback
+    [::1] [0:0:0:0:0:0:0:1] [::0001] [0000::1] [::] [0::0] [::127.0.0.1] [::7f00:1] [::1%25lo] [::1%lo]
+    [::ffff:127.0.0.1] [::ffff:7f00:1] [::FFFF:127.0.0.1] [0:0:0:0:0:ffff:7f00:1] [::ffff:0:0] [::ffff:0:127.0.0.1]
+    [64:ff9b::7f00:1] [64:ff9b::127.0.0.1] [64:ff9b:1::7f00:1] [2002:7f00:1::] [2002:7f00:0001::1]
+    [2001:0:4136:e378:8000:63bf:80ff:fffe] [2001::1] [fe80::1] [fe80::1%25eth0] [febf::1] [fec0::1] [fc00::1] [fd00::1]
+    [fd00:ec2::254] [ff02::1] [ff0e::1] [2001:db8::1] [3fff::1] [100::1] [5f00::1] [2001:2::1] [2001:10::1]
+    169.254.169.254 169.254.170.2 2852039166 0xa9fea9fe 0251.0376.0251.0376 169.254.43518 [::ffff:169.254.169.254]
+    [::ffff:a9fe:a9fe] [64:ff9b::a9fe:a9fe] 100.64.0.1 100.100.100.200 100.127.255.255 168.63.129.16
+    10.0.0.1 10.1 0xa.1 012.0.0.1 172.16.0.1 172.31.255.255 192.168.1.1 192.168.257 0xc0a80101 3232235777
+    192.0.0.1 192.0.2.1 192.88.99.1 198.18.0.1 198.19.255.255 198.51.100.1 203.0.113.1 224.0.0.1 239.255.255.250
+    240.0.0.1 255.255.255.255 0.0.0.1 0.255.255.255
+"""
+"""Hosts that are this machine, its neighbours, its cloud or nobody, as they may be written."""
+
+
+@pytest.mark.fault(161, 162)
+def test_no_spelling_of_a_forbidden_address_gets_a_connection() -> None:
+    hosts = SPELLINGS.split()
+    assert len(set(hosts)) > 100
+
+    async def work(port: int) -> dict[str, str]:
         async with fetcher(settings(allow_private=False, attempts=3)) as source:
-            await source.get(Request(url=f"http://{host}:{port}/models"), spec())
+            found = {}
+            for host in hosts:
+                with pytest.raises(FetchFailed) as caught:
+                    await source.get(Request(url=f"http://{host}:{port}/models"), spec())
+                found[host] = caught.value.code
+            return found
 
-    with canary() as port, pytest.raises(FetchFailed) as caught:
-        run(work(port))
+    with canary() as port:
+        codes = run(work(port))
     # Some spellings are no host at all to the parser or the resolver; what matters is that nothing was asked.
-    assert caught.value.code in {"address", "url", "dns"}
-    if host in {"127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "169.254.169.254", "100.64.0.1", "[::1]"}:
-        assert isinstance(caught.value, Blocked)
-        assert caught.value.code == "address"
+    assert set(codes.values()) <= {"address", "url", "dns"}, codes
+    plain = ("127.0.0.1", "127.1", "0x7f.1", "2130706433", "localhost", "169.254.169.254", "100.64.0.1", "[::1]")
+    assert {codes[host] for host in plain} == {"address"}
 
 
+@pytest.mark.fault(163, 164)
+@pytest.mark.parametrize(
+    "script",
+    [
+        (["93.184.216.34"], ["127.0.0.1"]),
+        (["127.0.0.1"], ["93.184.216.34"]),
+        (["93.184.216.34", "127.0.0.1"],),
+        (["2606:4700::1111", "::1"], ["93.184.216.34"]),
+        ([], ["127.0.0.1"], ["93.184.216.34"]),
+    ],
+    ids=["turns private", "turns public", "mixed", "mixed families", "at the second try"],
+)
+def test_a_name_that_is_bound_anew_leads_to_no_forbidden_address_at_any_try(script: tuple[list[str], ...]) -> None:
+    said = iter([*script, *script])
+
+    async def resolve(host: str, port: int) -> list[str]:
+        del host, port
+        return next(said)
+
+    async def tries() -> int:
+        network = JudgedNetwork(resolve, allow_private=False, allowed=())
+        blocked = 0
+        for answered in [*script, *script]:
+            ends = asyncio.get_running_loop().time() + 5
+            try:
+                addresses = await network._judged("catalogue.test", 443, ends)
+            except (Blocked, httpcore.ConnectError):
+                blocked += 1
+            else:
+                assert addresses == answered
+                assert not any(map(forbidden, addresses))
+        return blocked
+
+    assert run(tries()) >= 2
+
+
+@pytest.mark.fault(163)
 def test_a_name_with_one_forbidden_address_among_its_own_is_not_asked() -> None:
     async def mixed(host: str, port: int) -> list[str]:
         del host, port
@@ -99,6 +135,7 @@ def test_a_name_with_one_forbidden_address_among_its_own_is_not_asked() -> None:
     assert caught.value.code == "address"
 
 
+@pytest.mark.fault(164)
 def test_a_name_is_resolved_once_for_judging_and_connecting() -> None:
     looked_up: list[str] = []
 
@@ -127,16 +164,26 @@ def test_the_next_address_is_tried_when_one_refuses() -> None:
     assert run(work()) == BODY
 
 
+@pytest.mark.fault(3)
 @pytest.mark.parametrize(
-    "trouble", [socket.gaierror(-2, "Name or service not known"), UnicodeError("label too long")], ids=repr
+    "trouble",
+    [
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+        UnicodeError("label too long"),
+        None,
+    ],
+    ids=repr,
 )
-def test_a_name_without_an_address_is_a_dns_error_and_tried_again(trouble: Exception) -> None:
+def test_a_name_without_an_address_is_a_dns_error_and_tried_again(trouble: Exception | None) -> None:
     looked_up: list[str] = []
 
     async def resolve(host: str, port: int) -> list[str]:
         del port
         looked_up.append(host)
-        raise trouble
+        if trouble is not None:
+            raise trouble
+        return []
 
     async def work() -> None:
         async with fetcher(settings(attempts=3), resolve=resolve) as source:
@@ -163,6 +210,7 @@ def test_a_resolver_that_does_not_answer_is_a_connect_timeout() -> None:
     assert caught.value.code == "connect_timeout"
 
 
+@pytest.mark.fault(161, 162)
 @pytest.mark.parametrize(
     ("address", "why"),
     [
@@ -192,6 +240,7 @@ def test_an_address_is_judged_by_what_it_is(address: str, why: str | None) -> No
     assert forbidden(address) == why
 
 
+@pytest.mark.fault(166, 167)
 @pytest.mark.parametrize(
     ("url", "code"),
     [
@@ -227,10 +276,13 @@ def test_a_url_that_is_not_plain_http_is_not_asked(url: str, code: str) -> None:
 # TLS
 
 
-async def over_tls(trusted: bool, host: str) -> bytes:
+async def over_tls(trusted: bool, host: str, pem: Path = PEM, newest: ssl.TLSVersion | None = None) -> bytes:
     serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    serving.load_cert_chain(PEM)
-    asking = ssl.create_default_context(cafile=str(PEM) if trusted else None)
+    serving.load_cert_chain(pem)
+    if newest is not None:
+        with warnings.catch_warnings(action="ignore"):  # it is told that this is old, which is the point
+            serving.maximum_version = newest
+    asking = ssl.create_default_context(cafile=str(pem) if trusted else None)
     async with (
         raw_server(OK, tls=serving) as server,
         Fetcher(settings(attempts=3), lambda: NOW, resolve=everything_is_loopback, tls=asking) as source,
@@ -243,6 +295,7 @@ def test_tls_verifies_the_name_that_was_asked_for_not_the_address() -> None:
     assert run(over_tls(trusted=True, host="catalogue.test")) == BODY
 
 
+@pytest.mark.fault(4)
 @pytest.mark.parametrize(
     ("trusted", "host", "why"),
     [
@@ -257,6 +310,15 @@ def test_a_certificate_that_proves_nothing_is_a_tls_error(trusted: bool, host: s
     assert caught.value.code == "tls"
 
 
+@pytest.mark.fault(4)
+def test_an_expired_certificate_and_an_old_version_are_tls_errors() -> None:
+    for pem, newest, why in ((EXPIRED, None, "certificate has expired"), (PEM, ssl.TLSVersion.TLSv1_1, "no trust")):
+        with pytest.raises(FetchFailed, match=why) as caught:
+            run(over_tls(trusted=True, host="catalogue.test", pem=pem, newest=newest))
+        assert caught.value.code == "tls"
+
+
+@pytest.mark.fault(17)
 def test_a_redirect_from_https_to_http_is_not_followed() -> None:
     async def work() -> None:
         serving = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -285,6 +347,7 @@ def test_a_redirect_from_https_to_http_is_not_followed() -> None:
 SECRETS = {"query": "SECRETQUERY", "header": "SECRETHEADER", "etag": "SECRETETAG", "proxy": "SECRETPROXY"}
 
 
+@pytest.mark.fault(170, 171)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -339,6 +402,7 @@ def test_a_header_that_cannot_be_sent_is_blocked_without_being_shown(value: str)
     assert run(work()) == 0
 
 
+@pytest.mark.fault(172)
 def test_cookies_are_not_kept() -> None:
     async def work() -> list[str]:
         async with raw_server(answer(BODY, "Set-Cookie: session=1; Path=/")) as server, fetcher(settings()) as source:
@@ -352,6 +416,7 @@ def test_cookies_are_not_kept() -> None:
 # The environment, the proxy, the mirror
 
 
+@pytest.mark.fault(26)
 def test_proxies_and_certificates_of_the_environment_are_ignored(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -129,6 +129,7 @@ def test_a_changed_unit_is_refused_or_held(spec: SourceSpec) -> None:
     assert changed == len(samples(spec))
 
 
+@pytest.mark.fault(29, 30)
 def test_a_challenge_in_its_place_is_refused(spec: SourceSpec) -> None:
     for path in samples(spec):
         with pytest.raises(SourceChanged):

@@ -69,12 +69,14 @@ def test_sound_json_is_read_as_it_is(value: list[Any]) -> None:
     assert read_json(document(json.dumps(value))) == value
 
 
+@pytest.mark.fault(11)
 @given(VALUES.filter(lambda value: isinstance(value, list) and bool(value)), st.data())
 def test_json_cut_anywhere_is_refused(value: list[Any], data: st.DataObject) -> None:
     body = json.dumps(value)
     assert refusal(body[: data.draw(st.integers(1, len(body) - 1))]) in {"json", "empty"}
 
 
+@pytest.mark.fault(25, 31, 32, 42, 43, 44, 45, 46)
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -155,6 +157,7 @@ def test_a_path_through_a_list_is_doubted() -> None:
         value_at({"pricing": [{"prompt": 1}]}, "pricing.prompt")
 
 
+@pytest.mark.fault(40, 48)
 @pytest.mark.parametrize("name", ["a\x00b", "a\u202eb", "a\u200bb", "x" * 600])
 def test_a_name_that_cannot_be_shown_is_made_safe_and_doubted(name: str) -> None:
     safe, doubt = name_of(name, "id")
@@ -253,6 +256,7 @@ def test_null_and_missing_prices_are_not_offered() -> None:
     assert texts(listed(record("a", {"in": 1, "out": 2, "cached": None}))[0]).keys() == {"input", "output"}
 
 
+@pytest.mark.fault(44)
 @pytest.mark.parametrize("value", [[1], {"usd": 1}, True])
 def test_a_price_of_another_type_holds_its_row(value: object) -> None:
     quote, other = listed(record("a", {"in": value, "out": 2}), GOOD)
@@ -358,6 +362,7 @@ def test_a_stated_unit_that_is_not_understood_holds_its_row() -> None:
     assert [[finding.rule for finding in quote.findings] for quote in quotes] == [[], ["require"], ["require"]]
 
 
+@pytest.mark.fault(31, 48)
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -523,6 +528,7 @@ def table_refusal(body: str, spec: SourceSpec = TABLE) -> SourceChanged:
     return refused.value
 
 
+@pytest.mark.fault(50)
 def test_columns_are_bound_by_heading_and_not_by_place() -> None:
     head = row("OUTPUT (per&nbsp;1M\n tokens)", "note", "Input (per 1M <b>tokens</b>)", "model")
     (quote,) = tabled(page(row("$2", "x", "$1", "a"), head=head))
@@ -565,6 +571,7 @@ def test_cents_have_no_dollar_sign() -> None:
     assert tabled(page(row("a", "$15", "60")), cents)[0].findings[0].held
 
 
+@pytest.mark.fault(40)
 def test_a_nul_does_not_vanish_from_a_price() -> None:
     quote = tabled(page(row("a", "$1\0.5", "$2"), row("b", "$1", "$2")))[0]
     assert ("input" not in quote.prices, quote.findings[0].rule) == (True, "amount")
@@ -637,6 +644,7 @@ def test_a_layout_table_around_it_is_no_table_of_prices() -> None:
     assert [quote.model for quote in tabled(body)] == ["a"]
 
 
+@pytest.mark.fault(11, 30, 41)
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -673,6 +681,7 @@ BOMBS = {
 }
 
 
+@pytest.mark.fault(41)
 @pytest.mark.parametrize("body", BOMBS.values(), ids=BOMBS.keys())
 def test_disguised_nesting_is_seen(body: str) -> None:
     with pytest.raises(SourceChanged) as refused:

@@ -83,6 +83,7 @@ def test_an_empty_robots_txt_forbids_nothing() -> None:
     assert len(run(asked(txt(""), PAGE))) == 2
 
 
+@pytest.mark.fault(28)
 @pytest.mark.parametrize(
     "status", ["500 Internal Server Error", "503 Service Unavailable", "403 Forbidden", "429 Slow"]
 )
@@ -93,7 +94,7 @@ def test_a_robots_txt_that_cannot_be_read_is_no_permission(status: str) -> None:
                 await source.get(Request(url=f"{server.url}/pricing"), page())
             return caught.value.code, len(server.requests)
 
-    codes = {"500": "http_500", "503": "http_503", "403": "auth", "429": "rate_limited"}
+    codes = {"500": "robots_unknown", "503": "robots_unknown", "403": "auth", "429": "rate_limited"}
     assert run(work()) == (codes[status[:3]], 1)
 
 
@@ -134,6 +135,7 @@ def test_a_redirect_into_a_forbidden_part_is_not_followed() -> None:
     assert run(work()) == 2
 
 
+@pytest.mark.fault(27)
 def test_crawl_delay_is_kept_between_two_requests_of_a_host() -> None:
     naps = Naps()
 
@@ -218,6 +220,7 @@ def polled(
     return run(work())
 
 
+@pytest.mark.fault(28)
 def test_a_forbidden_page_is_a_failed_poll_of_one_line(tmp_path: Path) -> None:
     report, paths = polled(tmp_path, txt("User-agent: tokentape\nDisallow: /"))
     assert (report.outcome, report.code, paths) == ("failed", "robots", ["/docs.acme.test/robots.txt"])

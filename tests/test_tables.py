@@ -141,6 +141,7 @@ def test_a_page_that_is_not_the_price_page_is_refused(table: str, code: str) -> 
     assert refusal(table).code == code
 
 
+@pytest.mark.fault(11, 47)
 def test_a_page_without_its_end_is_refused() -> None:
     assert refusal(f"{HEAD}| a | $1 | $2 |", end="\n\nThe en").code == "truncated"
     assert refusal(f"{HEAD}| a | $1 | $2 |", above="The end", end="").code == "truncated"

@@ -163,12 +163,12 @@ class Folder:
             raise self._refuse(row.line, f"bytes: {row.size} is more than the {self._limit} of http.decoded_limit")
         where = self._where(row.line)
         path = self._inside(row.file, where)
-        decoder = BodyDecoder("gzip" if row.file.endswith(".gz") else "", limit=row.size, where=f"{where}: {row.file}")
+        decoded = BodyDecoder("gzip" if row.file.endswith(".gz") else "", limit=row.size, where=f"{where}: {row.file}")
         try:
-            with path.open("rb") as file:
+            with decoded as decoder, path.open("rb") as file:
                 while chunk := file.read(CHUNK):
                     decoder.feed(chunk)
-            body = decoder.finish()
+                body = decoder.finish()
         except OSError as error:
             raise self._refuse(row.line, f"{row.file}: cannot be read: {error.strerror}") from None
         except FetchFailed as error:
