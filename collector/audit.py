@@ -10,13 +10,13 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from collector.checks import TEXT_METERS, above_ceiling
+from collector.checks import TEXT_METERS
 from collector.identify import unquantized
 from collector.settings import CheckSettings
 from store.conflicts import Difference, differences
 from store.instants import iso
 from store.intervals import IntervalRow
-from store.records import Observation, RateCard
+from store.records import TRUST_ORDER, Observation, RateCard
 from store.text import one_line
 from store.units import NANO, decimal_text
 
@@ -31,8 +31,8 @@ NEVER = 1000
 HARDLY = 100
 """The same, where the tape never had the price."""
 _PAIRS = (("input", "output"), ("cache_read", "cache_write"))
-AGGREGATOR = 1
-"""Rank of sources that sell what they list."""
+AGGREGATOR = TRUST_ORDER.index("aggregator")
+"""Rank of those that sell what they list."""
 
 
 class Remark(NamedTuple):
@@ -100,9 +100,10 @@ def _fresh(row: IntervalRow) -> bool:
 
 def _impossible(one: Observation, card: RateCard, settings: CheckSettings) -> Iterator[Remark]:
     """What no tape is needed for."""
-    for finding in above_ceiling(card, settings):
-        meter = finding.message.partition(" ")[0]
-        yield Remark("unit", one, finding.message, meter=meter, value=card.amount(meter))
+    for meter, amount in card.amounts:
+        if meter in TEXT_METERS and amount > settings.above_usd * NANO:
+            said = f"{meter} at {decimal_text(amount)} {card.currency} per 1M tokens is above {settings.above_usd}"
+            yield Remark("unit", one, said, meter=meter, value=amount)
     charged, read = card.amount("input"), card.amount("cache_read")
     if charged and read and read > charged:
         said = f"a cache read at {decimal_text(read)} is dearer than input at {decimal_text(charged)}"
@@ -112,18 +113,15 @@ def _impossible(one: Observation, card: RateCard, settings: CheckSettings) -> It
 def _beyond(one: Observation, card: RateCard, tape: Sequence[IntervalRow]) -> Iterator[Remark]:
     """Prices a thousand times beyond those of all sellers of the model."""
     for meter, amount in card.amounts:
-        sold = [row for row in tape if row.card.currency == card.currency and row.card.amount(meter)]
-        if not amount or not sold or meter not in TEXT_METERS:
+        sellers = [row for row in tape if row.card.currency == card.currency and row.card.amount(meter)]
+        if not amount or not sellers or meter not in TEXT_METERS:
             continue
-        dearest, cheapest = (ends(sold, key=lambda row: row.card.amount(meter) or 0) for ends in (max, min))
-        for row, far in (
-            (dearest, amount >= NEVER * (dearest.card.amount(meter) or 0)),
-            (cheapest, amount * NEVER <= (cheapest.card.amount(meter) or 0)),
-        ):
-            if far:
-                said = f"{meter} at {decimal_text(amount)} is {NEVER} times beyond every seller of the model"
-                value = row.card.amount(meter)
-                yield Remark("unit", one, said, meter=meter, value=amount, tape=row, tape_value=value)
+        by_price = sorted(sellers, key=lambda row: row.card.by_meter[meter])
+        cheapest, dearest = by_price[0].card.by_meter[meter], by_price[-1].card.by_meter[meter]
+        if amount >= NEVER * dearest or amount * NEVER <= cheapest:
+            row = by_price[-1 if amount > dearest else 0]
+            said = f"{meter} at {decimal_text(amount)} is {NEVER} times beyond every seller of the model"
+            yield Remark("unit", one, said, meter=meter, value=amount, tape=row, tape_value=row.card.amount(meter))
 
 
 def _others(one: Observation, tape: Iterable[IntervalRow]) -> str:

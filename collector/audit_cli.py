@@ -1,7 +1,7 @@
 """The `audit-catalogue` command: what is wrong with somebody else's price table."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import datetime
 from functools import lru_cache
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from store.columns import Columns
     from store.intervals import IntervalRow
     from store.read import Reader
-    from store.records import Observation
     from store.show import TableColumns
 
 CSV = "csv"
@@ -159,9 +158,6 @@ def _columns(audited: "PriceTable") -> "Columns[Remark]":
     from store.columns import Column, amount_text
     from store.moves import percent_text
 
-    def currency(one: "Observation") -> str | None:
-        return one.card and one.card.currency
-
     return (
         Column("kind", lambda one: one.kind),
         Column("model", lambda one: one.offer.identity.model),
@@ -176,7 +172,7 @@ def _columns(audited: "PriceTable") -> "Columns[Remark]":
         Column("value", lambda one: amount_text(one.value)),
         Column("tape_value", lambda one: amount_text(one.tape_value)),
         Column("right", lambda one: amount_text(one.right)),
-        Column("currency", lambda one: currency(one.offer)),
+        Column("currency", lambda one: one.offer.card.currency if one.offer.card else None),
         Column("difference_percent", lambda one: percent_text(one.tape_value, one.value)),
         Column("source", lambda one: one.tape and one.tape.source),
         Column("trust", lambda one: one.tape and one.tape.trust),

@@ -14,15 +14,16 @@ from collector.contract import Price, Quote, SourceSpec
 from collector.identify import NONE_RECORDED, Recorded
 from collector.normalise import observe
 from collector.parse.amounts import SIGNS
+from collector.parse.catalogue import named
 from collector.parse.doubt import Doubt
-from collector.parse.rows import name_of
 from store.errors import QueryError
 from store.records import Document, Facts, Observation
 from store.text import one_line
 from store.units import METERS, unit
 
 UNIT = "USD/1M_token"
-_CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
+_CURRENCY = re.compile(r"(?:1e-[0-9]{1,2}_)?[A-Z]{3}(?:cent)?", re.ASCII)
+"""As units have it: `USD`, `USDcent`."""
 
 
 def observations(
@@ -68,26 +69,21 @@ def _rows(file: Iterable[str], name: str) -> Iterator[tuple[int, list[str]]]:
 def _quote(
     columns: Sequence[str], cells: Sequence[str], sold_by: Mapping[str, str], quoted: str, locator: str
 ) -> Quote:
-    row = dict(zip(columns, map(str.strip, cells), strict=False)) | sold_by
-    names: dict[str, str] = {}
-    prices: dict[str, Price] = {}
+    row = {**dict(zip(columns, map(str.strip, cells), strict=False)), **sold_by}
     doubts: list[Doubt] = []
-    for what in ("provider", "model", "tag"):
-        try:
-            names[what], doubt = name_of(row[what], what) if what != "tag" or row.get(what) else ("", None)
-        except (KeyError, Doubt):
-            names[what], doubt = "", Doubt("name", f"{what} is empty")
-        doubts += [doubt] if doubt else []
     if len(cells) != len(columns):
-        doubts.append(Doubt("columns", f"{len(cells)} cells, and {len(columns)} columns"))
-    currency = row.get("currency") or quoted[: quoted.index("/")]
-    if _CURRENCY.fullmatch(currency.removesuffix("cent")) is None:
+        doubts.append(Doubt("columns", f"{len(cells)} cells in a table of {len(columns)} columns"))
+    provider, model = (named(row.get(what), what, doubts) for what in ("provider", "model"))
+    tag = named(row["tag"], "tag", doubts) if row.get("tag") else ""
+    currency = row.get("currency") or quoted.partition("/")[0]
+    if _CURRENCY.fullmatch(currency) is None:
         doubts.append(Doubt("currency", f"{one_line(currency, 40)!r} is not the code of a currency"))
-    else:
-        prices = {meter: _price(meter, row[meter], currency, quoted) for meter in METERS if row.get(meter)}
+    prices = {} if doubts else {name: _price(name, row[name], currency, quoted) for name in METERS if row.get(name)}
     return Quote(
-        **names,
-        prices={} if doubts else prices,
+        provider=provider,
+        model=model,
+        tag=tag,
+        prices=prices,
         facts=Facts(quantization=row.get("quantization") or None),
         locator=locator,
         findings=tuple(doubt.finding(locator) for doubt in doubts),
