@@ -157,27 +157,26 @@ class Doubts:
     """Counts the prices of an answer that are to be doubted, as they go by."""
 
     def __init__(self) -> None:
-        self._prices = self._contradicted = self._disputed = self._stale = 0
+        self._contradicted = self._disputed = self._stale = 0
 
     def counted(self, rows: "Iterable[IntervalRow]") -> "Iterator[IntervalRow]":
         """The rows."""
         for row in rows:
-            self._prices += 1
             self._contradicted += bool(row.contradicted_by)
             self._disputed += row.disputed
             self._stale += row.stale
             yield row
 
     def tell(self, model: str = "") -> None:
-        """Say how many there are, and which command shows why; of one model, or of all."""
+        """Say how many there are on standard error, and which command shows why; of one model, or of all."""
         told = [
             f"{count} {what} (`tokentape {command}`)"
             for count, what, command in (
                 (self._contradicted, "contradicted by another source", f"conflicts {model}".rstrip()),
-                (self._disputed, "disputed, for a newer one is held", "held"),
+                (self._disputed, "with a newer one held", "held"),
                 (self._stale, "stale", "sources"),
             )
             if count
         ]
         if told:
-            click.echo(printable(f"tokentape: of {self._prices} prices, {', '.join(told)}"), err=True)
+            click.echo(printable(f"in doubt: {', '.join(told)}"), err=True)
