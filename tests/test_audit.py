@@ -183,23 +183,22 @@ def test_right_is_what_the_provider_says_or_a_seller_and_another_without_contrad
 Ask = Callable[..., Result]
 
 
-@pytest.fixture
-def tape(tmp_path: Path) -> Tape:
+def made(url: str | Path) -> Tape:
     """One model at one provider: its own page and a router agree, and the page cut the price an hour ago."""
-    made = Tape(tmp_path / "tape.db")
+    tape = Tape(url)
     for trust, name in enumerate(("page", "router")):
-        source = made.source(name, trust=trust, every_s=86_400)
-        endpoint = made.endpoint(source, "openai", "openai/gpt-5.4")
-        made.poll(source, hour(5))
-        made.interval(endpoint, hour(0), usd(input=4 * USD, output=9 * USD), ended=hour(4), end_reason="changed")
-        made.interval(endpoint, hour(4), usd(input=2 * USD, output=9 * USD), not_before=hour(3))
-    return made
+        source = tape.source(name, trust=trust, every_s=86_400)
+        endpoint = tape.endpoint(source, "openai", "openai/gpt-5.4")
+        tape.poll(source, hour(5))
+        tape.interval(endpoint, hour(0), usd(input=4 * USD, output=9 * USD), ended=hour(4), end_reason="changed")
+        tape.interval(endpoint, hour(4), usd(input=2 * USD, output=9 * USD), not_before=hour(3))
+    return tape
 
 
 @pytest.fixture
-def ask(tape: Tape) -> Ask:
-    """The command, on that tape."""
-
+def ask(tmp_path: Path) -> Ask:
+    """The command, on such a tape."""
+    tape = made(tmp_path / "tape.db")
     return lambda *words: asked(Doors(tape.url, now=lambda: hour(5)), *words)
 
 
@@ -352,7 +351,12 @@ def test_a_catalogue_is_known_by_what_it_holds(ask: Ask, source: str) -> None:
     assert {one["kind"] for one in told(result)} <= {*KINDS}
 
 
-def test_a_source_is_held_against_all_others_but_itself(ask: Ask, tape: Tape) -> None:
+def test_a_source_is_held_against_all_others_but_itself(store_url: str) -> None:
+    tape = made(store_url)
+
+    def ask(*words: str) -> Result:
+        return asked(Doors(tape.url, now=lambda: hour(5)), *words)
+
     body = json.dumps(
         {"gpt-5.4": {"mode": "chat", "litellm_provider": "openai", "input_cost_per_token": 3e-06}}
     ).encode()
