@@ -1,10 +1,8 @@
 """The `audit-catalogue` command: what is wrong with somebody else's price table."""
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,21 +11,19 @@ import click
 from collector.cli import CONFIG_PATH
 from store.doors import AT, FORMAT, KNOWN_AT, RAW, Doors, answer, done, question
 from store.errors import QueryError
+from store.text import printable
 
 if TYPE_CHECKING:
     from collector.audit import Remark
     from collector.config import Config
     from collector.foreign import PriceTable
     from store.columns import Columns
-    from store.intervals import IntervalRow
     from store.read import Reader
     from store.show import TableColumns
 
 CSV = "csv"
 KINDS = ("unit", "swapped", "cache_order", "stale", "conflict", "unreadable", "unknown_offer", "unknown_model")
 """Those of `collector.audit`, which a help text need not wait for; worst first."""
-KEPT = 1024
-"""Models whose offers are held in memory."""
 
 
 @question(
@@ -63,9 +59,8 @@ def audit_catalogue(
     Told are slips of unit or point (unit), prices in each other's place (swapped), cache reads dearer than input
     (cache_order), prices that were right once (stale, with until when), prices that another source states otherwise
     (conflict), rows that cannot be read, and offers and models that the tape does not know. Each names its evidence
-    (`ref`, for `explain`). `right` is filled in where it is certain: the provider itself says so, or two sources that
-    one can buy from or trust more than a catalogue, and none says otherwise. The table has the worst first, the other
-    forms the order of FILE.
+    (`ref`, for `explain`). `right` is filled in where it is certain: the provider itself says so, or two sources do,
+    one that sells it among them, and none says otherwise. The table has the worst first, other forms the order of FILE.
 
     \b
     Examples:
@@ -74,38 +69,21 @@ def audit_catalogue(
       tokentape audit-catalogue prices.csv --unit USD/token
       tokentape audit-catalogue litellm --kind stale --kind unit
     """
-    from collector.audit import remarks
+    from collector.auditor import Auditor
     from collector.config import load
-    from store import intervals
 
     instant, known = doors.instants(at, known_at)
     config = load(click.get_current_context().meta[CONFIG_PATH])
-    told: Counter[str] = Counter()
     with ExitStack() as open_for, doors.open() as reader:
         audited = _table(doors, reader, open_for, table, config, instant, like=like, provider=provider, quoted=quoted)
-
-        @lru_cache(maxsize=KEPT)
-        def in_force(model: str) -> list["IntervalRow"]:
-            return [row for row in intervals.endpoints(reader, model, instant, known=known) if row.source != own]
-
-        @lru_cache(maxsize=KEPT)
-        def past(model: str, at_provider: str) -> list["IntervalRow"]:
-            rows = intervals.history(reader, model, instant, known=known, provider=at_provider, stated=True)
-            return [row for row in rows if row.source != own]
-
-        def found() -> Iterator["Remark"]:
-            for one in audited.offers:
-                model, seller = one.identity.model, one.identity.provider
-                about = remarks(one, in_force(model), lambda: past(model, seller), instant, config.checks)  # noqa: B023
-                told.update({"offers"}, sound=not about)
-                for kind in {remark.kind for remark in about}:
-                    told[kind] += 1
-                yield from (remark for remark in about if not kinds or remark.kind in kinds)
-
-        own = audited.source
-        shown = found() if form != "table" else iter(sorted(found(), key=lambda remark: KINDS.index(remark.kind)))
-        written = answer(form, shown, _columns(audited), _shown(), raw=raw)
-    click.echo(f"tokentape: {table}, as {audited.form}: {_summary(told)}", err=True)
+        auditor = Auditor(audited, reader, instant, known=known, settings=config.checks)
+        found: Iterable[Remark] = (one for one in auditor.remarks() if not kinds or one.kind in kinds)
+        if form == "table":
+            found = sorted(found, key=lambda one: KINDS.index(one.kind))
+        written = answer(form, found, _columns(audited), _shown(), raw=raw)
+    wrong = ", ".join(f"{auditor.wrong[kind]} {kind.replace('_', ' ')}" for kind in KINDS if auditor.wrong[kind])
+    counted = f"{auditor.offers} offers, {auditor.sound} of them sound" + (f"; {wrong}" if wrong else "")
+    click.echo(f"tokentape: {printable(table)}, as {audited.form}: {counted}", err=True)
     done(written, "nothing is wrong with it, as far as the tape knows")
 
 
@@ -138,7 +116,8 @@ def _table(
     from collector.named_columns import observations
 
     try:
-        unit(quoted)
+        if unit(quoted).thing != "token":
+            raise QueryError(f"--unit: {quoted} is not a unit of tokens, such as USD/1M_token")
         file = open_for.enter_context(path.open(encoding="utf-8-sig", newline=""))
     except ValueError as error:
         raise QueryError(f"--unit: {error}") from None
@@ -147,11 +126,6 @@ def _table(
     recorded = config.decisions.accepted
     offers = observations(file, table, at, provider=provider, quoted=quoted, recorded=recorded)
     return PriceTable(form=CSV, offers=offers)
-
-
-def _summary(told: Counter[str]) -> str:
-    counted = ", ".join(f"{told[kind]} {kind.replace('_', ' ')}" for kind in KINDS if told[kind])
-    return f"{told['offers']} offers, {told['sound']} of them sound" + (f"; {counted}" if counted else "")
 
 
 def _columns(audited: "PriceTable") -> "Columns[Remark]":

@@ -255,8 +255,9 @@ def test_units_providers_and_currencies_are_told_from_outside_or_by_the_row(ask:
     assert (result.exit_code, result.stdout) == (3, "")
     assert "2 offers, 2 of them sound" in result.stderr
     assert ask(path, "--provider", "openai", "--unit", "USD/1K_token").exit_code == 0
-    refused = ask(path, "--provider", "openai", "--unit", "USD/pound")
-    assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
+    for wrong in ("USD/pound", "USD/image", "dollars"):
+        refused = ask(path, "--provider", "openai", "--unit", wrong)
+        assert (refused.exit_code, refused.stderr.count("\n")) == (2, 1)
 
 
 def test_a_table_shows_the_worst_first_and_other_forms_keep_the_order_of_the_file(ask: Ask, tmp_path: Path) -> None:
