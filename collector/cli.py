@@ -39,7 +39,7 @@ NAMING = ("aliases", "identify")
 ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
-    | {"config": "collector.config_cli", "db": "collector.database"}
+    | {"audit-catalogue": "collector.audit_cli", "config": "collector.config_cli", "db": "collector.database"}
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
 )
 """Commands, and groups of them, by the module that has them."""
@@ -66,7 +66,7 @@ class Doorway(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command, from here or from elsewhere."""
         if cmd_name in ELSEWHERE:
-            command: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name]), cmd_name)
+            command: click.Command = getattr(importlib.import_module(ELSEWHERE[cmd_name]), cmd_name.replace("-", "_"))
             return command
         return super().get_command(ctx, cmd_name)
 

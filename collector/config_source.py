@@ -24,19 +24,18 @@ from collector.config_values import (
 )
 from collector.contract import (
     NO_PAGE,
-    TRUST_ORDER,
     Kind,
     PageSpec,
     PriceSpec,
     SourceSpec,
     TierSpec,
-    Trust,
     VariantSpec,
     Zero,
 )
 from collector.parse.facts import FACTS, MEASURES
 from collector.sources import FAMILIES, TABLES, parsers
 from collector.strict_yaml import Node, plain
+from store.records import TRUST_ORDER, Trust
 from store.units import METERS, unit_pattern
 from store.units import unit as unit_of
 

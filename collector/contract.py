@@ -29,14 +29,9 @@ from types import MappingProxyType
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from collector.identify import NONE_RECORDED, Recorded
-from store.records import Document, Facts, Finding, Telemetry
-
-Trust = Literal["first-party", "aggregator", "catalogue", "scraped"]
-"""Whom to believe first, best first."""
+from store.records import Document, Facts, Finding, Telemetry, Trust
 
 NO_FACTS = Facts()
-
-TRUST_ORDER: tuple[Trust, ...] = ("first-party", "aggregator", "catalogue", "scraped")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

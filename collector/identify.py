@@ -474,3 +474,8 @@ def _safe(text: str) -> str:
 
 def _part(text: str) -> str:
     return _UNSAFE.sub("-", text.strip().lower()[:_PART_LENGTH]).replace("/", "-")
+
+
+def unquantized(variant: str) -> str:
+    """A variant without what it says of quantization."""
+    return "/".join(part for part in variant.split("/") if not _QUANTIZATION.fullmatch(part))

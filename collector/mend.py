@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from collector import checks
-from collector.contract import TRUST_ORDER, SourceSpec
+from collector.contract import SourceSpec
 from collector.errors import FetchFailed, SourceChanged
 from collector.release import release
 from collector.settings import CheckSettings
 from collector.sighting import Received, Seer, in_words
 from store.ledger import Correction, Draft
-from store.records import Document
+from store.records import TRUST_ORDER, Document
 from store.timeline import PollMark, Rules, SourceState
 from store.touched import Track
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape

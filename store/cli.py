@@ -5,7 +5,7 @@ output has the answer and nothing else. Only click is imported before a command 
 answer.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from store.doors import (
     SOURCE,
     UNTIL,
     Doors,
+    Doubts,
     answer,
     currency_option,
     done,
@@ -104,21 +105,23 @@ def endpoints(
       tokentape endpoints openai/gpt-oss-120b --at 2026-08-22
       tokentape endpoints openai/gpt-oss-120b --at 2026-08-22 --known-at 2026-08-23
     """
-    from store import columns, intervals, views
-    from store.conflicts import contradicted
+    from store import columns, views
+    from store.disputes import in_force
     from store.naming import find_model
     from store.rates import converted
 
     instant, known = doors.instants(at, known_at)
+    doubts = Doubts()
     with doors.open() as reader:
         name = find_model(reader, model)
-        offers = contradicted(intervals.endpoints(reader, name, instant, known=known, provider=provider), instant)
-        found = [row for row in offers if source in (None, row.source)]
+        offers = in_force(reader, instant, known=known, model=name, provider=provider, source=source)
+        found = list(doubts.counted(offers))
         if currency is not None:
             into = doors.converter(reader, currency, known)
             found = [converted(row, into, instant) for row in found]
             tell(into.used())
     written = answer(form, found, columns.ENDPOINTS, views.endpoints(min(instant, known)), raw=raw)
+    doubts.tell(name)
     done(written, f"no endpoint of {name} then and there; see `tokentape history {name}`")
 
 
@@ -167,6 +170,7 @@ def history(
       tokentape history openai/gpt-oss-120b --at 2026-08-22T12:00:00Z --format csv
     """
     from store import columns, intervals, views
+    from store.disputes import in_force, marked
     from store.naming import find_model
     from store.rates import converted
 
@@ -175,11 +179,12 @@ def history(
             "--at asks for one instant: it goes without --since, --until, --stated, --superseded and --prices"
         )
     instant, known = doors.instants(at, known_at)
+    doubts = Doubts()
     with doors.open() as reader:
         name = find_model(reader, model)
         found: Iterable[intervals.IntervalRow]
         if at:
-            found = intervals.endpoints(reader, name, at, known=known, provider=provider, source=source)
+            found = in_force(reader, at, known=known, model=name, provider=provider, source=source)
         else:
             found = intervals.history(
                 reader,
@@ -193,12 +198,14 @@ def history(
                 stated=stated,
                 superseded=superseded,
             )
-        found = intervals.prices_only(found) if prices else found
+            found = marked(found, reader, instant, known=known)
+        found = doubts.counted(intervals.prices_only(found) if prices else found)
         into = None if currency is None else doors.converter(reader, currency, known)
         if into is not None:
             found = (converted(row, into, at) for row in found)
         written = answer(form, found, columns.HISTORY, views.history(), raw=raw)
     tell(() if into is None else into.used())
+    doubts.tell(name)
     done(written, f"no interval of {name} then and there; see `tokentape endpoints {name}`")
 
 
@@ -313,8 +320,7 @@ def cheapest(
       tokentape cheapest openai/gpt-oss-120b qwen/qwen3-32b --exclude-provider groq --format json
     """
     from store import columns, views
-    from store.conflicts import contradicted
-    from store.intervals import endpoints as find_endpoints
+    from store.disputes import in_force
     from store.naming import find_model
     from store.routing import Constraints, Workload, rank
 
@@ -334,9 +340,7 @@ def cheapest(
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
         names = dict.fromkeys(find_model(reader, name) for name in model)
-        rows = [
-            row for name in names for row in contradicted(find_endpoints(reader, name, instant, known=known), instant)
-        ]
+        rows = [row for name in names for row in in_force(reader, instant, known=known, model=name)]
         into = doors.converter(reader, currency, known)
         ranking = rank(rows, workload, instant, constraints, into)
     shown = views.cheapest(min(instant, known), models=len(names), currency=currency)
@@ -344,6 +348,9 @@ def cheapest(
     tell(route.cost.conversion for route in ranking.routes)
     _left_out(ranking.excluded, why=why)
     _too_long(ranking.routes, input_tokens + output_tokens)
+    doubts = Doubts()
+    deque(doubts.counted(route.row for route in ranking.routes), maxlen=0)
+    doubts.tell(next(iter(names)) if len(names) == 1 else "")
     done(written, f"no route; see `tokentape endpoints {next(iter(names))}`")
 
 

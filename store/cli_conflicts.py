@@ -1,10 +1,28 @@
 """The `conflicts` command: where sources contradict each other."""
 
+import re
+from collections.abc import Iterable
 from datetime import datetime
+from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import click
 
 from store.doors import AT, FORMAT, KNOWN_AT, PROVIDER, RAW, SOURCE, Doors, answer, done, question
+
+if TYPE_CHECKING:
+    from store.conflicts import Conflict
+
+_NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
+
+
+def _ratio(_ctx: click.Context, _param: click.Parameter, value: str | None) -> Fraction | None:
+    """A plain decimal of 1 or more."""
+    if value is None:
+        return None
+    if _NUMBER.fullmatch(value) is None or Fraction(value) < 1:
+        raise click.BadParameter(f"{value!r} is not a number from 1 on, such as 2 or 1.5")
+    return Fraction(value)
 
 
 @question(
@@ -18,6 +36,17 @@ from store.doors import AT, FORMAT, KNOWN_AT, PROVIDER, RAW, SOURCE, Doors, answ
         type=click.Choice(["price", "tier", "window", "context"]),
         help="Only this kind (repeatable).",
     ),
+    click.option(
+        "--min-ratio", callback=_ratio, metavar="N", help="Only where the larger is N times the smaller or more."
+    ),
+    click.option(
+        "--sort",
+        "order",
+        type=click.Choice(["model", "ratio", "since"]),
+        default="model",
+        show_default=True,
+        help="By name, the furthest apart first, or the newest first.",
+    ),
     AT,
     KNOWN_AT,
     FORMAT,
@@ -30,6 +59,8 @@ def conflicts(
     provider: str | None,
     source: str | None,
     kinds: tuple[str, ...],
+    min_ratio: Fraction | None,
+    order: str,
     at: datetime | None,
     known_at: datetime | None,
     form: str,
@@ -39,17 +70,20 @@ def conflicts(
 
     Compared are offers of one provider, model and variant, in one currency, and only what both sources say: the price,
     that of long prompts (tier), that at some hours of a week (window), and the context length. The source that is
-    trusted more stands first. Both documents are named; `explain` shows them.
+    trusted more stands first, with the age of its last check; `agree` counts the sources that state each of the two.
+    Other forms than the table also name both documents, the places in them, and a `ref` for `explain`.
 
     \b
     Examples:
       tokentape conflicts
       tokentape conflicts deepseek/deepseek-v4-pro --kind window
+      tokentape conflicts --min-ratio 2 --sort ratio
       tokentape conflicts --source openrouter --format csv
     """
     from itertools import chain, groupby
 
     from store import columns, intervals, views
+    from store.conflicts import ORDERS
     from store.conflicts import conflicts as find_conflicts
     from store.naming import find_model
 
@@ -60,10 +94,14 @@ def conflicts(
         found = chain.from_iterable(
             find_conflicts(rows, instant) for _, rows in groupby(offers, key=lambda row: row.model)
         )
-        asked = (
+        asked: Iterable[Conflict] = (
             one
             for one in found
-            if source in (None, one.row.source, one.other.source) and (not kinds or one.difference.kind in kinds)
+            if source in (None, one.row.source, one.other.source)
+            and (not kinds or one.difference.kind in kinds)
+            and (min_ratio is None or one.difference.is_apart(min_ratio))
         )
-        written = answer(form, asked, columns.CONFLICTS, views.conflicts(), raw=raw)
+        if order != "model":
+            asked = sorted(asked, key=ORDERS[order])
+        written = answer(form, asked, columns.CONFLICTS, views.conflicts(min(instant, known)), raw=raw)
     done(written, "no two sources contradict each other on that; `tokentape sources` shows what was collected")

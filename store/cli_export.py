@@ -19,6 +19,7 @@ from store.doors import (
     SOURCE,
     UNTIL,
     Doors,
+    Doubts,
     currency_option,
     done,
     question,
@@ -108,6 +109,7 @@ def export(
     from store.show import data_out
 
     into = None
+    doubts = Doubts()
     with doors.open() as reader:
         if what == "ledger":
             write = _ledger(reader, names=names, raw=raw)
@@ -118,6 +120,7 @@ def export(
                 reader,
                 instants,
                 into,
+                doubts,
                 what=what,
                 form=form,
                 model=model,
@@ -131,6 +134,7 @@ def export(
             )
         written = write(data_out()) if output == "-" else _to_file(Path(output), write)
     tell(() if into is None else into.used())
+    doubts.tell(model or "")
     done(written, "nothing to export; `tokentape sources` shows what was collected")
 
 
@@ -144,6 +148,7 @@ def _answer(
     reader: "Reader",
     instants: tuple[datetime, datetime],
     into: "Converter | None",
+    doubts: Doubts,
     *,
     what: str,
     form: "Form",
@@ -156,7 +161,7 @@ def _answer(
     prices: bool,
     raw: bool,
 ) -> Write:
-    from store import columns, intervals
+    from store import columns, disputes, intervals
     from store.changes import changes
     from store.export import write
     from store.naming import find_model
@@ -165,10 +170,10 @@ def _answer(
     at, known = instants
     name = None if model is None else find_model(reader, model)
     if what == "current":
-        in_force = intervals.current(reader, at, known=known, model=name, provider=provider, source=source)
+        now = disputes.in_force(reader, at, known=known, model=name, provider=provider, source=source)
         if into is not None:
-            in_force = (converted(row, into, at) for row in in_force)
-        return lambda out: write(out, form, columns.ENDPOINTS, in_force, raw=raw)
+            now = (converted(row, into, at) for row in now)
+        return lambda out: write(out, form, columns.ENDPOINTS, doubts.counted(now), raw=raw)
     if what == "history":
         past = intervals.history(
             reader,
@@ -181,10 +186,11 @@ def _answer(
             source=source,
             superseded=superseded,
         )
+        past = disputes.marked(past, reader, at, known=known)
         past = intervals.prices_only(past) if prices else past
         if into is not None:
             past = (converted(row, into) for row in past)
-        return lambda out: write(out, form, columns.HISTORY, past, raw=raw)
+        return lambda out: write(out, form, columns.HISTORY, doubts.counted(past), raw=raw)
     moved = changes(
         reader,
         known=known,

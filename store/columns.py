@@ -141,6 +141,9 @@ _CONVERTED: "Columns[IntervalRow]" = (
     Column("unconverted", lambda row: row.conversion.why if isinstance(row.conversion, Unconverted) else None),
 )
 
+_CONTRADICTED: "Column[IntervalRow]" = Column(
+    "contradicted_by", lambda row: None if row.contradicted_by is None else list(row.contradicted_by)
+)
 _CORE = (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE)
 
 ENDPOINTS: "Columns[IntervalRow]" = (
@@ -157,7 +160,7 @@ ENDPOINTS: "Columns[IntervalRow]" = (
     *_KNOWN,
     *_FACTS,
     *_CONVERTED,
-    Column("contradicted_by", lambda row: None if row.contradicted_by is None else list(row.contradicted_by)),
+    _CONTRADICTED,
 )
 HISTORY: "Columns[IntervalRow]" = (
     *_NAMES,
@@ -173,6 +176,7 @@ HISTORY: "Columns[IntervalRow]" = (
     *_KNOWN,
     *_FACTS,
     *_CONVERTED,
+    _CONTRADICTED,
 )
 
 CHEAPEST: "Columns[Route]" = (
@@ -333,6 +337,12 @@ CONFLICTS: "Columns[Conflict]" = (
     Column("other_document", lambda one: one.other.document),
     Column("ref", lambda one: one.row.ref),
     Column("other_ref", lambda one: one.other.ref),
+    Column("agreeing", lambda one: list(one.agreeing)),
+    Column("other_agreeing", lambda one: list(one.other_agreeing)),
+    Column("disputed", lambda one: one.row.disputed),
+    Column("other_disputed", lambda one: one.other.disputed),
+    Column("locator", lambda one: one.row.locator),
+    Column("other_locator", lambda one: one.other.locator),
 )
 
 RATES: "Columns[Rate]" = (

@@ -5,13 +5,15 @@ two currencies are no contradiction. Two rate cards are held together as what th
 and of time: for a prompt of any length that either distinguishes, at any instant of a week that either does.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from fractions import Fraction
 from itertools import combinations, groupby
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 from store.conditions import in_force, zone
+from store.instants import to_millis
 from store.intervals import IntervalRow
 from store.records import Override, RateCard
 from store.units import decimal_text
@@ -46,6 +48,16 @@ class Difference(NamedTuple):
         """`other` likewise."""
         return self._text(self.other)
 
+    def is_apart(self, times: Fraction) -> bool:
+        """Whether the larger is that many times the smaller, or more; of nothing, anything is."""
+        return self.ratio is None or self.ratio >= times
+
+    @property
+    def ratio(self) -> Fraction | None:
+        """The larger in units of the smaller; None where that is nothing."""
+        low, high = sorted((self.value, self.other))
+        return Fraction(high, low) if low else None
+
     def _text(self, value: int) -> str:
         return str(value) if self.kind == "context" else decimal_text(value)
 
@@ -58,11 +70,26 @@ class Conflict:
     """Of the source that is trusted more."""
     other: IntervalRow
     difference: Difference
+    agreeing: tuple[str, ...] = ()
+    """Further sources that state of that meter, or fact, what `row` does."""
+    other_agreeing: tuple[str, ...] = ()
+    """And what `other` does."""
 
     @property
     def since(self) -> datetime:
         """From when on both have been saying so."""
         return max(self.row.first_seen, self.other.first_seen)
+
+
+def _furthest(one: Conflict) -> tuple[bool, Fraction]:
+    ratio = one.difference.ratio
+    return ratio is not None, -(ratio or Fraction(0))
+
+
+ORDERS: Mapping[str, Callable[[Conflict], Any]] = {
+    "ratio": _furthest,
+    "since": lambda one: -to_millis(one.since),
+}
 
 
 def differences(one: RateCard, other: RateCard, at: datetime) -> list[Difference]:
@@ -125,17 +152,48 @@ def conflicts(rows: Iterable[IntervalRow], at: datetime) -> Iterator[Conflict]:
 
     Where a source has several offers of that name, another is held against the one that it is most like.
     """
-    for one, other in pairs(rows, at):
-        for difference in compared(one, other, at):
-            yield Conflict(row=one, other=other, difference=difference)
+    for group in _offers(rows):
+        for one, other in _pairs(group, at):
+            for difference in compared(one, other, at):
+                rest = [row for row in group if row.source not in (one.source, other.source)]
+                yield Conflict(
+                    row=one,
+                    other=other,
+                    difference=difference,
+                    agreeing=_stating(difference, one, rest, at),
+                    other_agreeing=_stating(difference, other, rest, at),
+                )
+
+
+def _stating(difference: Difference, row: IntervalRow, rest: Iterable[IntervalRow], at: datetime) -> tuple[str, ...]:
+    """The sources that state of a meter, or a fact, what a row does."""
+    meter = difference.meter
+    stating = (
+        other.source
+        for other in rest
+        if (other.context_length is not None if difference.kind == "context" else meter in other.card.by_meter)
+        and other.card.currency == row.card.currency
+        and all(told.meter != meter for told in compared(row, other, at))
+    )
+    return tuple(dict.fromkeys(stating))
 
 
 def pairs(rows: Iterable[IntervalRow], at: datetime) -> Iterator[tuple[IntervalRow, IntervalRow]]:
     """The offers of two sources that are one offer, the more trusted source first."""
+    for group in _offers(rows):
+        yield from _pairs(group, at)
+
+
+def _offers(rows: Iterable[IntervalRow]) -> Iterator[list[IntervalRow]]:
+    """The rows of each offer, the most trusted source first."""
     for _, group in groupby(sorted(rows, key=lambda row: (*_offer(row), row.trust, row.source)), key=_offer):
-        by_source = [list(found) for _, found in groupby(group, key=lambda row: row.source)]
-        for ours, theirs in combinations(by_source, 2):
-            yield from ((_most_like(other, ours, at), other) for other in theirs)
+        yield list(group)
+
+
+def _pairs(group: Sequence[IntervalRow], at: datetime) -> Iterator[tuple[IntervalRow, IntervalRow]]:
+    by_source = [list(found) for _, found in groupby(group, key=lambda row: row.source)]
+    for ours, theirs in combinations(by_source, 2):
+        yield from ((_most_like(other, ours, at), other) for other in theirs)
 
 
 def _offer(row: IntervalRow) -> tuple[str, str, str]:
@@ -158,8 +216,8 @@ def conflicts_of(row: IntervalRow, rows: Iterable[IntervalRow], at: datetime) ->
 def contradicted(rows: Sequence[IntervalRow], at: datetime) -> list[IntervalRow]:
     """The rows, each with the sources that state another price for it."""
     by: dict[int, dict[str, None]] = {}
-    for one in conflicts(rows, at):
-        if one.difference.kind in PRICES:
-            by.setdefault(one.row.endpoint_id, {})[one.other.source] = None
-            by.setdefault(one.other.endpoint_id, {})[one.row.source] = None
+    for one, other in pairs(rows, at):
+        if differences(one.card, other.card, at):
+            by.setdefault(one.endpoint_id, {})[other.source] = None
+            by.setdefault(other.endpoint_id, {})[one.source] = None
     return [row._replace(contradicted_by=tuple(sorted(by.get(row.endpoint_id, ())))) for row in rows]

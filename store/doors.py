@@ -1,7 +1,7 @@
 """What all reading commands share: where they stand, their options, how they answer and how they fail."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,11 +12,13 @@ import click
 
 from store.errors import NothingMatched, QueryError, StoreError
 from store.instants import parse_instant, utc_now
+from store.text import printable
 
 if TYPE_CHECKING:
     from store.columns import Columns
     from store.currency import Converter, CurrencyPolicy
     from store.export import Written
+    from store.intervals import IntervalRow
     from store.read import Reader
     from store.show import TableColumns
 
@@ -149,3 +151,32 @@ def done(written: "Written", nothing: str) -> None:
         click.echo(f"tokentape: {cells} like a formula and got an apostrophe: --raw leaves text as it is", err=True)
     if not written.rows:
         raise NothingMatched(nothing)
+
+
+class Doubts:
+    """Counts the prices of an answer that are to be doubted, as they go by."""
+
+    def __init__(self) -> None:
+        self._contradicted = self._disputed = self._stale = 0
+
+    def counted(self, rows: "Iterable[IntervalRow]") -> "Iterator[IntervalRow]":
+        """The rows."""
+        for row in rows:
+            self._contradicted += bool(row.contradicted_by)
+            self._disputed += row.disputed
+            self._stale += row.stale
+            yield row
+
+    def tell(self, model: str = "") -> None:
+        """Say how many there are on standard error, and which command shows why; of one model, or of all."""
+        told = [
+            f"{count} {what} (`tokentape {command}`)"
+            for count, what, command in (
+                (self._contradicted, "contradicted by another source", f"conflicts {model}".rstrip()),
+                (self._disputed, "with a newer one held", "held"),
+                (self._stale, "stale", "sources"),
+            )
+            if count
+        ]
+        if told:
+            click.echo(printable(f"in doubt: {', '.join(told)}"), err=True)

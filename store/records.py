@@ -20,6 +20,11 @@ from store.units import METERS
 State = Literal["varies", "unknown"]
 """Why a meter has no amount: its price is decided at run time, or it is charged and we cannot say how much."""
 
+Trust = Literal["first-party", "aggregator", "catalogue", "scraped"]
+"""Whom to believe first, best first: the store has the rank."""
+
+TRUST_ORDER: tuple[Trust, ...] = get_args(Trust)
+
 EndReason = Literal["changed", "withdrawn", "superseded"]
 END_REASONS: tuple[EndReason, ...] = get_args(EndReason)
 """In the order of their codes in the store."""

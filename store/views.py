@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from store.conditions import condition_text
 from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
-from store.records import RateCard
+from store.moves import percent_text
+from store.records import TRUST_ORDER, RateCard
 from store.show import TableColumn, TableColumns
 from store.text import ELLIPSIS
 from store.units import METERS, decimal_text
@@ -148,8 +149,18 @@ def _route_notes(route: "Route") -> str:
     return ", ".join(notes)
 
 
-def conflicts() -> "TableColumns[Conflict]":
+def conflicts(now: datetime) -> "TableColumns[Conflict]":
     """What two sources state differently."""
+
+    def age(row: "IntervalRow") -> str:
+        return f"{age_text(now - row.last_seen)}{' stale' if row.stale else ''}"
+
+    def percent(one: "Conflict") -> str:
+        return percent_text(one.difference.value, one.difference.other) or ""
+
+    def trust(row: "IntervalRow") -> str:
+        return TRUST_ORDER[row.trust] if row.trust < len(TRUST_ORDER) else str(row.trust)
+
     return (
         TableColumn("model", lambda one: one.row.model, cut="left"),
         TableColumn("provider", lambda one: one.row.provider),
@@ -160,8 +171,16 @@ def conflicts() -> "TableColumns[Conflict]":
         TableColumn("says", lambda one: one.difference.text, right=True),
         TableColumn("other", lambda one: one.other.source),
         TableColumn("says", lambda one: one.difference.other_text, right=True),
-        TableColumn("since (UTC)", lambda one: _minute(one.since), spare=2),
-        TableColumn("kind", lambda one: one.difference.kind, spare=3),
+        TableColumn(
+            "%", lambda one: percent_text(one.difference.value, one.difference.other) or "", spare=2, right=True
+        ),
+        TableColumn("agree", lambda one: f"{1 + len(one.agreeing)}:{1 + len(one.other_agreeing)}", spare=3),
+        TableColumn("checked", lambda one: age(one.row), spare=4, right=True),
+        TableColumn("checked", lambda one: age(one.other), spare=4, right=True),
+        TableColumn("trust", lambda one: trust(one.row), spare=6),
+        TableColumn("trust", lambda one: trust(one.other), spare=6),
+        TableColumn("since (UTC)", lambda one: _minute(one.since), spare=5),
+        TableColumn("kind", lambda one: one.difference.kind, spare=7),
     )
 
 

@@ -290,7 +290,7 @@ WRONG: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.fault(126)
+@pytest.mark.fault(126, 183, 184)
 @pytest.mark.parametrize("wrong", WRONG)
 def test_a_folder_with_one_thing_wrong_is_refused_whole_and_the_line_is_named(
     root: Path, tmp_path: Path, wrong: str

@@ -75,7 +75,11 @@ def test_cheapest_ranks_ties_as_ties_and_tells_what_is_left_out(ask: Ask) -> Non
     lines = result.stdout.splitlines()
     assert [line.split()[:3] for line in lines[1:]] == [["1=", "deepinfra", "turbo"], ["1=", "groq", "0.0007"]]
     assert "disputed" in lines[2]
-    assert result.stderr == "left out: 1 input price varies, 1 free (--why names them)\n"
+    left_out, in_doubt = result.stderr.splitlines()
+    assert left_out == "left out: 1 input price varies, 1 free (--why names them)"
+    contradicted, held = in_doubt.split(", ")
+    assert contradicted == f"in doubt: 1 contradicted by another source (`tokentape conflicts {MODEL}`)"
+    assert held == "1 with a newer one held (`tokentape held`)"
     assert result.exit_code == 0
 
 
@@ -250,7 +254,7 @@ def test_every_answer_as_csv_begins_with_the_columns_of_the_contract(ask: Ask, c
 def test_exports_are_put_in_place_whole(ask: Ask, tmp_path: Path) -> None:
     target = tmp_path / "current.csv"
     result = ask("export", "current", "-o", str(target))
-    assert (result.exit_code, result.output) == (0, "")
+    assert (result.exit_code, result.stdout) == (0, "")
     assert target.read_text() == ask("export", "current").stdout
     result = ask("export", "current", "-o", str(tmp_path / "no" / "file"))
     assert (result.exit_code, result.stdout) == (2, "")
@@ -329,6 +333,7 @@ def test_every_command_shows_examples_that_can_be_asked(ask: Ask, command: str) 
 # --- what reaches a terminal ---
 
 
+@pytest.mark.fault(176, 178)
 def test_hostile_text_is_shown_and_never_obeyed(ask: Ask, tmp_path: Path) -> None:
     tape = Tape(tmp_path / "hostile.db")
     evil = "\x1b[2J=\u202eevil\n\x00"
@@ -345,9 +350,10 @@ def test_hostile_text_is_shown_and_never_obeyed(ask: Ask, tmp_path: Path) -> Non
             assert not [char for char in result.output.replace("\n", "") if not char.isprintable()], words
     result = ask("endpoints", "evil", "--format", "csv", store=tape.url)
     assert rows(result)[0]["provider"] == "'=cmd|calc"
-    assert result.stderr.startswith("tokentape: a cell begins like a formula and got an apostrophe")
+    assert "tokentape: a cell begins like a formula and got an apostrophe" in result.stderr
     result = ask("endpoints", "evil", "--format", "csv", "--raw", store=tape.url)
-    assert (rows(result)[0]["endpoint"], result.stderr) == (f"{evil}@{evil}", "")
+    assert rows(result)[0]["endpoint"] == f"{evil}@{evil}"
+    assert "formula" not in result.stderr
 
 
 @pytest.mark.parametrize("width", [72, 80, 100, 140])

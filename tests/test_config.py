@@ -426,6 +426,7 @@ def test_mistakes_in_what_is_merged_name_the_file_they_stand_in(tmp_path: Path) 
 # --- strict YAML ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.fault(196)
 @pytest.mark.parametrize(
     ("text", "line", "what"),
     [
@@ -453,15 +454,18 @@ def test_what_is_not_plain_yaml_is_refused(tmp_path: Path, text: str, line: int,
     assert len(text) > 1000 or f":{line}:" in str(refused.value)
 
 
+@pytest.mark.fault(196)
 def test_a_key_that_stands_twice_is_a_mistake(tmp_path: Path) -> None:
     assert mistakes(tmp_path, "store: a.db\nhttp: {}\nstore: b.db\n") == ["3: store: stands twice, first in line 1"]
 
 
+@pytest.mark.fault(196)
 def test_scalars_are_what_is_written() -> None:
     node = read_yaml("a: NO\nb: 1_000\nc: 1e-6\nd: ~\ne:\nf: '7'\ng: 2026-01-01\n", "x.yaml", [])
     assert plain(node) == {"a": "NO", "b": "1_000", "c": "1e-6", "d": "~", "e": "", "f": "7", "g": "2026-01-01"}
 
 
+@pytest.mark.fault(196)
 @given(st.text(max_size=60))
 def test_any_text_is_read_or_refused(text: str) -> None:
     try:
@@ -530,6 +534,7 @@ def test_a_disabled_source_is_off(tmp_path: Path) -> None:
     assert not ready(read(tmp_path, "sources: {deepinfra: {enabled: false}}").sources["deepinfra"], {})
 
 
+@pytest.mark.fault(197)
 def test_parsers_are_the_families_and_the_modules_that_lie_there() -> None:
     folder = Path(parser_of.__code__.co_filename).parent
     assert set(parsers()) == {*FAMILIES, *(path.stem for path in folder.glob("[a-z]*.py"))}

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from store import cli
+from store import cli, disputes
 from store.conditions import in_force
 from store.conflicts import KINDS, Difference, compared, conflicts, contradicted, differences, pairs
 from store.evidence import list_card
-from store.intervals import IntervalRow
+from store.intervals import IntervalRow, history
+from store.read import open_store
 from store.records import Facts, Override, RateCard
 from tests.benchmarks.agreement import Agreement, agreement, measured
 from tests.tape import T0, Tape, hour, usd
@@ -188,6 +190,24 @@ def test_recorded_sources_agree_as_far_as_they_did(recorded: Path) -> None:
         assert found[two].same == found[two].offers, two
 
 
+def test_whoever_states_the_same_is_counted_on_either_side() -> None:
+    rows = [stated("a", 1, 0), stated("b", 2, 1), stated("c", 2, 2), stated("d", 1, 2), stated("e", 3, 3)]
+    (one,) = (found for found in conflicts(rows, T0) if (found.row.source, found.other.source) == ("a", "b"))
+    assert (one.agreeing, one.other_agreeing) == (("d",), ("c",))
+    silent = stated("f", 1, 3)._replace(card=usd(output=1))
+    (one,) = conflicts([stated("a", 1), stated("b", 2, 1), silent], T0)
+    assert (one.agreeing, one.other_agreeing) == ((), ())
+
+
+@given(st.integers(0, 100), st.integers(0, 100), st.fractions(1, 20))
+def test_prices_are_so_many_times_apart_as_division_says_and_of_nothing_all_are(
+    one: int, other: int, n: Fraction
+) -> None:
+    apart = Difference("price", "input", "", one, other).is_apart(n)
+    assert apart == (max(one, other) >= n * min(one, other))
+    assert Difference("price", "input", "", other, one).is_apart(n) == apart
+
+
 # --- commands ---
 
 Ask = Callable[..., Result]
@@ -209,7 +229,7 @@ def ask(tmp_path: Path) -> Ask:
         tape.interval(endpoint, hour(trust), charged, Facts(context_length=1000 + trust))
 
     def run(*words: str) -> Result:
-        group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
+        group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name[0].islower()})
         doors = cli.Doors(tape.url, now=lambda: hour(3))
         return CliRunner().invoke(group, words, obj=doors, prog_name="tokentape", catch_exceptions=False)
 
@@ -235,6 +255,27 @@ def test_conflicts_of_everything_can_be_narrowed(ask: Ask) -> None:
     assert ask("conflicts", "--kind", "price").exit_code == 3
 
 
+def test_conflicts_can_be_narrowed_to_those_far_apart_and_put_in_another_order(ask: Ask) -> None:
+    def told(*words: str) -> list[tuple[str, str, str]]:
+        rows = json.loads(ask("conflicts", "one", *words, "--format", "json").stdout)
+        return [(row["source"], row["other_source"], row["meter"]) for row in rows]
+
+    assert len(told()) == 6
+    assert {meter for *_, meter in told("--min-ratio", "2")} == {"input"}
+    assert ask("conflicts", "one", "--min-ratio", "2.01").exit_code == 3
+    assert [meter for *_, meter in told("--sort", "ratio")] == ["input"] * 3 + ["context_length"] * 3
+    assert {other for _, other, _ in told("--sort", "since")[:4]} == {"catalogue"}
+    assert sorted(told("--sort", "ratio")) == sorted(told("--sort", "since")) == sorted(told())
+    for wrong in ("0.5", "two", "1e3", "-1", "NaN"):
+        assert ask("conflicts", "--min-ratio", wrong).exit_code == 2
+
+
+def test_conflicts_show_trust_checks_and_agreement_where_there_is_room(ask: Ask) -> None:
+    head, first, *_ = ask("conflicts", "one", "--kind", "context").stdout.splitlines()
+    assert head.split().count("checked") == head.split().count("trust") == 2
+    assert ("first-party" in first, "aggregator" in first, "1:1" in first, "3h" in first) == (True, True, True, True)
+
+
 def test_every_kind_can_be_asked_for(ask: Ask) -> None:
     assert all(ask("conflicts", "--kind", kind).exit_code in (0, 3) for kind in KINDS)
 
@@ -254,6 +295,46 @@ def test_whoever_asks_for_a_price_sees_that_sources_disagree(ask: Ask) -> None:
         ("catalogue", "input"),
         ("catalogue", "context_length"),
     ]
+
+
+DOUBT = "in doubt: 3 contradicted by another source (`tokentape conflicts deepseek/one`)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("endpoints", "one"), DOUBT),
+        (("history", "one"), DOUBT),
+        (("history", "one", "--at", "2026-08-01T02:00:00Z"), DOUBT),
+        (("endpoints", "one", "--source", "page"), DOUBT.replace("3", "1")),
+        (("cheapest", "one", "--input", "9", "--output", "0"), DOUBT.replace("3", "1")),
+        (("export", "current"), DOUBT.replace(" deepseek/one", "")),
+        (("export", "history", "--model", "deepseek/one", "--source", "router"), DOUBT.replace("3", "1")),
+        (("endpoints", "one", "--at", "2026-08-01T00:30:00Z"), ""),
+    ],
+)
+def test_every_answer_says_how_many_of_its_prices_are_in_doubt(ask: Ask, words: tuple[str, ...], told: str) -> None:
+    for form in ("csv", "jsonl"):
+        result = ask(*words, "--format", form)
+        assert (result.exit_code, result.stderr) == (0, told)
+
+
+def test_only_what_is_in_force_is_contradicted(store_url: str) -> None:
+    tape = Tape(store_url)
+    for trust, name in enumerate(("page", "router")):
+        source = tape.source(name, trust=trust)
+        tape.poll(source, hour(4))
+        endpoint = tape.endpoint(source, "acme", "acme/one")
+        tape.interval(endpoint, hour(0), usd(input=1 + trust), ended=hour(2), end_reason="changed")
+        tape.interval(endpoint, hour(2), usd(input=5), not_before=hour(1), ended=hour(3), end_reason="changed")
+        tape.interval(endpoint, hour(3), usd(input=7 + trust), not_before=hour(2))
+    with open_store(store_url) as reader:
+        rows = list(disputes.marked(history(reader, None, hour(4)), reader, hour(4)))
+        assert [row.contradicted_by for row in rows] == [None, None, ("router",), None, None, ("page",)]
+        now = list(disputes.in_force(reader, hour(4), source="router"))
+        assert [(row.source, row.contradicted_by) for row in now] == [("router", ("page",))]
+        assert [row.contradicted_by for row in disputes.in_force(reader, hour(2))] == [(), ()]
+        assert [row.contradicted_by for row in disputes.in_force(reader, hour(1))] == [("router",), ("page",)]
 
 
 # --- list prices ---

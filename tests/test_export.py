@@ -147,6 +147,7 @@ TEXT: tuple[Column[str], ...] = (Column("text", lambda text: text),)
 HOSTILE = "\x1b]0;owned\x07\u202e,\"\r\n\t\x00'"
 
 
+@pytest.mark.fault(176)
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
 def test_text_that_begins_like_a_formula_gets_an_apostrophe(start: str) -> None:
     text, told = written("csv", TEXT, [f"{start}cmd|' /C calc'!A0"])
@@ -158,18 +159,21 @@ def test_text_that_begins_like_a_formula_gets_an_apostrophe(start: str) -> None:
     assert list(csv.reader(io.StringIO(text, newline="")))[1] == [f"{start}cmd"]
 
 
+@pytest.mark.fault(176)
 @pytest.mark.parametrize("number", ["-12.5", "0.15", "-3"])
 def test_numbers_are_no_formulas(number: str) -> None:
     assert written("csv", TEXT, [number])[1].guarded == 0
     assert written("csv", TEXT, [f"{number}+1"])[1].guarded == number.startswith("-")
 
 
+@pytest.mark.fault(178)
 def test_control_characters_never_reach_a_terminal() -> None:
     for form in ("csv", "json", "jsonl"):
         text, _ = written(form, TEXT, [HOSTILE])
         assert not [char for char in text.replace("\n", "") if not char.isprintable()]
 
 
+@pytest.mark.fault(177)
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
 def test_text_comes_back_from_json_and_raw_csv_as_it_was(texts: list[str]) -> None:
     assert [one["text"] for one in json.loads(written("json", TEXT, texts)[0])] == texts
@@ -227,6 +231,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.fault(183)
 def test_a_link_leads_to_the_file_that_is_written(tmp_path: Path) -> None:
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_text("before")

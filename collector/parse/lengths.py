@@ -1,6 +1,7 @@
 """Numbers of tokens in words: `262,144 tokens`, `1M`, `(< 200k prompt tokens)`."""
 
 import re
+import string
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -8,12 +9,15 @@ _SIZES = {"": 1, "k": 1_000, "m": 1_000_000}
 _COUNT = re.compile(
     r"([0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([km]?)(?:\s*tokens?)?", re.ASCII | re.IGNORECASE
 )
-_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s*([km]?)"
+_NUMBER = r"([0-9]{1,12}(?:\.[0-9]{1,3})?)\s{0,3}([km]?)"
 _RANGE = re.compile(
-    rf"[\s,(]*(?:context|prompts?)?\s*(?:(<=|<|≤|>=|>|≥)\s*{_NUMBER}|{_NUMBER}\s*~\s*[0-9]+\s*[km])"
-    r"(?:\s*(?:(?:prompt|input)\s+)?tokens?|\s*context(?:\s+length)?)?\s*\)?\s*$",
+    r"(?:(?:context|prompts?)\s{0,3})?"
+    rf"(?:(<=|<|≤|>=|>|≥)\s{{0,3}}{_NUMBER}|{_NUMBER}\s{{0,3}}~\s{{0,3}}[0-9]{{1,12}}\s{{0,3}}[km])"
+    r"(?:\s{0,3}(?:(?:prompt|input)\s{1,3})?tokens?|\s{0,3}context(?:\s{1,3}length)?)?\s{0,3}\)?$",
     re.ASCII | re.IGNORECASE,
 )
+"""Of a text without white space at its end; bounded, so that no text makes it try for long."""
+_BEFORE = f"{string.whitespace},("
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +47,12 @@ def ranged(text: str) -> Ranged:
     Shape: `name (< 200k prompt tokens)`, `name (≥ 200k prompt tokens)`, `name (<272K context length)`,
         `$2.50, prompts > 200k tokens`, `name Context 512K ~ 1M`.
     """
-    found = _RANGE.search(text)
+    found = _RANGE.search(text.rstrip())
     if found is None:
         return Ranged(text, None)
     sign, number, size, low, low_size = found.groups()
     tokens = int(Decimal(number or low) * _SIZES[(size if number else low_size).lower()])
+    before = text[: found.start()].rstrip(_BEFORE).strip()
     if sign in ("<", "<=", "≤"):
-        return Ranged(text[: found.start()].strip(), None)
-    return Ranged(text[: found.start()].strip(), tokens - 1 if sign in (">=", "≥") else tokens)
+        return Ranged(before, None)
+    return Ranged(before, tokens - 1 if sign in (">=", "≥") else tokens)

@@ -63,14 +63,15 @@ def agreement(rows: Iterable[IntervalRow], at: datetime) -> dict[tuple[str, str]
     return found
 
 
-def collected(recorded: Path, at: datetime, store: Path) -> list[str]:
-    """Collect what was recorded until an instant; the sources that answered."""
+def collected(recorded: Path, at: datetime, store: Path, only: Sequence[str] = ()) -> list[str]:
+    """Collect what was recorded until an instant, of some sources or of all; those that answered."""
     from replay import Replay
 
     with Replay(at=at.isoformat(), quiet=True) as running:
         config = load(None, {})
         base = running.url("https://x").removesuffix("/x").rstrip("/")
-        config = replace(config, http=replace(config.http, mirror=base, attempts=1))
+        wanted = {name: spec for name, spec in config.sources.items() if not only or name in only}
+        config = replace(config, http=replace(config.http, mirror=base, attempts=1), sources=wanted)
         return asyncio.run(_collect(config, recorded, at, store, running))
 
 
