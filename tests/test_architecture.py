@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PURE = (
     "collector/normalise.py",
+    "collector/audit.py",
     "collector/checks.py",
     "collector/identify.py",
     "collector/parse",
