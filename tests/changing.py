@@ -27,7 +27,7 @@ _FORK = multiprocessing.get_context("fork")
 def configured(home: Path, count: int) -> Config:
     """So many sources."""
     names = {f"source{number}": "1h" for number in range(count)}
-    return load(own_sources(home, mirror="http://127.0.0.1:9", every=names), {})
+    return load(own_sources(home, mirror="http://127.0.0.1:59999", every=names), {})
 
 
 def said(spec: SourceSpec, number: int) -> bytes:

@@ -109,13 +109,13 @@ def test_keys_proxies_locks_and_rights_are_looked_at(tmp_path: Path, config: Pat
     store = tmp_path / "tape.db"
     assert ask(tmp_path, "--config", config, "--store", store, "collect").exit_code == 0
     read = json.loads(config.read_text())
-    read["sources"]["acme"]["key_env"] = "ACME_KEY"
+    read["sources"]["acme"]["key_env"] = "ACME_API_KEY"
     config.write_text(json.dumps(read))
     with locked(store):
         status, found = doctor(tmp_path, config, store, https_proxy="http://127.0.0.1:3128")
     assert status == 1
     assert found["locked"][0]["mend"] == f"fuser {store}"
-    assert found["key"][0]["message"] == "off for want of a key: acme (ACME_KEY)"
+    assert found["key"][0]["message"] == "off for want of a key: acme (ACME_API_KEY)"
     assert found["proxy"][0]["message"] == "https_proxy is set and not used"
 
 

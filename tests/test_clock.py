@@ -56,7 +56,7 @@ def test_a_clock_that_cannot_be_right_is_told_apart(now: datetime, newest: datet
 
 @pytest.mark.fault(118)
 def test_nothing_is_collected_by_a_clock_far_behind_the_newest_poll(store_url: str, tmp_path: Path) -> None:
-    config = own_sources(tmp_path, mirror="http://127.0.0.1:9", every={"acme": "1h"})
+    config = own_sources(tmp_path, mirror="http://127.0.0.1:59999", every={"acme": "1h"})
     tape, ahead = Tape(store_url), utc_now() + timedelta(days=30)
     source = SourceFacts(name="acme", trust=0, every_s=3600)
     tape.record_failure(source, PollFacts(at=ahead, outcome="failed", code="test"), known=ahead)
@@ -139,7 +139,7 @@ def test_where_clocks_change_for_summer_slots_are_as_far_apart_as_ever(day: str)
 def test_after_nine_hours_asleep_there_is_one_poll_and_the_gap_is_told_as_unobserved(
     store_url: str, tmp_path: Path
 ) -> None:
-    config = own_sources(tmp_path, mirror="http://127.0.0.1:9", every={"acme": "1h"})
+    config = own_sources(tmp_path, mirror="http://127.0.0.1:59999", every={"acme": "1h"})
     now = utc_now()
     slept = now - 10 * HOUR
     due = next_due("acme", slept, 3600, now)

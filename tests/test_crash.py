@@ -255,7 +255,8 @@ def test_with_few_file_handles_every_source_ends_in_a_line(tmp_path: Path, upstr
     assert "Traceback" not in said, said[-2000:]
     assert done.returncode == 1
     assert sum(any(line.startswith(f"{name}: ") for line in said.splitlines()) for name in every) == len(every)
-    assert ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "collect").exit_code == 0
+    again = ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "collect")
+    assert again.exit_code == 0, again.output
 
 
 @pytest.mark.fault(150)

@@ -34,7 +34,7 @@ def body(number: int, price: int) -> bytes:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """A store of sixty polls, six hours apart, and one change of price."""
-    path = own_sources(tmp_path, mirror="http://127.0.0.1:9", every={"acme": "6h"})
+    path = own_sources(tmp_path, mirror="http://127.0.0.1:59999", every={"acme": "6h"})
     path.rename(tmp_path / "tokentape.yaml")
     config = replace(load(tmp_path / "tokentape.yaml", {}), store=str(tmp_path / "tokentape.db"))
     spec = config.sources["acme"]
