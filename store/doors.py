@@ -85,6 +85,8 @@ def instant_option(name: str, text: str, default: str | None = None) -> Decorato
     return click.option(name, callback=_instant, metavar="INSTANT", help=text, default=default)
 
 
+HELP = {"help_option_names": ["-h", "--help"]}
+"""As of the whole: a command may be run by itself, and remembers how it is asked for help."""
 COUNT = click.IntRange(min=0, max=10**12)
 
 
@@ -95,7 +97,7 @@ def question(*options: Decorator) -> Callable[[Callable[..., None]], click.Comma
         decorated = click.pass_obj(function)
         for option in reversed(options):
             decorated = option(decorated)
-        return click.command(cls=Question)(decorated)
+        return click.command(cls=Question, context_settings=HELP)(decorated)
 
     return command
 

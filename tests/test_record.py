@@ -28,7 +28,7 @@ def config(tmp_path: Path, upstreams: Upstreams) -> Path:
 def with_key(config: Path) -> None:
     """Let the source `steady` need a key."""
     settings = json.loads(config.read_text())
-    settings["sources"]["steady"]["key_env"] = "STEADY_KEY"
+    settings["sources"]["steady"]["key_env"] = "STEADY_API_KEY"
     config.write_text(json.dumps(settings, indent=1))
 
 
@@ -129,12 +129,12 @@ def test_a_file_needs_no_key_and_no_network(tmp_path: Path, config: Path) -> Non
 
 def test_a_key_is_never_written_not_even_where_the_upstream_says_it_back(tmp_path: Path, config: Path) -> None:
     with_key(config)
-    assert ask(tmp_path, "--config", config, "record", "steady", STEADY_KEY=SECRET).exit_code == 0
+    assert ask(tmp_path, "--config", config, "record", "steady", STEADY_API_KEY=SECRET).exit_code == 0
     assert not [name for name, body in files(tmp_path / "recorded" / "steady").items() if SECRET.encode() in body]
     (tmp_path / "saved.json").write_bytes(BODY.replace(b"acme/model-0", SECRET.encode()))
     words = ("--config", config, "record", "steady", "--file", tmp_path / "saved.json", "--out", tmp_path / "here")
-    said = told(ask(tmp_path, *words, STEADY_KEY=SECRET), 2)
-    assert said == "steady: the value of STEADY_KEY stands in what came: nothing is written"
+    said = told(ask(tmp_path, *words, STEADY_API_KEY=SECRET), 2)
+    assert said == "steady: the value of STEADY_API_KEY stands in what came: nothing is written"
     assert not (tmp_path / "here").exists()
 
 
