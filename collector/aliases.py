@@ -18,7 +18,6 @@ from typing import Literal, cast
 
 from collector.config_values import Section, Wrong, choice, reads, word
 from collector.errors import ConfigError
-from collector.identify import identify
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, plain, read_yaml
 from store.export import file_put_in_place
 from store.instants import iso
@@ -102,6 +101,8 @@ def decide(act: Act, provider: str, model_id: str, model: str) -> Decision:
 
     Raises: ConfigError if `model` is not a canonical id.
     """
+    from collector.identify import identify  # every command that has a configuration reads this module
+
     canonical = identify("", provider, model).model
     if model != canonical or "/" not in model:
         raise ConfigError(f"{one_line(model, 80)!r} is not a canonical id: it reads as {canonical!r}")
