@@ -26,7 +26,7 @@ from tests.test_timeline import store_digest
 pytestmark = pytest.mark.recorded
 NOW = datetime(2026, 8, 22, 23, 30, tzinfo=UTC)
 PACKAGED = load(None, {})
-FAST: dict[str, Any] = {"attempts": 2, "connect_s": 2.0, "first_byte_s": 1.5}
+FAST: dict[str, Any] = {"attempts": 2, "connect_s": 10.0, "first_byte_s": 20.0}
 
 
 @contextmanager
