@@ -9,12 +9,12 @@ or rest on one that did. What comes out is what reading each tree from the begin
 import json
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from collector.contract import SourceSpec, TreeParser
+from collector.contract import Quote, SourceSpec, TreeParser
 from collector.errors import SourceChanged
 from collector.normalise import observe
 from collector.parse.folder import LINK, File, Folder, read_folder
@@ -45,6 +45,10 @@ class _Placed(NamedTuple):
 class _Entry:
     """What one file says."""
 
+    part: str
+    """The folder that the file is archived in."""
+    said: str
+    """What its quotes are made of."""
     offers: Mapping[Offer, tuple[Observation, ...]]
     rests_on: frozenset[str]
     """Paths of itself and others, be they there or not."""
@@ -99,6 +103,7 @@ class Trees:
         self._parser = parser
         self._spec = spec
         self._folders: dict[str, Folder] = {}
+        """By the parts of their documents."""
         self._files: dict[str, _Placed] = {}
         self._tables: dict[str, Mapping[str, Any]] = {}
         """What files say that were read."""
@@ -129,10 +134,11 @@ class Trees:
         Raises: SourceChanged. Where a file is at fault, or too little is there, the next tree is told from this one all
             the same: what has been otherwise since the last good one, `everything` has.
         """
-        parts = {one.part: one for one in documents}
         self._complete(documents)
-        folders = {part: read_folder(one, self._folders.get(part)) for part, one in parts.items() if part}
-        changed = self._changed(folders)
+        parts = {one.part: one for one in documents if one.part}
+        folders = {part: read_folder(one, self._folders.get(part)) for part, one in parts.items() if self._is_new(one)}
+        gone = self._folders.keys() - parts.keys()
+        changed = self._changed(folders, gone)
         view = _View(self._spec.id, self._files, changed, self._tables)
         touched = sorted(changed.keys() | {entry for path in changed for entry in self._resting.get(path, ())})
         fresh: dict[str, _Entry] = {}
@@ -141,7 +147,9 @@ class Trees:
             if placed is not None:
                 fresh[path] = self._entry(path, view, parts[placed.part], at)
         offers = self._replace(fresh, {path: self._entries[path] for path in touched if path in self._entries})
-        self._folders = folders
+        self._folders |= folders
+        for part in gone:
+            del self._folders[part]
         for path, placed in changed.items():
             self._tables.pop(path, None)
             if placed is None:
@@ -171,20 +179,23 @@ class Trees:
         if not isinstance(named, list) or named != [one.part for one in documents if one.part]:
             raise SourceChanged(f"{self._spec.id}: wanted the folders that the first document names", code="incomplete")
 
-    def _changed(self, folders: Mapping[str, Folder]) -> dict[str, _Placed | None]:
-        """Path -> file that is new or otherwise than before; None for one that is gone.
+    def _is_new(self, document: Document) -> bool:
+        """Whether a folder is not as it was."""
+        before = self._folders.get(document.part)
+        return before is None or before.sha256 != document.sha256
+
+    def _changed(self, folders: Mapping[str, Folder], gone: Iterable[str]) -> dict[str, _Placed | None]:
+        """Path -> file that is new or otherwise than before, by the folders that are; None for one that is gone.
 
         Raises: SourceChanged if a path stands in two folders.
         """
         before: dict[str, File] = {}
         now: dict[str, _Placed] = {}
-        for part in sorted(self._folders.keys() | folders.keys()):
-            old, new = self._folders.get(part), folders.get(part)
-            if old is new:
-                continue
-            if old is not None:
-                before |= old.files
-            for path, file in new.files.items() if new is not None else ():
+        for part in (*folders, *gone):
+            if part in self._folders:
+                before |= self._folders[part].files
+        for part, folder in sorted(folders.items()):
+            for path, file in folder.files.items():
                 if path in now:
                     raise SourceChanged(f"{self._spec.id}: {path} stands in two folders", code="json")
                 now[path] = _Placed(part, file)
@@ -199,23 +210,39 @@ class Trees:
         return changed
 
     def _entry(self, path: str, view: _View, document: Document, at: datetime) -> _Entry:
+        before = self._entries.get(path)
         view.asked = {path}
-        offers: dict[Offer, tuple[Observation, ...]] = {}
+        said = ""
+        offers: Mapping[Offer, tuple[Observation, ...]] = {}
         fault: SourceChanged | None = None
         try:
-            for quote in self._parser.quotes_of(path, view, self._spec):
-                one = observe(quote, document, self._spec, at)
-                offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
+            found = self._parser.said_in(path, view, self._spec)
+            if found is not None:
+                said = repr(found)
+                if before is not None and (before.part, before.said) == (document.part, said):
+                    offers, fault = before.offers, before.fault
+                else:
+                    offers = self._offers(self._parser.quotes_of(path, found, self._spec), document, at)
         except SourceChanged as error:
             fault = error.with_traceback(None)
-        return _Entry(offers, frozenset(view.asked), fault)
+        return _Entry(document.part, said, offers, frozenset(view.asked), fault)
+
+    def _offers(
+        self, quotes: Iterable[Quote], document: Document, at: datetime
+    ) -> Mapping[Offer, tuple[Observation, ...]]:
+        offers: dict[Offer, tuple[Observation, ...]] = {}
+        for quote in quotes:
+            one = observe(quote, document, self._spec, at)
+            offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
+        return offers
 
     def _replace(
         self, new: Mapping[str, _Entry], gone: Mapping[str, _Entry]
     ) -> Mapping[Offer, tuple[Observation, ...]]:
         """Put what files say in the place of what they said; what that changes."""
-        before = [one for entry in gone.values() for one in entry.offers.items()]
-        after = [one for entry in new.values() for one in entry.offers.items()]
+        same = {path for path, entry in new.items() if path in gone and entry.offers is gone[path].offers}
+        before = [one for path, entry in gone.items() if path not in same for one in entry.offers.items()]
+        after = [one for path, entry in new.items() if path not in same for one in entry.offers.items()]
         self._tally.exchange([seen for _, seen in before], [seen for _, seen in after])
         self._owners.update(offer for offer, _ in after)
         self._owners.subtract(offer for offer, _ in before)

@@ -59,6 +59,11 @@ METERS = ("input", "output", "cache_read", "cache_write", "reasoning", "input_au
 UNIT = "USD/1M_token"
 _MODEL = re.compile(r"providers/([^/]+)/models/(.+)\.toml", re.DOTALL)
 FEATURES = ("attachment", "reasoning", "structured_output", "tool_call")
+READ = (
+    *("cost", "experimental", "limit", "modalities", "input_modalities", "output_modalities"),
+    *("status", "release_date", "knowledge", "open_weights", *FEATURES),
+)
+"""What of a model has a say in its quotes."""
 
 
 def parse(document: Document, spec: SourceSpec) -> list[Quote]:
@@ -88,19 +93,29 @@ def reads(path: str) -> bool:
     return path.startswith(("providers/", "models/")) and path.endswith(".toml")
 
 
-def quotes_of(path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
-    """Quotes of one file of the repository: those that `api.json` has of a provider's model.
+def said_in(path: str, tree: Tree, spec: SourceSpec) -> Mapping[str, Any] | None:
+    """What one file of the repository says of a provider's model, `READ` of it, with what it takes from others.
 
-    Units: USD per 1M tokens.
     Raises: SourceChanged if the file, or one that it takes from, is not there or not sound: then nothing is published.
     """
     place = _MODEL.fullmatch(path)
     if place is not None and tree.read(f"providers/{place[1]}/provider.toml") is None:
-        return []  # nor is anything of a folder without it published
+        return None  # nor is anything of a folder without it published
     if tree.read(path) is None:
-        return []  # a link to nothing
+        return None  # a link to nothing
     model = _whole(path, tree, spec)
-    return [] if place is None else list(_quotes(place[1], place[2], model, spec, f'["{path}"].text'))
+    return None if place is None else {key: model[key] for key in READ if key in model}
+
+
+def quotes_of(path: str, said: Mapping[str, Any], spec: SourceSpec) -> list[Quote]:
+    """Quotes of what one file says: those that `api.json` has of a provider's model.
+
+    Units: USD per 1M tokens.
+    Raises: SourceChanged if the file's name is none that can be stored and shown.
+    """
+    place = _MODEL.fullmatch(path)
+    assert place is not None
+    return list(_quotes(place[1], place[2], said, spec, f'["{path}"].text'))
 
 
 def _whole(path: str, tree: Tree, spec: SourceSpec, asking: tuple[str, ...] = ()) -> Mapping[str, Any]:
