@@ -142,11 +142,17 @@ class Trees:
         view = _View(self._spec.id, self._files, changed, self._tables)
         touched = sorted(changed.keys() | {entry for path in changed for entry in self._resting.get(path, ())})
         fresh: dict[str, _Entry] = {}
+        stale: dict[str, _Entry] = {}
         for path in touched:
             placed = changed[path] if path in changed else self._files[path]
-            if placed is not None:
-                fresh[path] = self._entry(path, view, parts[placed.part], at)
-        offers = self._replace(fresh, {path: self._entries[path] for path in touched if path in self._entries})
+            before = self._entries.get(path)
+            entry = None if placed is None else self._entry(path, before, view, parts[placed.part], at)
+            if entry is not before:
+                if entry is not None:
+                    fresh[path] = entry
+                if before is not None:
+                    stale[path] = before
+        offers = self._replace(fresh, stale)
         self._folders |= folders
         for part in gone:
             del self._folders[part]
@@ -209,20 +215,21 @@ class Trees:
                 changed[path] = placed
         return changed
 
-    def _entry(self, path: str, view: _View, document: Document, at: datetime) -> _Entry:
-        before = self._entries.get(path)
+    def _entry(self, path: str, before: _Entry | None, view: _View, document: Document, at: datetime) -> _Entry:
+        """What a file says; that before, where it says the same."""
         view.asked = {path}
         said = ""
         offers: Mapping[Offer, tuple[Observation, ...]] = {}
         fault: SourceChanged | None = None
         try:
             found = self._parser.said_in(path, view, self._spec)
-            if found is not None:
-                said = repr(found)
-                if before is not None and (before.part, before.said) == (document.part, said):
-                    offers, fault = before.offers, before.fault
-                else:
-                    offers = self._offers(self._parser.quotes_of(path, found, self._spec), document, at)
+            said = repr(found)
+            if before is not None and (before.part, before.said) == (document.part, said):
+                if before.rests_on == view.asked:
+                    return before
+                offers, fault = before.offers, before.fault
+            elif found is not None:
+                offers = self._offers(self._parser.quotes_of(path, found, self._spec), document, at)
         except SourceChanged as error:
             fault = error.with_traceback(None)
         return _Entry(document.part, said, offers, frozenset(view.asked), fault)
@@ -240,9 +247,8 @@ class Trees:
         self, new: Mapping[str, _Entry], gone: Mapping[str, _Entry]
     ) -> Mapping[Offer, tuple[Observation, ...]]:
         """Put what files say in the place of what they said; what that changes."""
-        same = {path for path, entry in new.items() if path in gone and entry.offers is gone[path].offers}
-        before = [one for path, entry in gone.items() if path not in same for one in entry.offers.items()]
-        after = [one for path, entry in new.items() if path not in same for one in entry.offers.items()]
+        before = [one for entry in gone.values() for one in entry.offers.items()]
+        after = [one for entry in new.values() for one in entry.offers.items()]
         self._tally.exchange([seen for _, seen in before], [seen for _, seen in after])
         self._owners.update(offer for offer, _ in after)
         self._owners.subtract(offer for offer, _ in before)

@@ -39,8 +39,8 @@ History
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from collector.contract import Price, Quote, SourceSpec, Tree
@@ -163,23 +163,24 @@ def _quotes(provider: str, key: str, model: object, spec: SourceSpec, locator: s
     except Doubt as doubt:
         doubts.append(doubt)
     findings = (*(doubt.finding(locator) for doubt in doubts), *notes)
-    bare = Quote(provider=seller, model=name, prices={}, facts=facts, locator=locator, findings=findings)
     for tag, cost in costs.items():
-        yield _priced(replace(bare, tag=tag, declared_free=key.endswith(":free")), cost)
+        offer = partial(Quote, provider=seller, model=name, tag=tag, facts=facts, locator=locator)
+        yield _priced(offer, cost, locator, findings, free=key.endswith(":free"))
 
 
-def _priced(bare: Quote, cost: object) -> Quote:
-    """The quote with the prices of a cost, or with the doubt about them."""
-    free = bare.declared_free
+def _priced(
+    offer: Callable[..., Quote], cost: object, locator: str, findings: tuple[Finding, ...], *, free: bool
+) -> Quote:
+    """The quote of an offer with the prices of a cost, or with the doubt about them."""
     try:
         fields = {} if cost is None else _object(cost, "cost")
         told = {meter: one for meter, one in _stated(fields, free=free).items() if one.text}
         prices = complete(told, UNIT)
         overrides = conditions(_above(fields, free=free), prices)
     except Doubt as doubt:
-        return replace(bare, findings=(*bare.findings, doubt.finding(bare.locator)))
-    unread = unmapped(fields.keys() - {*METERS, "tiers", "context_over_200k"}, bare.locator)
-    return replace(bare, prices=prices, overrides=overrides, findings=(*bare.findings, *unread))
+        return offer(prices={}, declared_free=free, findings=(*findings, doubt.finding(locator)))
+    unread = unmapped(fields.keys() - {*METERS, "tiers", "context_over_200k"}, locator)
+    return offer(prices=prices, overrides=overrides, declared_free=free, findings=(*findings, *unread))
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:
