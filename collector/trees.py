@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from collector.contract import Quote, SourceSpec, TreeParser
+from collector.contract import SourceSpec, TreeParser
 from collector.errors import SourceChanged
-from collector.normalise import observe
+from collector.normalise import by_offer
 from collector.parse.folder import LINK, File, Folder, read_folder
 from collector.parse.strict import read_json
 from collector.parse.toml import read_toml
@@ -229,19 +229,10 @@ class Trees:
                     return before
                 offers, fault = before.offers, before.fault
             elif found is not None:
-                offers = self._offers(self._parser.quotes_of(path, found, self._spec), document, at)
+                offers = by_offer(self._parser.quotes_of(path, found, self._spec), document, self._spec, at)
         except SourceChanged as error:
             fault = error.with_traceback(None)
         return _Entry(document.part, said, offers, frozenset(view.asked), fault)
-
-    def _offers(
-        self, quotes: Iterable[Quote], document: Document, at: datetime
-    ) -> Mapping[Offer, tuple[Observation, ...]]:
-        offers: dict[Offer, tuple[Observation, ...]] = {}
-        for quote in quotes:
-            one = observe(quote, document, self._spec, at)
-            offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
-        return offers
 
     def _replace(
         self, new: Mapping[str, _Entry], gone: Mapping[str, _Entry]

@@ -282,6 +282,18 @@ def test_numbers_are_exact(tmp_path: Path) -> None:
     assert card.amount("input") == 10_000_000_001
 
 
+def test_values_that_are_equal_and_not_the_same_are_told_apart(tmp_path: Path) -> None:
+    path = "providers/acme/models/one.toml"
+    trees = [{**FIRST, path: f"reasoning = {value}\n{model(1)}"} for value in ("true", "1", "1.0", "true # again")]
+    found = arrivals(repository(tmp_path / "r.git", list(enumerate(trees))))
+    features = []
+    for seen in see_all(found):
+        assert isinstance(seen, Seen)
+        told = seen.sighting.observations if seen.offers is None else [one for (one,) in seen.offers.values()]
+        features.append([one.facts.features for one in told if one.key.model == "one"])
+    assert features == [[("reasoning",)], [()], [], [("reasoning",)]]
+
+
 @pytest.mark.parametrize(
     ("path", "text", "message"),
     [
