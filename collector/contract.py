@@ -15,9 +15,9 @@ A source turns into quotes in four steps, each a function that a family (`collec
 Where a document is one JSON object whose members are read one by one, `quotes(members, spec)` may be supplied too: of a
 long history of such documents only the members that changed are then read (`collector.entries`).
 
-Where what a source publishes is made of many files, `reads(path)` and `quotes_of(path, tree, spec)` may be supplied: of
-the history of such files, each commit is then a poll of its own (`collector.trees`), with the offers that the published
-document had then, under the same names.
+Where what a source publishes is made of many files, `reads(path)`, `said_in(path, tree, spec)` and
+`quotes_of(path, said, spec)` may be supplied: of the history of such files, each commit is then a poll of its own
+(`collector.trees`), with the offers that the published document had then, under the same names.
 
 All but `read` are pure: no network, file, clock, logger or database.
 """
@@ -284,11 +284,20 @@ class TreeParser(Protocol):
         """Whether a file may have a say in an offer."""
         ...
 
-    def quotes_of(self, path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
-        """Quotes of one file, none if offers do not stand there; all that they rest on is read through `tree`.
+    def said_in(self, path: str, tree: Tree, spec: SourceSpec) -> Mapping[str, Any] | None:
+        """What one file says of offers, None if none stand there; all that they rest on is read through `tree`.
+
+        What has no say in quotes is left out, for quotes are made only where this is not as it was.
 
         Raises: SourceChanged if the file, or one that it rests on, is not as expected: what is published stays as it
             was.
+        """
+        ...
+
+    def quotes_of(self, path: str, said: Mapping[str, Any], spec: SourceSpec) -> list[Quote]:
+        """Quotes of what one file says.
+
+        Raises: SourceChanged as `said_in`.
         """
         ...
 

@@ -4,14 +4,14 @@ What comes out is what reading each document as a whole gives (`collector.parse.
 be told, the caller is asked to read it so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from collector.contract import EntryParser, Quote, SourceSpec
+from collector.contract import EntryParser, SourceSpec
 from collector.decode import is_plain
 from collector.errors import SourceChanged
-from collector.normalise import observe, timeless
+from collector.normalise import by_offer, timeless
 from collector.parse.members import Cut, cut, differing
 from collector.parse.strict import read_json_text
 from collector.tally import Tally
@@ -94,16 +94,7 @@ class Entries:
             raise _Whole from None
         if not all(map(timeless, quotes)):
             raise _Whole
-        return _Entry(keys=frozenset(members), offers=self._observed(quotes, document, at))
-
-    def _observed(
-        self, quotes: Iterable[Quote], document: Document, at: datetime
-    ) -> Mapping[Offer, tuple[Observation, ...]]:
-        offers: dict[Offer, tuple[Observation, ...]] = {}
-        for quote in quotes:
-            one = observe(quote, document, self._spec, at)
-            offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
-        return offers
+        return _Entry(keys=frozenset(members), offers=by_offer(quotes, document, self._spec, at))
 
     def _replace(
         self, new: Mapping[bytes, _Entry], gone: Mapping[bytes, _Entry]

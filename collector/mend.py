@@ -55,6 +55,18 @@ class Mended:
     corrections: tuple[Correction, ...]
 
 
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
 def source_facts(spec: SourceSpec) -> SourceFacts:
     """What the store keeps of a source's configuration."""
     return SourceFacts(name=spec.id, trust=TRUST_ORDER.index(spec.trust), every_s=spec.every_s)
@@ -76,6 +88,7 @@ def reparse(
     return _mend(settings, tape, spec, [], known=known, progress=progress, dry_run=dry_run)
 
 
+@_no_collection()
 def backfill(
     settings: CheckSettings,
     tape: Tape,
@@ -98,7 +111,7 @@ def backfill(
     settled: list[PollFacts] = []
     refused: list[tuple[datetime, str]] = []
     newest, in_order, count = standing.newest, True, 0
-    with _no_collection(), tape.archive.bulk(tape.last_polls(spec.id).pack) as bulk:
+    with tape.archive.bulk(tape.last_polls(spec.id).pack) as bulk:
         for arrival in _ahead(iter(arrivals)):
             count += 1
             facts = _poll_of(arrival, bulk.keep(arrival.documents))
@@ -121,8 +134,7 @@ def backfill(
                     refused.append((facts.at, replayed.message or ""))
     corrections: list[Correction] | None = None if polls else []
     if state is not None and in_order:
-        with _no_collection():
-            corrections = tape.go_on(source_facts(spec), settled, draft, state=state, salt=rules.salt, known=known)
+        corrections = tape.go_on(source_facts(spec), settled, draft, state=state, salt=rules.salt, known=known)
     if corrections is None:
         mended = _mend(settings, tape, spec, polls, known=known, progress=progress)
         return replace(mended, refused=tuple(sorted({*refused, *mended.refused})))
@@ -173,18 +185,6 @@ def _ahead(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
         while (arrival := waiting.result()) is not None:
             waiting = thread.submit(next, arrivals, None)
             yield arrival
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _poll_of(arrival: Arrival, pack: str) -> PollFacts:

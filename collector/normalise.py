@@ -5,7 +5,7 @@ here, to the grid of its source. What cannot be told becomes a finding and holds
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from collector.contract import Price, Prices, Quote, QuotedOverride, SourceSpec, StatedQuote
 from collector.identify import identify
 from collector.parse.amounts import NotAnAmount, read_amount
-from store.records import Document, EndpointKey, Finding, Observation, Override, RateCard, State, Stated
+from store.records import Document, EndpointKey, Finding, Observation, Offer, Override, RateCard, State, Stated
 from store.units import METERS, NANO, Unit, unit
 
 _EXACT = Context(prec=100)
@@ -66,6 +66,18 @@ def observe(quote: Quote, document: Document, spec: SourceSpec, at: datetime) ->
         telemetry=quote.telemetry,
         findings=tuple(findings),
     )
+
+
+def by_offer(
+    quotes: Iterable[Quote], document: Document, spec: SourceSpec, at: datetime
+) -> Mapping[Offer, tuple[Observation, ...]]:
+    """Some quotes of a document observed, those of one offer together."""
+    offers: dict[Offer, tuple[Observation, ...]] = {}
+    for quote in quotes:
+        one = observe(quote, document, spec, at)
+        offer = one.key.offer
+        offers[offer] = (*offers.get(offer, ()), one)
+    return offers
 
 
 def timeless(quote: Quote) -> bool:

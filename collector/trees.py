@@ -9,14 +9,14 @@ or rest on one that did. What comes out is what reading each tree from the begin
 import json
 import posixpath
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from collector.contract import SourceSpec, TreeParser
 from collector.errors import SourceChanged
-from collector.normalise import observe
+from collector.normalise import by_offer
 from collector.parse.folder import LINK, File, Folder, read_folder
 from collector.parse.strict import read_json
 from collector.parse.toml import read_toml
@@ -45,6 +45,10 @@ class _Placed(NamedTuple):
 class _Entry:
     """What one file says."""
 
+    part: str
+    """The folder that the file is archived in."""
+    said: str
+    """What its quotes are made of."""
     offers: Mapping[Offer, tuple[Observation, ...]]
     rests_on: frozenset[str]
     """Paths of itself and others, be they there or not."""
@@ -99,6 +103,7 @@ class Trees:
         self._parser = parser
         self._spec = spec
         self._folders: dict[str, Folder] = {}
+        """By the parts of their documents."""
         self._files: dict[str, _Placed] = {}
         self._tables: dict[str, Mapping[str, Any]] = {}
         """What files say that were read."""
@@ -129,19 +134,28 @@ class Trees:
         Raises: SourceChanged. Where a file is at fault, or too little is there, the next tree is told from this one all
             the same: what has been otherwise since the last good one, `everything` has.
         """
-        parts = {one.part: one for one in documents}
         self._complete(documents)
-        folders = {part: read_folder(one, self._folders.get(part)) for part, one in parts.items() if part}
-        changed = self._changed(folders)
+        parts = {one.part: one for one in documents if one.part}
+        folders = {part: read_folder(one, self._folders.get(part)) for part, one in parts.items() if self._is_new(one)}
+        gone = self._folders.keys() - parts.keys()
+        changed = self._changed(folders, gone)
         view = _View(self._spec.id, self._files, changed, self._tables)
         touched = sorted(changed.keys() | {entry for path in changed for entry in self._resting.get(path, ())})
         fresh: dict[str, _Entry] = {}
+        stale: dict[str, _Entry] = {}
         for path in touched:
             placed = changed[path] if path in changed else self._files[path]
-            if placed is not None:
-                fresh[path] = self._entry(path, view, parts[placed.part], at)
-        offers = self._replace(fresh, {path: self._entries[path] for path in touched if path in self._entries})
-        self._folders = folders
+            before = self._entries.get(path)
+            entry = None if placed is None else self._entry(path, before, view, parts[placed.part], at)
+            if entry is not before:
+                if entry is not None:
+                    fresh[path] = entry
+                if before is not None:
+                    stale[path] = before
+        offers = self._replace(fresh, stale)
+        self._folders |= folders
+        for part in gone:
+            del self._folders[part]
         for path, placed in changed.items():
             self._tables.pop(path, None)
             if placed is None:
@@ -171,20 +185,23 @@ class Trees:
         if not isinstance(named, list) or named != [one.part for one in documents if one.part]:
             raise SourceChanged(f"{self._spec.id}: wanted the folders that the first document names", code="incomplete")
 
-    def _changed(self, folders: Mapping[str, Folder]) -> dict[str, _Placed | None]:
-        """Path -> file that is new or otherwise than before; None for one that is gone.
+    def _is_new(self, document: Document) -> bool:
+        """Whether a folder is not as it was."""
+        before = self._folders.get(document.part)
+        return before is None or before.sha256 != document.sha256
+
+    def _changed(self, folders: Mapping[str, Folder], gone: Iterable[str]) -> dict[str, _Placed | None]:
+        """Path -> file that is new or otherwise than before, by the folders that are; None for one that is gone.
 
         Raises: SourceChanged if a path stands in two folders.
         """
         before: dict[str, File] = {}
         now: dict[str, _Placed] = {}
-        for part in sorted(self._folders.keys() | folders.keys()):
-            old, new = self._folders.get(part), folders.get(part)
-            if old is new:
-                continue
-            if old is not None:
-                before |= old.files
-            for path, file in new.files.items() if new is not None else ():
+        for part in (*folders, *gone):
+            if part in self._folders:
+                before |= self._folders[part].files
+        for part, folder in sorted(folders.items()):
+            for path, file in folder.files.items():
                 if path in now:
                     raise SourceChanged(f"{self._spec.id}: {path} stands in two folders", code="json")
                 now[path] = _Placed(part, file)
@@ -198,17 +215,24 @@ class Trees:
                 changed[path] = placed
         return changed
 
-    def _entry(self, path: str, view: _View, document: Document, at: datetime) -> _Entry:
+    def _entry(self, path: str, before: _Entry | None, view: _View, document: Document, at: datetime) -> _Entry:
+        """What a file says; that before, where it says the same."""
         view.asked = {path}
-        offers: dict[Offer, tuple[Observation, ...]] = {}
+        said = ""
+        offers: Mapping[Offer, tuple[Observation, ...]] = {}
         fault: SourceChanged | None = None
         try:
-            for quote in self._parser.quotes_of(path, view, self._spec):
-                one = observe(quote, document, self._spec, at)
-                offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
+            found = self._parser.said_in(path, view, self._spec)
+            said = repr(found)
+            if before is not None and (before.part, before.said) == (document.part, said):
+                if before.rests_on == view.asked:
+                    return before
+                offers, fault = before.offers, before.fault
+            elif found is not None:
+                offers = by_offer(self._parser.quotes_of(path, found, self._spec), document, self._spec, at)
         except SourceChanged as error:
             fault = error.with_traceback(None)
-        return _Entry(offers, frozenset(view.asked), fault)
+        return _Entry(document.part, said, offers, frozenset(view.asked), fault)
 
     def _replace(
         self, new: Mapping[str, _Entry], gone: Mapping[str, _Entry]

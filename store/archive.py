@@ -77,7 +77,7 @@ class Archive:
         path = self.path(key)
         if self.has(key):
             return key
-        whole = fold(documents)
+        whole = fold(documents).whole
         self.refuse_large(len(whole))
         pack = self._packed(whole, base)
         with only_writer(self.root):

@@ -21,20 +21,22 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Generic, TypeVar
 
 from store.archive_pack import (
     PERIOD,
     PLAINLY_SMALL,
     SHARE,
     SKIPPABLE,
+    Folded,
     Pack,
     compress,
     decompress,
     depth,
-    difference,
     fold,
+    folded,
     parent,
+    quick_difference,
     seal,
     unseal,
 )
@@ -44,6 +46,8 @@ LONGEST_WAY = 64 * 2**20
 """Bytes to decompress for one pack with all that it rests on, and at most as many are held to write the next."""
 WAITING = 4
 """Polls that wait to be compressed before whoever brings more has to wait."""
+W = TypeVar("W")
+"""A string of documents, whole or in pieces."""
 _HEAD = struct.Struct("<II")
 _ENTRY = struct.Struct("<32sQI")
 """Key, offset, bytes."""
@@ -115,13 +119,13 @@ def read_table(path: Path) -> Table:
 
 
 @dataclass(slots=True)
-class Chain:
+class Chain(Generic[W]):
     """The strings that the next pack of a file may be a difference from: of the one before, and of what it rests on."""
 
-    _held: list[tuple[str, int, bytes]] = field(default_factory=list)
+    _held: list[tuple[str, int, W]] = field(default_factory=list)
     """Key, ordinal and string of each, that which stands alone first."""
 
-    def reach(self, key: str) -> bytes | None:
+    def reach(self, key: str) -> W | None:
         """The string of a pack, which is the last from now on; None if it is not held."""
         place = next((number for number, one in enumerate(self._held) if one[0] == key), None)
         if place is None:
@@ -129,13 +133,13 @@ class Chain:
         del self._held[place + 1 :]
         return self._held[-1][2]
 
-    def add(self, key: str, pack: Pack, whole: bytes) -> None:
+    def add(self, key: str, pack: Pack, whole: W) -> None:
         """One more, a difference from the last or standing alone."""
         if pack.base is None:
             self._held.clear()
         self._held.append((key, pack.ordinal, whole))
 
-    def before(self, size: int) -> tuple[str, int, bytes] | None:
+    def before(self, size: int) -> tuple[str, int, W] | None:
         """For a next pack of some bytes: key, ordinal and string of what it is a difference from, if of any."""
         if not self._held:
             return None
@@ -153,7 +157,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._path: Path | None = None
-        self._chain = Chain()
+        self._chain = Chain[bytes]()
 
     def read(self, table: Table, key: str, largest: int) -> bytes:
         """The string of a pack.
@@ -161,7 +165,7 @@ class Reader:
         Raises: ValueError if the file is not as it was written, or a pack holds more than `largest`; OSError.
         """
         if self._path != table.path:
-            self._path, self._chain = table.path, Chain()
+            self._path, self._chain = table.path, Chain[bytes]()
         if (whole := self._chain.reach(key)) is not None:
             return whole
         way: list[tuple[str, Pack]] = []
@@ -193,9 +197,9 @@ class Writer:
     file: IO[bytes]
     _entries: list[bytes] = field(default_factory=list)
     _offset: int = 0
-    _chain: Chain = field(default_factory=Chain)
+    _chain: Chain[Folded] = field(default_factory=Chain)
 
-    def add(self, key: str, whole: bytes) -> None:
+    def add(self, key: str, whole: Folded) -> None:
         """One more pack, by the string that it is."""
         pack = self._packed(whole)
         sealed = seal(pack)
@@ -204,14 +208,14 @@ class Writer:
         self.file.write(sealed)
         self._chain.add(key, pack, whole)
 
-    def _packed(self, whole: bytes) -> Pack:
-        found = self._chain.before(len(whole))
+    def _packed(self, whole: Folded) -> Pack:
+        found = self._chain.before(whole.size)
         if found is None:
-            return Pack(frame=compress(whole, quick=True))
+            return Pack(frame=compress(whole.whole, quick=True))
         base, ordinal, content = found
-        frame = difference(whole, content, quick=True)
-        if len(frame) * PLAINLY_SMALL > len(whole):
-            alone = compress(whole, quick=True)
+        frame = quick_difference(whole, content)
+        if len(frame) * PLAINLY_SMALL > whole.size:
+            alone = compress(whole.whole, quick=True)
             if len(frame) > SHARE * len(alone):
                 return Pack(frame=alone)
         return Pack(ordinal=ordinal, base=base, frame=frame)
@@ -304,7 +308,7 @@ class Thread:
 
     def _add(self, writer: Writer, key: str, what: bytes | Sequence[Document]) -> None:
         try:
-            writer.add(key, what if isinstance(what, bytes) else fold(what))
+            writer.add(key, folded(what) if isinstance(what, bytes) else fold(what))
         except Exception as error:  # noqa: BLE001 - raised again where the next pack is brought
             self._error = error
 

@@ -10,9 +10,10 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import zstandard
 
@@ -36,6 +37,8 @@ PLACES = SKIPPABLE + 1
 """Begins a list of documents that are in the base as well."""
 MOST = 0.75
 """Of the bytes of a string, what its documents that are in the base as well must be at least to be left out."""
+REMEMBERED = 1 << 12
+"""Documents of which the words about them are remembered: a poll after another has mostly the same."""
 _PLACES = struct.Struct("<II")
 """Mark and length as zstd has them."""
 _PLACE = struct.Struct("<III")
@@ -111,29 +114,79 @@ def depth(ordinal: int) -> int:
 
 def key_of(documents: Sequence[Document]) -> str:
     """What identifies documents: SHA-256 over part, URL, status and SHA-256 of each."""
-    identity = [[one.part, one.url, one.status, one.sha256] for one in documents]
-    return hashlib.sha256(json.dumps(identity, separators=(",", ":")).encode()).hexdigest()
+    identities = (_identity(one.part, one.url, one.status, one.sha256) for one in documents)
+    return hashlib.sha256(f"[{','.join(identities)}]".encode()).hexdigest()
 
 
-def fold(documents: Sequence[Document]) -> bytes:
-    """Documents as one string: a line about them, then the bodies.
+@lru_cache(maxsize=REMEMBERED)
+def _identity(part: str, url: str, status: int, sha256: str) -> str:
+    return json.dumps([part, url, status, sha256], separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """Documents as one string, in the pieces that it is made of: a line about them, then the bodies.
 
     Hashes are not in it: they follow from the bodies, and are what a difference could not make small.
     """
-    about = [
-        {
-            "part": one.part,
-            "url": one.url,
-            "status": one.status,
-            "bytes": len(one.body),
-            "content_type": one.content_type,
-            "etag": one.etag,
-            "last_modified": one.last_modified,
-        }
+
+    line: bytes
+    bodies: tuple[tuple[str, bytes], ...]
+    """With the part of each."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the string."""
+        return len(self.line) + sum(len(body) for _, body in self.bodies)
+
+    @property
+    def whole(self) -> bytes:
+        """The string."""
+        return self.without(())
+
+    def without(self, numbers: Collection[int]) -> bytes:
+        """The string without some of its documents, by their places in a row."""
+        left = (body for number, (_, body) in enumerate(self.bodies) if number not in numbers)
+        return b"".join((self.line, *left))
+
+
+def fold(documents: Sequence[Document]) -> Folded:
+    """Documents as one string."""
+    about = (
+        _about(one.part, one.url, one.status, len(one.body), one.content_type, one.etag, one.last_modified)
         for one in documents
-    ]
-    first_line = json.dumps(about, separators=(",", ":"), ensure_ascii=True).encode() + b"\n"
-    return b"".join((first_line, *(one.body for one in documents)))
+    )
+    line = f"[{','.join(about)}]\n".encode("ascii")
+    return Folded(line, tuple((one.part, one.body) for one in documents))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _about(
+    part: str, url: str, status: int, size: int, content_type: str, etag: str | None, last_modified: str | None
+) -> str:
+    about = {
+        "part": part,
+        "url": url,
+        "status": status,
+        "bytes": size,
+        "content_type": content_type,
+        "etag": etag,
+        "last_modified": last_modified,
+    }
+    return json.dumps(about, separators=(",", ":"))
+
+
+def folded(whole: bytes) -> Folded:
+    """The pieces that a string is made of.
+
+    Raises: ValueError, TypeError or KeyError if it is not such a string.
+    """
+    at = whole.index(b"\n") + 1
+    line, bodies = whole[:at], []
+    for entry in json.loads(line):
+        bodies.append((entry["part"], whole[at : at + entry["bytes"]]))
+        at += entry["bytes"]
+    return Folded(line, tuple(bodies))
 
 
 def unfold(whole: bytes, *, source: str, fetched_at: datetime) -> list[Document]:
@@ -169,22 +222,45 @@ def compress(whole: bytes, *, quick: bool = False) -> bytes:
     return zstandard.ZstdCompressor(compression_params=parameters).compress(whole)
 
 
-def difference(whole: bytes, base: bytes, *, quick: bool = False) -> bytes:
-    """A string as a frame that points into another string wherever it can; a quick one is somewhat larger.
+def quick_difference(whole: Folded, base: Folded) -> bytes:
+    """A string as a frame that points into another string, made quickly and somewhat larger.
 
-    A quick one leaves out the documents that stand in both, where those are most of it, behind a list of their places:
-    only to look for them would take longer than all else.
+    It leaves out the documents that stand in both, where those are most of it, behind a list of their places: only to
+    look for them would take longer than all else.
     """
-    kept = _kept(whole, base) if quick else []
-    if sum(size for _, _, size in kept) > MOST * len(whole):
-        places = b"".join(_PLACE.pack(*one) for one in kept)
-        new = b"".join(_between(whole, ((start, size) for start, _, size in kept)))
-        old = b"".join(_between(base, ((start, size) for _, start, size in kept)))
-        return b"".join((_PLACES.pack(PLACES, len(places)), places, _pointing(new, old, quick=True)))
-    return _pointing(whole, base, quick=quick)
+    before: dict[str, tuple[int, int, bytes]] = {}
+    at = len(base.line)
+    for number, (part, body) in enumerate(base.bodies):
+        before[part] = (number, at, body)
+        at += len(body)
+    in_whole, in_base = set[int](), set[int]()
+    places: list[tuple[int, int, int]] = []
+    at, behind = len(whole.line), 0
+    for number, (part, body) in enumerate(whole.bodies):
+        old_number, start, old = before.get(part, (0, 0, b""))
+        if body and body == old and start >= behind:
+            in_whole.add(number)
+            in_base.add(old_number)
+            _add(places, at, start, len(body))
+            behind = start + len(body)
+        at += len(body)
+    if sum(size for _, _, size in places) <= MOST * at:
+        return difference(whole.whole, base.whole, quick=True)
+    listed = b"".join(_PLACE.pack(*one) for one in places)
+    frame = difference(whole.without(in_whole), base.without(in_base), quick=True)
+    return b"".join((_PLACES.pack(PLACES, len(listed)), listed, frame))
 
 
-def _pointing(whole: bytes, base: bytes, *, quick: bool) -> bytes:
+def _add(places: list[tuple[int, int, int]], start: int, old: int, size: int) -> None:
+    """Add a stretch to those in a string and its base, to the last one where it goes on in both."""
+    if places and (places[-1][0] + places[-1][2], places[-1][1] + places[-1][2]) == (start, old):
+        places[-1] = (*places[-1][:2], places[-1][2] + size)
+    else:
+        places.append((start, old, size))
+
+
+def difference(whole: bytes, base: bytes, *, quick: bool = False) -> bytes:
+    """A string as a frame that points into another string wherever it can; a quick one is somewhat larger."""
     both = (len(whole) + len(base)).bit_length()
     closely = {} if quick else {"hash_log": min(22, max(17, both - 2)), "min_match": SHORTEST_MATCH}
     parameters = zstandard.ZstdCompressionParameters.from_level(
@@ -218,30 +294,6 @@ def decompress(frame: bytes, base: bytes | None, largest: int) -> bytes:
         return decompressor.decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise ValueError(str(error)) from None
-
-
-def _kept(whole: bytes, base: bytes) -> list[tuple[int, int, int]]:
-    """Where in a string, where in its base, and how many bytes: documents that both have, in the order of both."""
-    before = {part: (start, size) for part, start, size in _places(base)}
-    kept: list[tuple[int, int, int]] = []
-    for part, start, size in _places(whole):
-        old = before.get(part, (0, -1))
-        ends = (kept[-1][0] + kept[-1][2], kept[-1][1] + kept[-1][2]) if kept else (0, 0)
-        if old[1] != size or old[0] < ends[1] or whole[start : start + size] != base[old[0] : old[0] + size]:
-            continue
-        if (start, old[0]) == ends:
-            kept[-1] = (kept[-1][0], kept[-1][1], kept[-1][2] + size)
-        else:
-            kept.append((start, old[0], size))
-    return kept
-
-
-def _places(whole: bytes) -> Iterator[tuple[str, int, int]]:
-    """Part, start and size of each document of a string."""
-    start = whole.index(b"\n") + 1
-    for entry in json.loads(whole[:start]):
-        yield entry["part"], start, entry["bytes"]
-        start += entry["bytes"]
 
 
 def _between(whole: bytes, stretches: Iterable[tuple[int, int]]) -> Iterator[bytes]:

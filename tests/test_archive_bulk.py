@@ -17,11 +17,13 @@ from store.archive import BULK, HANDFUL, LARGEST, Archive
 from store.archive_bulk import _ENTRY, LONGEST_WAY, Writer
 from store.archive_pack import (
     PLACES,
+    Folded,
     Pack,
     compress,
     decompress,
-    difference,
     fold,
+    folded,
+    quick_difference,
     seal,
     unseal,
 )
@@ -239,7 +241,7 @@ def test_what_a_killed_process_left_is_swept_and_what_is_being_written_is_not(tm
 # ---- Documents that two strings share --------------------------------------------------------------------------------
 
 
-def many(edits: dict[int, str]) -> bytes:
+def many(edits: dict[int, str]) -> Folded:
     """A string of many documents, some of them edited; an empty one is left out."""
     bodies = {number: edits.get(number, f"{number:03} " * 400) for number in range(40)}
     return fold([document(body.encode(), f"part {number}") for number, body in bodies.items() if body])
@@ -252,22 +254,27 @@ def test_any_string_of_documents_comes_back_from_a_quick_difference(
     before: dict[int, str], now: dict[int, str]
 ) -> None:
     base, whole = many(before), many(now)
-    assert decompress(difference(whole, base, quick=True), base, len(whole)) == whole
+    assert decompress(quick_difference(whole, base), base.whole, len(whole.whole)) == whole.whole
+
+
+@given(edits=st.dictionaries(st.integers(0, 39), st.text()))
+def test_a_string_of_documents_is_cut_where_they_were_put_together(edits: dict[int, str]) -> None:
+    assert folded(many(edits).whole) == many(edits)
 
 
 def test_documents_that_both_have_are_left_out_of_a_quick_difference() -> None:
     base, whole = many({}), many({3: "new", 20: "", 30: "other"})
-    frame = difference(whole, base, quick=True)
+    frame = quick_difference(whole, base)
     assert frame.startswith(PLACES.to_bytes(4, "little"))
     assert len(frame) < 400
     with pytest.raises(ValueError, match="bytes"):
-        decompress(frame, base, len(whole) - 1)
+        decompress(frame, base.whole, len(whole.whole) - 1)
 
 
 @given(place=st.integers(0, 80), change=st.integers(1, 255))
 def test_a_damaged_list_of_places_gives_no_other_error_and_nothing_larger(place: int, change: int) -> None:
     base, whole = many({}), many({3: "new", 30: "other"})
-    frame = bytearray(difference(whole, base, quick=True))
+    frame = bytearray(quick_difference(whole, base))
     frame[place] ^= change
     with suppress(ValueError):
-        assert len(decompress(bytes(frame), base, len(whole))) <= len(whole)
+        assert len(decompress(bytes(frame), base.whole, len(whole.whole))) <= len(whole.whole)

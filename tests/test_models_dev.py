@@ -1,5 +1,6 @@
 """models.dev: tiers, modes, zeros and missing costs, and the recorded documents read a second way."""
 
+import json
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from collector.contract import Quote
 from collector.errors import SourceChanged
-from collector.sources.models_dev import parse
+from collector.sources.models_dev import READ, parse
 from store.records import Facts
 from tests import catalogues
 from tests.catalogues import Place, amounts, document, rules, texts
@@ -274,6 +275,28 @@ def test_every_limit_of_recorded_documents_equals_an_independent_reading(recorde
             limit = models[quote.provider, quote.model]["limit"]
             assert (quote.facts.context_length or 0) == limit["context"]
             assert (quote.facts.max_output_tokens or 0) == limit["output"]
+
+
+def assert_nothing_else_is_read(body: bytes) -> None:
+    """What a file of the repository is not asked for has no say in quotes."""
+    providers = json.loads(body)
+    whole = parse(document("models_dev", providers), SPEC)
+    for entry in providers.values():
+        entry["models"] = {
+            name: {key: model[key] for key in READ if key in model} if isinstance(model, dict) else model
+            for name, model in entry["models"].items()
+        }
+    assert parse(document("models_dev", providers), SPEC) == whole
+
+
+def test_what_a_file_is_not_asked_for_has_no_say_in_quotes() -> None:
+    assert_nothing_else_is_read(catalogues.sample("models_dev").body)
+
+
+@pytest.mark.recorded
+def test_what_recorded_files_are_not_asked_for_has_no_say_in_quotes(recorded: Path) -> None:
+    for body in catalogues.first_middle_last(recorded, "models-dev"):
+        assert_nothing_else_is_read(body)
 
 
 @pytest.mark.recorded

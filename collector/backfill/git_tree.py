@@ -3,7 +3,7 @@
 What is read
     The same log as for one file, and of each commit the files that changed. Every commit becomes whole documents
     (`collector.trees`): one for each folder below the paths that are asked for, of which those that a commit leaves
-    alone are the documents of the commit before.
+    alone are the very documents of the commit before, fetched when it was.
 
 What is left out
     Files that the source does not read (its parser says which), submodules, and a commit that changes nothing else.
@@ -15,9 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
 
 from collector.backfill.git import FILES, Change, Commit, blobs, read_blob
 from collector.contract import SourceSpec, TreeParser
@@ -38,13 +36,6 @@ class State:
     """What tells this state from all others."""
     changes: Mapping[str, Change]
     """By path."""
-
-
-class _Held(NamedTuple):
-    """The document of a folder, as it stands."""
-
-    body: bytes
-    sha256: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -71,7 +62,7 @@ class TreeHistory:
         Raises: BackfillRefused if a file is not in the repository.
         """
         members: dict[str, dict[str, str]] = {}
-        held: dict[str, _Held] = {}
+        held: dict[str, Document] = {}
         large: set[str] = set()
         with blobs(
             self.repository, [one.blob for state in self.states for one in state.changes.values() if _kept(one)]
@@ -94,11 +85,14 @@ class TreeHistory:
                     held.pop(part, None)
                     if files:
                         folder = written(files[path] for path in sorted(files))
-                        held[part] = _Held(folder, sha256(folder).hexdigest())
+                        held[part] = _document(spec, state, f"git:{part}", folder, part)
                 if large:
                     self.refused.append((state.at, f"{state.commit[:12]}: {min(large)} has more than {limit} bytes"))
                 else:
-                    yield Arrival(at=state.at, origin=state.origin, documents=_documents(spec, state, held))
+                    folders = sorted(held)
+                    first = _document(spec, state, f"git:{state.commit}", listed(state.commit, folders))
+                    documents = (first, *(held[part] for part in folders))
+                    yield Arrival(at=state.at, origin=state.origin, documents=documents)
 
     def _part(self, path: str) -> str:
         """The folder of a file that is a document of its own."""
@@ -111,25 +105,15 @@ def _kept(change: Change) -> bool:
     return change.mode in (*FILES, LINK)
 
 
-def _documents(spec: SourceSpec, state: State, held: dict[str, _Held]) -> tuple[Document, ...]:
-    folders = sorted(held)
-    first = listed(state.commit, folders)
-
-    def document(url: str, body: bytes, part: str, digest: str) -> Document:
-        return Document(
-            source=spec.id,
-            url=url,
-            fetched_at=state.at,
-            status=200,
-            body=body,
-            content_type="application/json",
-            part=part,
-            sha256=digest,
-        )
-
-    return (
-        document(f"git:{state.commit}", first, "", ""),
-        *(document(f"git:{part}", held[part].body, part, held[part].sha256) for part in folders),
+def _document(spec: SourceSpec, state: State, url: str, body: bytes, part: str = "") -> Document:
+    return Document(
+        source=spec.id,
+        url=url,
+        fetched_at=state.at,
+        status=200,
+        body=body,
+        content_type="application/json",
+        part=part,
     )
 
 

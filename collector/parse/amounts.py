@@ -47,6 +47,9 @@ class Number(Decimal):
         number.text = text
         return number
 
+    def __repr__(self) -> str:
+        return f"Number({self.text!r})"
+
 
 def number_text(value: int | Decimal) -> str:
     """The text of a JSON number, as it stood."""

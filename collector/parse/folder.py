@@ -13,7 +13,7 @@ that of two documents of a folder only the files that differ are read (`collecto
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from collector.errors import SourceChanged
@@ -36,6 +36,8 @@ class Folder(NamedTuple):
 
     sha256: str
     cut: Cut
+    pieces: Mapping[bytes, Mapping[str, File]]
+    """What each piece of it holds, mostly one file."""
     files: Mapping[str, File]
     """By their paths, from the top of the repository."""
 
@@ -63,30 +65,30 @@ def read_folder(document: Document, before: Folder | None) -> Folder:
     if found is None or found.rest:
         raise SourceChanged(f"{place}: not a folder as it is archived", code="json")
     old, new = differing(before.cut if before else None, found)
-    files = dict(before.files) if before else {}
-    for path in _read(old, new, before.cut if before else found, place):
-        del files[path]
-    fresh = _read(new, old, found, place)
-    if not files.keys().isdisjoint(fresh):
-        raise SourceChanged(f"{place}: {min(files.keys() & fresh)} stands twice", code="json")
-    return Folder(document.sha256, found, files | fresh)
+    pieces, files = (dict(before.pieces), dict(before.files)) if before else ({}, {})
+    for piece in set(old).difference(new):
+        for path in pieces.pop(piece):
+            del files[path]
+    for piece in set(new).difference(old):
+        pieces[piece] = _read(found.text(piece), place)
+        if not files.keys().isdisjoint(pieces[piece]):
+            raise SourceChanged(f"{place}: {min(files.keys() & pieces[piece])} stands twice", code="json")
+        files |= pieces[piece]
+    return Folder(document.sha256, found, pieces, files)
 
 
-def _read(pieces: Sequence[bytes], others: Sequence[bytes], found: Cut, place: str) -> dict[str, File]:
-    """The files in those pieces that are not among others.
+def _read(text: bytes, place: str) -> dict[str, File]:
+    """The files in a piece.
 
     Raises: SourceChanged.
     """
-    files: dict[str, File] = {}
-    for piece in set(pieces).difference(others):
-        try:
-            members = read_json_text(str(found.text(piece), "utf-8"), place)
-        except UnicodeDecodeError:
-            raise SourceChanged(f"{place}: not in UTF-8", code="json") from None
-        if not isinstance(members, Mapping) or not files.keys().isdisjoint(members):
-            raise SourceChanged(f"{place}: a file stands twice", code="json")
-        files |= {path: _file(value, f"{place}: {path}") for path, value in members.items()}
-    return files
+    try:
+        members = read_json_text(str(text, "utf-8"), place)
+    except UnicodeDecodeError:
+        raise SourceChanged(f"{place}: not in UTF-8", code="json") from None
+    if not isinstance(members, Mapping):
+        raise SourceChanged(f"{place}: wanted files", code="json")
+    return {path: _file(value, f"{place}: {path}") for path, value in members.items()}
 
 
 def _file(value: object, place: str) -> File:

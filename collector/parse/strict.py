@@ -51,9 +51,7 @@ def read_json_text(text: str, source: str) -> Json:
     if _depth(text) > DEPTH:
         raise SourceChanged(f"{source}: JSON nested deeper than {DEPTH} levels", code="json")
     try:
-        value: Json = json.loads(
-            text, parse_float=Number, parse_int=_whole, parse_constant=_refuse, object_pairs_hook=_object
-        )
+        value: Json = _DECODER.decode(text)
     except (ValueError, ArithmeticError, RecursionError) as error:
         raise SourceChanged(f"{source}: not one sound JSON document: {error}", code="json") from None
     if _SURROGATE.search(text) is not None:
@@ -91,6 +89,10 @@ def _object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
         raise ValueError(f"key {key!r} stands twice in one object")
     return value
+
+
+_DECODER = json.JSONDecoder(parse_float=Number, parse_int=_whole, parse_constant=_refuse, object_pairs_hook=_object)
+"""Made once: of a long history thousands of small pieces are read."""
 
 
 def _whole_characters(value: Json, source: str) -> None:

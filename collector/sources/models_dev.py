@@ -39,8 +39,8 @@ History
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from collector.contract import Price, Quote, SourceSpec, Tree
@@ -59,6 +59,11 @@ METERS = ("input", "output", "cache_read", "cache_write", "reasoning", "input_au
 UNIT = "USD/1M_token"
 _MODEL = re.compile(r"providers/([^/]+)/models/(.+)\.toml", re.DOTALL)
 FEATURES = ("attachment", "reasoning", "structured_output", "tool_call")
+READ = (
+    *("cost", "experimental", "limit", "modalities", "input_modalities", "output_modalities"),
+    *("status", "release_date", "knowledge", "open_weights", *FEATURES),
+)
+"""What of a model has a say in its quotes."""
 
 
 def parse(document: Document, spec: SourceSpec) -> list[Quote]:
@@ -88,19 +93,29 @@ def reads(path: str) -> bool:
     return path.startswith(("providers/", "models/")) and path.endswith(".toml")
 
 
-def quotes_of(path: str, tree: Tree, spec: SourceSpec) -> list[Quote]:
-    """Quotes of one file of the repository: those that `api.json` has of a provider's model.
+def said_in(path: str, tree: Tree, spec: SourceSpec) -> Mapping[str, Any] | None:
+    """What one file of the repository says of a provider's model, `READ` of it, with what it takes from others.
 
-    Units: USD per 1M tokens.
     Raises: SourceChanged if the file, or one that it takes from, is not there or not sound: then nothing is published.
     """
     place = _MODEL.fullmatch(path)
     if place is not None and tree.read(f"providers/{place[1]}/provider.toml") is None:
-        return []  # nor is anything of a folder without it published
+        return None  # nor is anything of a folder without it published
     if tree.read(path) is None:
-        return []  # a link to nothing
+        return None  # a link to nothing
     model = _whole(path, tree, spec)
-    return [] if place is None else list(_quotes(place[1], place[2], model, spec, f'["{path}"].text'))
+    return None if place is None else {key: model[key] for key in READ if key in model}
+
+
+def quotes_of(path: str, said: Mapping[str, Any], spec: SourceSpec) -> list[Quote]:
+    """Quotes of what one file says: those that `api.json` has of a provider's model.
+
+    Units: USD per 1M tokens.
+    Raises: SourceChanged if the file's name is none that can be stored and shown.
+    """
+    place = _MODEL.fullmatch(path)
+    assert place is not None
+    return list(_quotes(place[1], place[2], said, spec, f'["{path}"].text'))
 
 
 def _whole(path: str, tree: Tree, spec: SourceSpec, asking: tuple[str, ...] = ()) -> Mapping[str, Any]:
@@ -148,23 +163,24 @@ def _quotes(provider: str, key: str, model: object, spec: SourceSpec, locator: s
     except Doubt as doubt:
         doubts.append(doubt)
     findings = (*(doubt.finding(locator) for doubt in doubts), *notes)
-    bare = Quote(provider=seller, model=name, prices={}, facts=facts, locator=locator, findings=findings)
     for tag, cost in costs.items():
-        yield _priced(replace(bare, tag=tag, declared_free=key.endswith(":free")), cost)
+        offer = partial(Quote, provider=seller, model=name, tag=tag, facts=facts, locator=locator)
+        yield _priced(offer, cost, locator, findings, free=key.endswith(":free"))
 
 
-def _priced(bare: Quote, cost: object) -> Quote:
-    """The quote with the prices of a cost, or with the doubt about them."""
-    free = bare.declared_free
+def _priced(
+    offer: Callable[..., Quote], cost: object, locator: str, findings: tuple[Finding, ...], *, free: bool
+) -> Quote:
+    """The quote of an offer with the prices of a cost, or with the doubt about them."""
     try:
         fields = {} if cost is None else _object(cost, "cost")
         told = {meter: one for meter, one in _stated(fields, free=free).items() if one.text}
         prices = complete(told, UNIT)
         overrides = conditions(_above(fields, free=free), prices)
     except Doubt as doubt:
-        return replace(bare, findings=(*bare.findings, doubt.finding(bare.locator)))
-    unread = unmapped(fields.keys() - {*METERS, "tiers", "context_over_200k"}, bare.locator)
-    return replace(bare, prices=prices, overrides=overrides, findings=(*bare.findings, *unread))
+        return offer(prices={}, declared_free=free, findings=(*findings, doubt.finding(locator)))
+    unread = unmapped(fields.keys() - {*METERS, "tiers", "context_over_200k"}, locator)
+    return offer(prices=prices, overrides=overrides, declared_free=free, findings=(*findings, *unread))
 
 
 def _object(value: object, what: str) -> Mapping[str, object]:
