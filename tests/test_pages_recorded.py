@@ -293,6 +293,12 @@ def test_every_row_of_recorded_openai_pages_is_read(recorded: Path, day: str, co
         wanted = {meter: value for meter, value in zip(meters, values, strict=True) if value not in ("-", "null", "")}
         tag = "" if tier == "standard" else tier
         assert (quote.model, quote.tag, texts(quote)) == (name.partition(" (")[0], tag, wanted)
+        bounds = [(one.above_tokens, {price.text for price in one.prices.values()}) for one in quote.overrides]
+        assert bounds == ([(271_999, {""})] if name.endswith("(<272K context length)") else [])
+    longest = [one.card for one in seen("openai", body) if one.key.model == "gpt-5.4"]
+    assert {override.unknown for card in longest if card for override in card.overrides} == {
+        ("cache_read", "input", "output")
+    }
 
 
 def test_openai_pages_of_another_form_are_refused(recorded: Path) -> None:

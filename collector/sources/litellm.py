@@ -33,8 +33,7 @@ Oddities
     `input_cost_per_token_cache_hit` is the older word for `cache_read_input_token_cost`; where both stand they agree.
     A 0 is unknown, except where the name ends in `:free`: zeros stand for local runtimes (ollama, lemonade), trials,
     subscriptions, cache writes copied from OpenRouter's "0", and for models that nobody has priced yet. A 0 above so
-    many tokens beside a price below (`gemini-2.0-flash-exp`, forgotten when it was priced) cannot be put on a rate card
-    and holds the quote.
+    many tokens beside a price below (`gemini-2.0-flash-exp`, forgotten when it was priced) is unknown above.
     Prices by the character, image or second beside prices by the token of the same measure one thing twice: only the
     latter are read.
     `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
