@@ -198,7 +198,10 @@ Prices = Mapping[str, Price]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuotedOverride:
-    """Prices that replace the quote's own while a condition holds (see `store.records.Override`)."""
+    """Prices that replace the quote's own while a condition holds (see `store.records.Override`).
+
+    A price without a text is charged and not known: of long prompts only.
+    """
 
     above_tokens: int | None = None
     start_minute: int | None = None

@@ -159,7 +159,7 @@ def _read(source: str, provider: str, model: str, tag: str, quantization: str) -
     name = _model(source == "openrouter", slug, model)
     tagged = _tag_parts(source, slug, tag)
     if own := _own_model(slug, name.model, tagged):
-        name, tagged = replace(name, model=own), [part for part in tagged if not own.endswith(f"-{part}")]
+        name, tagged = replace(name, model=own), [part for part in tagged if not own.endswith((f"-{part}", f"/{part}"))]
     parts = [*name.parts, *tagged, *sold_through]
     stated = _part(quantization)
     if stated not in ("", "unknown", "none") and not any(_QUANTIZATION.fullmatch(part) for part in parts):
@@ -192,6 +192,8 @@ def _tag_parts(source: str, provider: str, tag: str) -> list[str]:
     parts = [part for part in map(_part, tag.split("/")) if part][:_TAG_PARTS] or [""]
     if key(parts[0]) == key(provider) or _provider(source, parts[0])[0] == provider:
         return parts[1:]
+    if (_shop(provider), parts[0]) in models().known:
+        return parts
     return [parts[0].removeprefix(f"{provider}-"), *parts[1:]]  # `sambanova-turbo`
 
 
@@ -199,12 +201,18 @@ def _own_model(provider: str, model: str, tagged: list[str]) -> str:
     """The model that a tag makes of another: one id can stand for several, and the variant says which.
 
     A date, or a word that no host calls a tier, does so anywhere (Azure's `2024-08-06` of `gpt-4o`); any other in its
-    author's own shop (Anthropic's `fast` of `claude-opus-4.7`).
+    author's own shop (Anthropic's `fast` of `claude-opus-4.7`), as does a whole name there: what stands behind an alias
+    (DeepSeek's `DeepSeek-V4-Pro-0813` of `deepseek-v4-pro`).
     """
     author, _, slug = model.partition("/")
     own = _shop(provider) == author
-    named = (part for part in tagged if own or _NO_TIER.fullmatch(part))
-    return next((f"{model}-{part}" for part in named if (author, f"{slug}-{part}") in models().known), "")
+    named = (
+        name
+        for part in tagged
+        if own or _NO_TIER.fullmatch(part)
+        for name in ((f"{slug}-{part}", part) if own else (f"{slug}-{part}",))
+    )
+    return next((f"{author}/{name}" for name in named if (author, name) in models().known), "")
 
 
 @lru_cache(maxsize=1 << 15)

@@ -110,11 +110,12 @@ def _card(prices: Prices, overrides: tuple[QuotedOverride, ...], spec: SourceSpe
     converted = []
     for override in overrides:
         read = _convert(override.prices, spec)
-        if read.states:
+        unknown = tuple(sorted(meter for meter, state in read.states.items() if state == "unknown"))
+        if len(unknown) < len(read.states) or (unknown and override.start_minute is not None):
             raise _Refused("condition", f"a condition gives no amount for {', '.join(sorted(read.states))}")
         if read.currency != base.currency and read.amounts:
             raise _Refused("currency", f"a condition is in {read.currency}, the price in {base.currency}")
-        if read.amounts:
+        if read.amounts or unknown:
             converted.append(
                 Override(
                     above_tokens=override.above_tokens,
@@ -123,6 +124,7 @@ def _card(prices: Prices, overrides: tuple[QuotedOverride, ...], spec: SourceSpe
                     days=override.days,
                     tz=override.tz,
                     amounts=tuple(sorted(read.amounts.items())),
+                    unknown=unknown,
                 )
             )
     amounts, kept = _out_of_the_hour(base.amounts, converted, at)

@@ -60,7 +60,8 @@ def _override_body(override: Override) -> dict[str, object]:
         conditions |= {"start_minute": override.start_minute, "end_minute": override.end_minute, "tz": override.tz}
     if override.days:
         conditions |= {"days": list(override.days), "tz": override.tz}
-    return conditions | {"prices": _prices(override.amounts)}
+    unknown = {"states": dict.fromkeys(override.unknown, "unknown")} if override.unknown else {}
+    return conditions | {"prices": _prices(override.amounts)} | unknown
 
 
 def _prices(amounts: Iterable[tuple[str, int]]) -> dict[str, str]:

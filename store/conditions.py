@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
-from itertools import chain
 
 from store.records import Override, RateCard
 
@@ -60,11 +59,16 @@ def _clock(minute: int) -> str:
 
 
 def in_force(card: RateCard, prompt_tokens: int, at: datetime) -> tuple[Mapping[str, int], Sequence[Override]]:
-    """Meter -> amount for a prompt of that length at that instant, and the overrides that hold.
+    """Meter -> amount for a prompt of that length at that instant, where one is known; and the overrides that hold.
 
     Raises: KeyError or ValueError if nobody knows the time zone of one.
     """
     if not card.overrides:
         return card.by_meter, ()
     held = [override for override in card.overrides if holds(override, prompt_tokens, at)]
-    return dict(chain(card.amounts, *(override.amounts for override in held))), held
+    amounts = dict(card.amounts)
+    for override in held:
+        amounts.update(override.amounts)
+        for meter in override.unknown:
+            amounts.pop(meter, None)
+    return amounts, held

@@ -68,7 +68,7 @@ def _meters(card: RateCard | None) -> dict[str, tuple[int | None, str]]:
         meters |= {
             f"{meter} {condition_text(override)}": (amount, "priced" if amount else "free")
             for meter, amount in override.amounts
-        }
+        } | {f"{meter} {condition_text(override)}": (None, "unknown") for meter in override.unknown}
     return meters
 
 

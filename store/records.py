@@ -81,6 +81,8 @@ class Override:
     """ISO weekdays 1 (Monday) to 7; empty means every day."""
     tz: str = "UTC"
     amounts: tuple[tuple[str, int], ...]
+    unknown: tuple[str, ...] = ()
+    """Meters of the card, sorted, that are charged here too, nobody says how much."""
 
     def __post_init__(self) -> None:
         if (self.start_minute is None) != (self.end_minute is None):
@@ -91,6 +93,8 @@ class Override:
             if minute is not None and not 0 <= minute < 1440:
                 raise ValueError(f"minute {minute} is not within a day")
         _check_amounts(self.amounts)
+        if list(self.unknown) != sorted(set(self.unknown) & METERS.keys() - dict(self.amounts).keys()):
+            raise ValueError("what is unknown is not sorted, or no meter, or has an amount")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +165,7 @@ class RateCard:
                     days=tuple(item.get("days", ())),
                     tz=item.get("tz", "UTC"),
                     amounts=tuple(sorted(item["amounts"].items())),
+                    unknown=tuple(sorted(item.get("unknown", ()))),
                 )
                 for item in body.get("overrides", ())
             ),
@@ -177,6 +182,8 @@ def _override_body(override: Override) -> dict[str, Any]:
         body["days"] = list(override.days)
     if override.tz != "UTC":
         body["tz"] = override.tz
+    if override.unknown:
+        body["unknown"] = list(override.unknown)
     return body
 
 

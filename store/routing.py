@@ -7,7 +7,7 @@ with the reason.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import groupby
+from itertools import chain, groupby
 from typing import NamedTuple
 
 from store.conditions import condition_text, in_force
@@ -131,7 +131,8 @@ def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:
         amounts, held = in_force(card, workload.input_tokens, at)
     except (KeyError, ValueError):
         return Unpriced(reason="time zone unknown")
-    states = {meter: state for meter, state in card.states if meter not in amounts}
+    told = chain(card.states, ((meter, "unknown") for one in held for meter in one.unknown))
+    states = {meter: state for meter, state in told if meter not in amounts}
     cached_meter = "cache_read" if "cache_read" in amounts or "cache_read" in states else "input"
     total = 0
     for meter, tokens in (

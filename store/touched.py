@@ -21,7 +21,7 @@ AT_REST = b""
 Mark: TypeAlias = "bytes | None"
 """Digest of what an endpoint settled on, `AT_REST`, or None: visited at every poll."""
 
-_override_fields = attrgetter("above_tokens", "start_minute", "end_minute", "days", "tz", "amounts")
+_override_fields = attrgetter("above_tokens", "start_minute", "end_minute", "days", "tz", "amounts", "unknown")
 _telemetry_fields = attrgetter("status", "uptime_percent", "first_token_ms", "tokens_per_second")
 
 

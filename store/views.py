@@ -312,8 +312,9 @@ def _card_lines(card: RateCard) -> Iterator[str]:
     for meter, state in card.states:
         yield f"{meter}: {state}"
     for override in card.overrides:
-        prices = ", ".join(f"{meter} {decimal_text(amount)}" for meter, amount in override.amounts)
-        yield f"{condition_text(override)}: {prices}"
+        prices = [f"{meter} {decimal_text(amount)}" for meter, amount in override.amounts]
+        prices += [f"{meter} unknown" for meter in override.unknown]
+        yield f"{condition_text(override)}: {', '.join(prices)}"
 
 
 def _unit(meter: str) -> str:

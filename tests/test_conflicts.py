@@ -14,14 +14,18 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from collector.config import load, packaged
+from collector.normalise import observe
+from collector.sources import parser_of
 from store import cli, disputes
 from store.conditions import in_force
 from store.conflicts import KINDS, Difference, compared, conflicts, contradicted, differences, pairs
 from store.evidence import list_card
-from store.intervals import IntervalRow, history
+from store.intervals import IntervalRow, current, history
 from store.read import open_store
-from store.records import Facts, Override, RateCard
-from tests.benchmarks.agreement import Agreement, agreement, measured
+from store.records import Document, Facts, Override, RateCard
+from tests import timelines
+from tests.benchmarks.agreement import Agreement, agreement, collected, measured
 from tests.tape import T0, Tape, hour, usd
 from tests.test_routing import offer
 
@@ -188,6 +192,67 @@ def test_recorded_sources_agree_as_far_as_they_did(recorded: Path) -> None:
     assert total.same / total.offers > 0.73
     for two in (("anthropic", "models_dev"), ("xai", "models_dev"), ("voyage", "genai_prices")):
         assert found[two].same == found[two].offers, two
+
+
+@pytest.mark.recorded
+def test_the_days_of_the_peaks_of_deepseek_are_in_conflict_with_those_of_openrouter(
+    recorded: Path, tmp_path: Path
+) -> None:
+    """On Saturday evening OpenRouter had taken its windows off for the weekend; the page of Monday knew no weekdays."""
+    at = datetime(2026, 8, 22, 23, 59, tzinfo=UTC)
+    rows = deepseek_rows(recorded, tmp_path / "tape.db", at)
+    assert {(one.source, one.endpoint) for one in rows if one.card.overrides} == {
+        ("deepseek", "deepseek-v4-flash"),
+        ("deepseek", "deepseek-v4-flash@DeepSeek-V4-Flash-0731"),
+        ("deepseek", "deepseek-v4-pro"),
+        ("deepseek", "deepseek-v4-pro@DeepSeek-V4-Pro-0813"),
+    }
+    assert windows_apart(rows, at) == [
+        ("deepseek/deepseek-v4-flash-0731", "Sun 01:00 UTC", "0.44", "0.22"),
+        ("deepseek/deepseek-v4-pro-0813", "Sun 01:00 UTC", "1.32", "0.66"),
+    ]
+
+
+@pytest.mark.recorded
+def test_a_page_of_deepseek_with_weekdays_is_in_conflict_with_the_daily_windows_of_openrouter(
+    recorded: Path, tmp_path: Path
+) -> None:
+    """The recorded page, with the days of its later form; and the windows of OpenRouter as recorded, every day."""
+    at = datetime(2026, 8, 21, 23, 59, tzinfo=UTC)
+    rows = deepseek_rows(recorded, tmp_path / "tape.db", at)
+    assert windows_apart(rows, at) == []
+    spec = load(packaged(), {}).sources["deepseek"]
+    (body,) = (
+        timelines.body(recorded, row)
+        for row in timelines.rows(recorded, "deepseek-pricing")
+        if timelines.instant(row).day == 17
+    )
+    weekly = body.replace(b"10:00 UTC (all other", b"10:00 UTC, Monday through Friday (all other")
+    assert weekly != body
+    document = Document(source=spec.id, url=spec.url, fetched_at=at, status=200, body=weekly)
+    quotes = parser_of(spec).parse(document, spec)
+    cards = {quote.locator: observe(quote, document, spec, at).card for quote in quotes}
+    told = [row._replace(card=cards.get(row.locator) or row.card) for row in rows]
+    assert windows_apart(told, at) == [
+        ("deepseek/deepseek-v4-flash-0731", "Sat 01:00 UTC", "0.22", "0.44"),
+        ("deepseek/deepseek-v4-pro-0813", "Sat 01:00 UTC", "0.66", "1.32"),
+    ]
+
+
+def deepseek_rows(recorded: Path, store: Path, at: datetime) -> list[IntervalRow]:
+    """What DeepSeek's page in USD and OpenRouter state of DeepSeek's offers."""
+    collected(recorded, at, store, only=("deepseek", "openrouter"))
+    with open_store(str(store)) as reader:
+        return [row for row in current(reader, at) if row.provider == "deepseek"]
+
+
+def windows_apart(rows: Iterable[IntervalRow], at: datetime) -> list[tuple[str, str, str, str]]:
+    """Model, hour, input by the page and by OpenRouter, where they differ only at some hours."""
+    return [
+        (one.row.model, one.difference.case, one.difference.text, one.difference.other_text)
+        for one in conflicts(rows, at)
+        if one.difference.kind == "window" and one.difference.meter == "input"
+    ]
 
 
 def test_whoever_states_the_same_is_counted_on_either_side() -> None:

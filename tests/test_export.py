@@ -78,7 +78,7 @@ ROW = offer(
         amounts=(("input", 37_000_000), ("output", 0), ("web_search", 10_000_000_000)),
         states=(("cache_read", "unknown"), ("cache_write", "varies")),
         overrides=(
-            Override(above_tokens=200_000, amounts=(("input", 74_000_001),)),
+            Override(above_tokens=200_000, amounts=(("input", 74_000_001),), unknown=("web_search",)),
             Override(start_minute=60, end_minute=240, days=(1, 2), tz="Asia/Shanghai", amounts=(("output", 1),)),
         ),
     ),
@@ -117,7 +117,7 @@ def test_the_whole_rate_card_is_there_in_every_form() -> None:
         "prices": {"input": "0.037", "output": "0", "web_search": "10"},
         "states": {"cache_read": "unknown", "cache_write": "varies"},
         "overrides": [
-            {"above_tokens": 200_000, "prices": {"input": "0.074000001"}},
+            {"above_tokens": 200_000, "prices": {"input": "0.074000001"}, "states": {"web_search": "unknown"}},
             {
                 "start_minute": 60,
                 "end_minute": 240,

@@ -13,9 +13,9 @@ from collector.sources.litellm import parse
 from store.records import Facts
 from tests import catalogues
 from tests.catalogues import Place, amounts, document, rules, texts
+from tests.litellm_entries import MODES, model_and_size, unread
 
 SPEC = catalogues.spec("litellm")
-MODES = ("chat", "responses", "completion", "realtime", "embedding", "rerank", "moderation", "ocr")
 
 INPUT_WORDS = {
     "input_cost_per_token": "input",
@@ -47,27 +47,32 @@ OUTPUT_WORDS = {
     "output_cost_per_video_token": "output_video_token",
     "output_cost_per_image": "output_image",
     "output_cost_per_second": "output_second",
+    "output_cost_per_video_per_second": "output_second",
     "output_cost_per_character": "output_character",
     "citation_cost_per_token": "citation",
 }
 WORDS = INPUT_WORDS | CACHE_WORDS | OUTPUT_WORDS
 NO_METER = re.compile(
     r"input_cost_per_(audio|video)_per_second(_above_(128k_tokens|[0-9]+s_interval))?|search_context_cost_per_query"
-    r"|code_interpreter_cost_per_session|ocr_cost_per_credit|regional_processing_uplift_multiplier_(eu|us)|provider_specific_entry"
+    r"|code_interpreter_cost_per_session|ocr_cost_per_credit|(in|out)put_cost_per_pixel|output_cost_per_second_1080p|regional_processing_uplift_multiplier_(eu|us)|provider_specific_entry"
 )
 OF_NO_PRICE = re.compile(
     r"litellm_provider|mode|max_.*|supports_.*|supported_.*|metadata|source|comment|deprecation_date|rp[md]|tpm"
     r"|tool_use_system_prompt_tokens|prompt_cache_min_tokens|display_name|model_vendor|model_version"
     r"|output_vector_size|bedrock_.*|gemini_.*|use_openai_responses_path|web_search_billing_unit|tiered_pricing"
-    r"|.*_dbu?_cost_per_token|uses_embed_content"
+    r"|.*_dbu?_cost_per_token|uses_embed_content|audio_transcription_config"
 )
+
+
+UNKNOWN = {"input": "", "output": ""}
+RESERVED = ["input_cost_per_second", "output_cost_per_second"]
 
 
 def quotes(entries: dict[str, Any]) -> list[Quote]:
     return parse(document("litellm", entries), SPEC)
 
 
-def one(**fields: object) -> Quote:
+def one(**fields: Any) -> Quote:
     """The quote of an entry of one tier."""
     [quote] = quotes({"acme/one": {"litellm_provider": "acme", "mode": "chat", **fields}})
     return quote
@@ -345,8 +350,7 @@ def test_documentation_rules_other_modes_and_size_classes_are_no_offers() -> Non
             "fallback_generalizations": {"rules": []},
             "a-mirror": "its own line",
             "fireworks-ai-above-16b": priced,
-            "image-1": {**priced, "mode": "image_generation"},
-            "whisper-1": {**priced, "mode": "audio_transcription"},
+            "container": {**priced, "mode": "guardrail"},
             "acme/one": {**priced, "mode": "responses"},
             "acme/two": {**priced, "mode": "completion"},
         }
@@ -375,6 +379,96 @@ def test_embeddings_rerankers_and_pages_have_the_meters_that_they_state() -> Non
 
 
 @pytest.mark.parametrize(
+    ("mode", "fields", "read", "noted"),
+    [
+        ("image_generation", {"output_cost_per_image": 4}, {"output_image": "4"}, []),
+        (
+            "image_edit",
+            {"output_cost_per_image": 4, "input_cost_per_image": 1},
+            {"output_image": "4", "input_image": "1"},
+            [],
+        ),
+        (
+            "image_edit",
+            {"output_cost_per_image": 4, "input_cost_per_image": 4},
+            {"output_image": "4"},
+            ["input_cost_per_image"],
+        ),
+        ("image_generation", {"input_cost_per_image": 4}, UNKNOWN, ["input_cost_per_image"]),
+        (
+            "image_generation",
+            {"input_cost_per_pixel": 4, "output_cost_per_pixel": 0},
+            UNKNOWN,
+            ["input_cost_per_pixel"],
+        ),
+        ("image_generation", {"input_cost_per_token": 4}, UNKNOWN, ["input_cost_per_token"]),
+        (
+            "image_generation",
+            {"input_cost_per_token": 1, "output_cost_per_image": 5, "output_cost_per_image_token": 4},
+            {"input": "1", "output": "", "output_image_token": "4"},
+            [],
+        ),
+        (
+            "audio_transcription",
+            {"input_cost_per_second": 2, "output_cost_per_second": 2},
+            {"input_second": "2"},
+            ["output_cost_per_second"],
+        ),
+        ("audio_transcription", {"input_cost_per_second": 2, "output_cost_per_second": 0}, {"input_second": "2"}, []),
+        ("audio_speech", {"input_cost_per_character": 3}, {"input_character": "3"}, []),
+        ("audio_speech", {"output_cost_per_second": 3}, UNKNOWN, ["output_cost_per_second"]),
+        (
+            "audio_speech",
+            {"input_cost_per_token": 1, "output_cost_per_audio_token": 2, "output_cost_per_second": 3},
+            {"input": "1", "output": "", "output_audio": "2"},
+            [],
+        ),
+        ("video_generation", {"output_cost_per_second": 5}, {"output_second": "5"}, []),
+        ("video_generation", {"output_cost_per_video_per_second": 5}, {"output_second": "5"}, []),
+        (
+            "video_generation",
+            {"output_cost_per_second": 5, "output_cost_per_second_1080p": 8},
+            {"output_second": "5"},
+            ["output_cost_per_second_1080p"],
+        ),
+        ("search", {"input_cost_per_query": 6}, {"query": "6"}, []),
+        ("vector_store", {"input_cost_per_query": 6}, {"query": "6"}, []),
+        ("search", {"tiered_pricing": [{"max_results_range": [0, 25]}]}, UNKNOWN, ["tiered_pricing"]),
+        ("chat", {"input_cost_per_second": 7, "output_cost_per_second": 7}, UNKNOWN, RESERVED),
+        (
+            "realtime",
+            {"input_cost_per_token": 4, "input_cost_per_image": 40},
+            {"input": "4", "output": ""},
+            ["input_cost_per_image"],
+        ),
+        (
+            "chat",
+            {"input_cost_per_token": 4, "input_cost_per_image": 41},
+            {"input": "4", "output": "", "input_image": "41"},
+            [],
+        ),
+    ],
+)
+def test_a_price_by_the_piece_is_read_where_the_mode_says_what_the_piece_is(
+    mode: str, fields: dict[str, object], read: dict[str, str], noted: list[str]
+) -> None:
+    quote = one(mode=mode, **fields)
+    assert texts(quote.prices) == read
+    assert [finding.message for finding in quote.findings] == [f"not read: {', '.join(noted)}"] * bool(noted)
+
+
+def test_what_stands_before_the_name_of_an_image_model_is_the_size_and_a_tag() -> None:
+    entry = {"litellm_provider": "acme", "mode": "image_generation", "output_cost_per_image": 1}
+    names = ("acme/high/64-x-32/draw-1", "64-x-32/max-steps/draw-1", "acme/high-art/draw-1", "acme/standard")
+    assert [(quote.model, quote.tag) for quote in quotes(dict.fromkeys(names, entry))] == [
+        ("acme/draw-1", "high/64-x-32"),
+        ("draw-1", "64-x-32/max-steps"),
+        ("acme/high-art/draw-1", ""),
+        ("acme/standard", ""),
+    ]
+
+
+@pytest.mark.parametrize(
     "body",
     [
         [],
@@ -397,46 +491,50 @@ def test_a_body_without_offers_raises_source_changed(body: object) -> None:
 def independent(body: bytes) -> dict[Place, Decimal | None]:
     """The document read by cutting suffixes off names, with the rule of zeros and of unstated tiers."""
     found: dict[Place, Decimal | None] = {}
-    for model, entry in catalogues.read(body).items():
-        if model == "sample_spec" or entry.get("mode") not in MODES:
+    for name, entry in catalogues.read(body).items():
+        if name == "sample_spec" or entry.get("mode") not in MODES:
             continue
+        silent = unread(entry)
+        model, size = model_and_size(name, entry["mode"])
         provider = entry["litellm_provider"]
         meters: dict[str, set[str]] = {"": set()}
         zeros = []
         rows = dict(entry)
-        for tier in entry.get("tiered_pricing", []):
+        for tier in [] if "tiered_pricing" in silent else entry.get("tiered_pricing", []):
             start = int(tier["range"][0])
             longer = f"_above_{start // 1000}k_tokens" if start else ""
             rows |= {word + longer: value for word, value in tier.items() if word != "range"}
         for key, value in rows.items():
             word, tag = key, ""
             above = 0
-            for suffix, name in (
+            for suffix, tier in (
                 ("_batches", "batch"),
                 ("_batch_requests", "batch"),
                 ("_flex", "flex"),
                 ("_priority", "priority"),
             ):
                 if word.endswith(suffix):
-                    word, tag = word.removesuffix(suffix), name
+                    word, tag = word.removesuffix(suffix), tier
             if word.endswith("k_tokens"):
                 word, _, thousands = word.removesuffix("k_tokens").rpartition("_above_")
                 above = int(thousands) * 1000
-            if "per_character" in key and key.replace("per_character", "per_token") in rows:
+            if key in silent:
                 continue
             if word not in WORDS:
                 assert NO_METER.fullmatch(key) or OF_NO_PRICE.fullmatch(key), key
                 continue
             meters.setdefault(tag, set()).update([] if above else [WORDS[word]])
+            offer = (provider, model, "/".join(filter(None, (size, tag))))
             if value or model.endswith(":free"):
-                found[provider, model, tag, above, WORDS[word]] = value
+                found[*offer, above, WORDS[word]] = value
             elif above:
-                zeros.append((tag, above, WORDS[word]))
+                zeros.append((*offer, above, WORDS[word]))
             else:
-                found.setdefault((provider, model, tag, 0, WORDS[word]), None)
-        found |= {(provider, model, *zero): None for zero in zeros if found.get((provider, model, zero[0], 0, zero[2]))}
-        for tag, told in meters.items():
-            if tag or not told or told & {"input", "output"}:
+                found.setdefault((*offer, 0, WORDS[word]), None)
+        found |= {zero: None for zero in zeros if found.get((*zero[:3], 0, zero[4]))}
+        for tier, told in meters.items():
+            tag = "/".join(filter(None, (size, tier)))
+            if tier or not told or told & {"input", "output"}:
                 found.setdefault((provider, model, tag, 0, "input"), None)
                 found.setdefault((provider, model, tag, 0, "output"), None)
     return found
@@ -458,10 +556,10 @@ def test_every_limit_of_recorded_documents_equals_an_independent_reading(recorde
             for name, entry in catalogues.read(body).items()
             if name != "sample_spec" and entry.get("mode") in MODES
         }
-        found = [quote for quote in parse(document("litellm", body), SPEC) if not quote.tag]
-        assert [quote.model for quote in found] == list(entries)
-        for quote in found:
-            entry = entries[quote.model]
+        tiers = ("batch", "flex", "priority")
+        found = [quote for quote in parse(document("litellm", body), SPEC) if not quote.tag.endswith(tiers)]
+        assert [quote.locator for quote in found] == [f'["{name}"]' for name in entries]
+        for quote, entry in zip(found, entries.values(), strict=True):
             assert (quote.facts.context_length or 0) == entry.get("max_input_tokens", 0)
             assert (quote.facts.max_output_tokens or 0) == entry.get("max_output_tokens", 0)
 

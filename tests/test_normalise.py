@@ -178,6 +178,19 @@ def test_prompt_size_override_is_kept_with_its_own_amounts() -> None:
     assert (found.above_tokens, found.amounts) == (200_000, (("input", 2_500_000_000),))
 
 
+def test_a_price_that_is_not_known_under_its_condition_is_unknown_there() -> None:
+    beyond = {"input": Price(text="", unit="USD/token"), "output": per_token("2e-6")}
+    (found,) = card({"input": per_token("1e-6")}, (QuotedOverride(above_tokens=1000, prices=beyond),)).overrides
+    assert (found.amounts, found.unknown) == ((("output", 2_000_000_000),), ("input",))
+
+
+def test_a_price_that_varies_under_a_condition_or_is_unknown_at_an_hour_refuses_the_quote() -> None:
+    varying = QuotedOverride(above_tokens=1000, prices={"input": per_token("-1")})
+    assert rule({"input": per_token("1e-6")}, (varying,)) == "condition"
+    hour = QuotedOverride(start_minute=0, end_minute=60, prices={"input": Price(text="", unit="USD/token")})
+    assert rule({"input": per_token("1e-6")}, (hour,)) == "condition"
+
+
 def dated(since: datetime | None, until: datetime | None, text: str) -> StatedQuote:
     return StatedQuote(since=since, until=until, prices={"input": per_token(text)})
 

@@ -262,6 +262,68 @@ def test_announced_prices_and_the_end_of_a_discount_follow_one_another() -> None
     assert [len(one.overrides) for one in pro.stated] == [0, 0, 2]
 
 
+WORKDAYS = (1, 2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(
+    ("source", "footnote", "days", "holidays"),
+    [
+        ("deepseek", "Peak hours are 01:00 - 04:00 and 06:00 - 10:00 UTC (all other hours are off-peak).", (), False),
+        ("deepseek", "Peak hours are 01:00 - 04:00 and 06:00 - 10:00 UTC, Monday to Friday.", WORKDAYS, False),
+        (
+            "deepseek",
+            "Peak hours are 01:00 - 04:00 and 06:00 - 10:00 UTC, Monday through Friday, except for holidays.",
+            WORKDAYS,
+            True,
+        ),
+        ("deepseek_cn", "高峰时段为北京时间 9:00 - 12:00、14:00 - 18:00（其余为空闲时段）。", (), False),
+        ("deepseek_cn", "高峰时段为北京时间周一至周五 9:00 - 12:00、14:00 - 18:00。", WORKDAYS, False),
+        (
+            "deepseek_cn",
+            "北京时间周一至周五（节假日除外）9:00 - 12:00、14:00 - 18:00 为高峰时段；其余空闲。",
+            WORKDAYS,
+            True,
+        ),
+    ],
+)
+def test_peak_days_are_those_of_the_footnote_wherever_in_it_they_stand(
+    source: str, footnote: str, days: tuple[int, ...], holidays: bool
+) -> None:
+    quotes = read(SOURCES[source], *with_footnote(source, footnote))
+    assert {one.days for quote in quotes for one in quote.overrides} == {days}
+    assert {bool(quote.findings) for quote in quotes} == {holidays}
+
+
+@pytest.mark.parametrize(
+    ("source", "footnote"),
+    [
+        ("deepseek", "Peak hours are 01:00 - 04:00 and 06:00 - 10:00 UTC on working days."),
+        ("deepseek", "Peak hours are 01:00 - 04:00 and 26:00 - 27:00 UTC."),
+        ("deepseek_cn", "北京时间 9:00 - 12:00、14:00 - 18:00 为空闲时段。"),
+        ("deepseek_cn", "高峰时段为北京时间工作日 9:00 - 12:00、14:00 - 18:00。"),
+    ],
+)
+def test_peak_hours_that_are_not_understood_are_refused(source: str, footnote: str) -> None:
+    with pytest.raises(SourceChanged):
+        read(SOURCES[source], *with_footnote(source, footnote))
+
+
+def with_footnote(source: str, footnote: str) -> tuple[Path, str]:
+    """The sample of a page of DeepSeek's, with another footnote about hours."""
+    path = FOLDER / source / "sample.html"
+    text, count = re.subn(r"(?<=<p>)(\(\d\) ).*(?=</p>)", rf"\g<1>{footnote}", path.read_text())
+    assert count == 1
+    return path, text
+
+
+def test_a_version_that_is_more_than_a_name_is_not_quoted() -> None:
+    path = FOLDER / "deepseek" / "sample.html"
+    text = path.read_text()
+    assert [quote.tag for quote in read(SOURCES["deepseek"], path, text)] == ["", "Deep-Test-Flash-0731", ""]
+    other = text.replace("Deep-Test-Flash-0731", "Deep-Test-Flash-0731 (Thinking Mode)")
+    assert [quote.tag for quote in read(SOURCES["deepseek"], path, other)] == ["", ""]
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -175,7 +175,8 @@ def test_every_price_of_the_deepseek_timelines_is_read(recorded: Path, source: s
     for at, body in timeline(recorded, name):
         table = body.decode().partition("\n(1)")[0]
         numbers = re.findall(amount, table)
-        flash, pro = (today(quote) for quote in read(source, body, at))
+        quotes = [today(quote) for quote in read(source, body, at)]
+        flash, pro = (quote for quote in quotes if "V4" not in quote.tag)
         assert (flash.model, pro.model) == ("deepseek-v4-flash", "deepseek-v4-pro")
         width = 4 if flash.overrides else 2
         by_meter = [numbers[place : place + width] for place in range(0, len(numbers), width)]
@@ -199,6 +200,24 @@ def test_every_price_of_the_deepseek_timelines_is_read(recorded: Path, source: s
             if source == "deepseek"
             else [(540, 720, "Asia/Shanghai"), (840, 1080, "Asia/Shanghai")]
         )
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "variant"), [("deepseek", "deepseek-pricing", ""), ("deepseek_cn", "deepseek-pricing-zh", "cn")]
+)
+def test_what_stands_behind_an_alias_of_deepseek_is_quoted_by_its_own_name(
+    recorded: Path, source: str, name: str, variant: str
+) -> None:
+    for at, body in timeline(recorded, name):
+        row = re.search(r"^\| (?:MODEL VERSION|模型版本) (?:\| )+(\S+) \| (\S+) \|$", body.decode(), re.MULTILINE)
+        assert row
+        aliases = ["deepseek-v4-flash", "deepseek-v4-pro"]
+        known = {f"deepseek/{one}" for one in [*aliases, *map(str.lower, row.groups())]}
+        observed = {(one.identity.model, one.identity.variant): one for one in seen(source, body, at)}
+        assert observed.keys() == {(one, variant) for one in known}
+        for alias, version in zip(aliases, map(str.lower, row.groups()), strict=True):
+            one, other = (observed[f"deepseek/{found}", variant] for found in (alias, version))
+            assert (one.card, one.facts, one.key.model) == (other.card, other.facts, other.key.model)
 
 
 def test_the_whole_deepseek_page_has_its_discount_and_no_struck_out_price(recorded: Path) -> None:
@@ -274,6 +293,12 @@ def test_every_row_of_recorded_openai_pages_is_read(recorded: Path, day: str, co
         wanted = {meter: value for meter, value in zip(meters, values, strict=True) if value not in ("-", "null", "")}
         tag = "" if tier == "standard" else tier
         assert (quote.model, quote.tag, texts(quote)) == (name.partition(" (")[0], tag, wanted)
+        bounds = [(one.above_tokens, {price.text for price in one.prices.values()}) for one in quote.overrides]
+        assert bounds == ([(271_999, {""})] if name.endswith("(<272K context length)") else [])
+    longest = [one.card for one in seen("openai", body) if one.key.model == "gpt-5.4"]
+    assert {override.unknown for card in longest if card for override in card.overrides} == {
+        ("cache_read", "input", "output")
+    }
 
 
 def test_openai_pages_of_another_form_are_refused(recorded: Path) -> None:

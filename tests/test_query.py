@@ -301,7 +301,7 @@ def test_changes_tell_each_meter_condition_and_fact_that_moved(tape: Tape) -> No
     after = RateCard(
         currency="USD",
         amounts=(("cache_read", 0), ("input", 74_000_000), ("output", 170_000_000)),
-        overrides=(Override(above_tokens=200_000, amounts=(("input", 37_000_000),)),),
+        overrides=(Override(above_tokens=200_000, amounts=(("input", 37_000_000),), unknown=("output",)),),
     )
     facts = Facts(context_length=8192, quantization="fp8", features=("tools", "top_k"))
     newer = Facts(context_length=131_072, features=("tools", "top_p"), status="beta")
@@ -313,6 +313,7 @@ def test_changes_tell_each_meter_condition_and_fact_that_moved(tape: Tape) -> No
         "input": ("0.037", "0.074", "100"),
         "cache_read": (None, "0", None),
         "input above 200000": ("0.074", "0.037", "-50"),
+        "output above 200000": (None, None, None),
         "input 00:00-01:00 UTC": ("0.000000005", None, None),
         "context_length": ("8192", "131072", "1500"),
         "quantization": ("fp8", None, None),
@@ -321,6 +322,7 @@ def test_changes_tell_each_meter_condition_and_fact_that_moved(tape: Tape) -> No
     }
     assert (found["cache_read"].old_state, found["cache_read"].new_state) == ("unknown", "free")
     assert (found["input"].seen, found["input"].not_before, found["input"].event) == (hour(2), hour(1), "change")
+    assert found["output above 200000"].new_state == "unknown"
     assert found["context_length"].new_state is None
 
 

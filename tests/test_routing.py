@@ -93,6 +93,8 @@ def oracle_cost(card: RateCard, load: Workload, at: datetime) -> Fraction | None
         for override in reversed(card.overrides):
             if in_force(override) and meter in dict(override.amounts):
                 return Fraction(dict(override.amounts)[meter], NANO)
+            if in_force(override) and meter in override.unknown:
+                return "unknown"
         if meter in dict(card.amounts):
             return Fraction(dict(card.amounts)[meter], NANO)
         return dict(card.states).get(meter, "not offered")
@@ -135,13 +137,15 @@ METERS = ("cache_read", "input", "output", "request")
 def overrides(draw: st.DrawFn) -> Override:
     above = draw(st.none() | st.sampled_from([1000, 2000, 200_000]))
     window = above is None or draw(st.booleans())
+    amounts = draw(st.dictionaries(st.sampled_from(METERS), AMOUNTS, min_size=1))
     return Override(
         above_tokens=above,
         start_minute=draw(st.integers(0, 1439)) if window else None,
         end_minute=draw(st.integers(0, 1439)) if window else None,
         days=tuple(sorted(draw(st.sets(st.integers(1, 7), max_size=3)))),
         tz=draw(st.sampled_from(sorted(ZONES))),
-        amounts=tuple(sorted(draw(st.dictionaries(st.sampled_from(METERS), AMOUNTS, min_size=1)).items())),
+        amounts=tuple(sorted(amounts.items())),
+        unknown=tuple(sorted(draw(st.sets(st.sampled_from(METERS))) - amounts.keys())),
     )
 
 
@@ -235,6 +239,19 @@ def test_of_several_overrides_that_hold_the_last_wins() -> None:
     last = Override(above_tokens=5, amounts=(("input", 7),))
     found = priced(replace(usd(input=1, output=1), overrides=(first, last)), workload(11, 1))
     assert (found.input, found.output) == (7, 5)
+
+
+def test_a_prompt_beyond_what_a_price_is_stated_for_has_no_known_cost() -> None:
+    bound = Override(above_tokens=1000, amounts=(), unknown=("input", "output"))
+    card = replace(usd(input=NANO, output=NANO), overrides=(bound,))
+    assert priced(card, workload(1000, 0)).femto == 1000 * NANO
+    assert cost(card, workload(1001, 0), T0) == Unpriced(reason="input price unknown")
+    assert RateCard.from_text(card.text) == card
+    for unknown in (("output", "input"), ("input", "input"), ("attention",)):
+        with pytest.raises(ValueError, match="what is unknown"):
+            Override(above_tokens=1000, amounts=(), unknown=unknown)
+    with pytest.raises(ValueError, match="has an amount"):
+        Override(above_tokens=1000, amounts=(("input", 1),), unknown=("input",))
 
 
 def test_price_per_request_is_added_once() -> None:

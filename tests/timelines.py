@@ -14,6 +14,8 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from pathlib import Path
 from typing import Any
 
+from tests import litellm_entries
+
 Value = Any
 Key = tuple[str, ...]
 DAY = timedelta(hours=24)
@@ -300,13 +302,13 @@ LITELLM_METERS = {
     "output_cost_per_image": "output_image",
     "input_cost_per_second": "input_second",
     "output_cost_per_second": "output_second",
+    "output_cost_per_video_per_second": "output_second",
     "input_cost_per_character": "input_character",
     "output_cost_per_character": "output_character",
     "ocr_cost_per_page": "input_page",
     "annotation_cost_per_page": "input_annotated_page",
 }
 SINGLE = ("request", "query", "input_image", "output_image", "input_page", "input_annotated_page")
-LITELLM_MODES = ("chat", "responses", "completion", "realtime", "embedding", "rerank", "moderation", "ocr")
 LITELLM_TIERS = {"_batches": "batch", "_batch_requests": "batch", "_flex": "flex", "_priority": "priority"}
 
 
@@ -314,20 +316,23 @@ def read_litellm(at: datetime, raw: bytes) -> Poll:
     """A version of LiteLLM's file as a poll."""
     seen: dict[Key, Seen] = {}
     for name, entry in json.loads(raw, parse_float=Decimal).items():
-        if not isinstance(entry, dict) or entry.get("mode") not in LITELLM_MODES:
+        if not isinstance(entry, dict) or entry.get("mode") not in litellm_entries.MODES:
             continue
+        silent = litellm_entries.unread(entry)
+        model, size = litellm_entries.model_and_size(name, entry["mode"])
         tiers: dict[str, dict[str, int]] = {"": {}}
         unread: set[str] = set()
+        too_fine: set[str] = set()
         for field_name, value in _litellm_fields(entry):
             base, above, tag = _litellm_name(field_name)
             meter = LITELLM_METERS.get(base)
-            if meter is None or value is None:
+            if meter is None or value is None or field_name in silent:
                 continue
-            by_character = "character" in meter
-            if by_character and field_name.replace("_per_character", "_per_token") in entry:
-                continue
-            single = by_character or meter.endswith("_second") or meter in SINGLE
-            amount = nano(Decimal(value), 10**9 if single else 10**15)
+            single = meter.endswith(("_character", "_second")) or meter in SINGLE
+            scale = 10**9 if single else 10**15
+            amount = nano(Decimal(value), scale)
+            if 10**6 * abs(amount - Decimal(value) * scale) > Decimal(value) * scale:
+                too_fine.add(tag)
             where = f"{meter} above {above}" if above else meter
             if amount == 0 and not name.endswith(":free"):
                 unread.add(f"{tag} {where}")
@@ -345,19 +350,19 @@ def read_litellm(at: datetime, raw: bytes) -> Poll:
         ]
         for tag, amounts in tiers.items():
             hidden = sorted(one for one in unread if one.partition(" ")[0] == tag)
-            seen[entry.get("litellm_provider", ""), name, tag, ""] = Seen(
+            seen[entry.get("litellm_provider", ""), model, "/".join(filter(None, (size, tag))), ""] = Seen(
                 part="",
                 amounts=amounts,
                 value=(sorted(amounts.items()), hidden, facts),
                 free=name.endswith(":free"),
-                refused=any(" above " in one and one.split(" ")[1] in amounts for one in hidden),
+                refused=tag in too_fine,
             )
     return Poll(at=at, complete=True, failed=frozenset(), seen=seen)
 
 
 def _litellm_fields(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield from entry.items()
-    for tier in entry.get("tiered_pricing") or []:
+    for tier in (entry.get("tiered_pricing") or []) if entry["mode"] in litellm_entries.TEXT else []:
         start = int(tier["range"][0])
         for name, value in tier.items():
             yield (f"{name}_above_{start // 1000}k_tokens" if start else name), value

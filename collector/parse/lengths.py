@@ -25,8 +25,10 @@ class Ranged:
     """A text without the prompt lengths that stood at its end."""
 
     text: str
-    above_tokens: int | None
+    above_tokens: int | None = None
     """Its prices are for prompts longer than this; None: for those that are not, or for all."""
+    up_to_tokens: int | None = None
+    """Its prices are for prompts that are not longer than this; None: for those that are, or for all."""
 
 
 def tokens_of(text: str) -> int | None:
@@ -49,10 +51,9 @@ def ranged(text: str) -> Ranged:
     """
     found = _RANGE.search(text.rstrip())
     if found is None:
-        return Ranged(text, None)
+        return Ranged(text)
     sign, number, size, low, low_size = found.groups()
     tokens = int(Decimal(number or low) * _SIZES[(size if number else low_size).lower()])
     before = text[: found.start()].rstrip(_BEFORE).strip()
-    if sign in ("<", "<=", "≤"):
-        return Ranged(before, None)
-    return Ranged(before, tokens - 1 if sign in (">=", "≥") else tokens)
+    least = tokens - 1 if sign in ("<", ">=", "≥") else tokens
+    return Ranged(before, up_to_tokens=least) if sign in ("<", "<=", "≤") else Ranged(before, above_tokens=least)

@@ -12,8 +12,10 @@ Oddities
     Since 2026-08-17 a row has an OFF-PEAK and a PEAK price: off-peak is the price, peak a condition with the hours that
     a footnote states, in UTC or in Beijing time. The page does not say which days are peak days until that footnote
     names them; then they are Monday to Friday or not understood, and refused. Holidays are not read: peak prices are
-    stated for some days on which they are not charged. Names are aliases: what stands behind `deepseek-v4-flash`
-    changes with MODEL VERSION.
+    stated for some days on which they are not charged; where the footnote excepts them, that is noted.
+    Names are aliases: what stands behind `deepseek-v4-flash` changes with MODEL VERSION. Where that row gives another
+    name, the prices are quoted twice: of the alias, and of the alias tagged with the version, which ends with it. So
+    the alias keeps one history, and the version meets what other sources state of it by name.
 
 Dates
     A second table may announce prices, from an instant that the words above it state: those are stated prices, with
@@ -23,12 +25,15 @@ Dates
 
 History
     2026-05     75 % off for v4-pro.
+    2026-07-31  MODEL VERSION has names with a date, DeepSeek-V4-Flash-0731.
     2026-08-13  announces higher and peak prices for 08-16 16:00 UTC, in a second table; 2026-08-17 has them: rows
                 OFF-PEAK and PEAK under each title.
+    2026-08-23  Monday to Friday; in Chinese the days stand before the hours. 2026-09 except on public holidays; in
+                Chinese the hours are named first, `... 为高峰时段`. Both as quoted by others: not recorded.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -39,6 +44,7 @@ from collector.decode import text_of
 from collector.errors import SourceChanged
 from collector.parse import html_table, markdown_table
 from collector.parse.amounts import NotAnAmount, money
+from collector.parse.doubt import note
 from collector.parse.grid import Grid, Page, fold, in_one_line
 from collector.parse.lengths import tokens_of
 from collector.parse.tables import require_words
@@ -56,6 +62,7 @@ class _Tongue:
     mark: str
     """Behind the number."""
     model: str
+    version: str
     context: str
     longest: str
     group: str
@@ -65,6 +72,7 @@ class _Tongue:
     usual: str
     peak: str
     hours: re.Pattern[str]
+    """Words before the hours, start and end of two windows, words behind them."""
     tz: str
     takes_effect: re.Pattern[str]
     """Says from when on the prices of a second table are charged."""
@@ -79,6 +87,7 @@ TONGUES = (
         sign="$",
         mark="",
         model="model",
+        version="modelversion",
         context="contextlength",
         longest="maxoutput",
         group="pricing",
@@ -89,7 +98,7 @@ TONGUES = (
         },
         usual="off-peak",
         peak="peak",
-        hours=re.compile(rf"Peak hours are{_CLOCK} and{_CLOCK} UTC([^.]*)\."),
+        hours=re.compile(rf"Peak hours are([^.0-9]*){_CLOCK} and{_CLOCK} UTC([^.]*)\."),
         tz="UTC",
         takes_effect=re.compile(r"new prices take effect at (\d{1,2}:\d{2}) UTC on ([A-Z][a-z]+) (\d{1,2}), (\d{4})"),
         written="%H:%M %B %d %Y",
@@ -99,6 +108,7 @@ TONGUES = (
         sign="",
         mark="元",
         model="模型",
+        version="模型版本",
         context="上下文长度",
         longest="输出长度",
         group="价格",
@@ -109,7 +119,9 @@ TONGUES = (
         },
         usual="空闲时段",
         peak="高峰时段",
-        hours=re.compile(rf"高峰时段为北京时间{_CLOCK}、{_CLOCK}([^。]*)。"),
+        hours=re.compile(
+            rf"(?:高峰时段为北京时间|北京时间(?=[^。]*为高峰时段))([^。0-9]*){_CLOCK}、{_CLOCK}([^。]*)。"
+        ),
         tz="Asia/Shanghai",
         takes_effect=re.compile(
             r"新价格将于北京时间\s*(\d{4})\s*年\s*(\d{1,2})\s*月\s*(\d{1,2})\s*日\s*(\d{1,2}:\d{2})"
@@ -120,13 +132,28 @@ TONGUES = (
 WORKDAYS = re.compile(r"Monday (?:through|to) Friday|周一至周五")
 _OF_DAYS = re.compile(r"day|week|周|工作日|假")
 """A footnote about hours that has one of these is about days, too."""
+HOLIDAYS = re.compile(r"holiday|节假日", re.IGNORECASE)
 
 _NOTE = re.compile(r"(?<=\S)\s*\(\d\)$")
+_VERSION = re.compile(r"[A-Za-z0-9.-]+", re.ASCII)
+"""A version that is a name; `DeepSeek-V3.2 (Non-thinking Mode)` is one and more."""
 _OFF_UNTIL = re.compile(
     r"The (?P<model>\S+) model is currently offered at a (?P<percent>\d{1,2})% discount, (?:extended )?until"
     r" (?P<until>\d{4}/\d{1,2}/\d{1,2} \d{1,2}:\d{2}) UTC"
 )
 _OFF = re.compile(r"(?P<price>\S+)\s*\((?P<percent>\d{1,2})% off\s*\)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Hours:
+    """When prices are at their peak; nothing where they never are."""
+
+    windows: tuple[tuple[int, int], ...] = ()
+    """Start and end, in minutes of the day."""
+    days: tuple[int, ...] = ()
+    """Weekdays, Monday 1; empty for all of them."""
+    holidays: bool = False
+    """Whether the page excepts public holidays."""
 
 
 @dataclass(slots=True)
@@ -137,6 +164,8 @@ class _Column:
     usual: dict[str, Price] = field(default_factory=dict)
     peak: dict[str, Price] = field(default_factory=dict)
     discounts: set[str] = field(default_factory=set)
+    version: str = ""
+    """What stands behind the model, where that is another name."""
     context_length: int | None = None
     max_output_tokens: int | None = None
     stated: list[StatedQuote] = field(default_factory=list)
@@ -144,7 +173,7 @@ class _Column:
 
 
 def parse(document: Document, spec: SourceSpec) -> list[Quote]:
-    """Quotes as published, one per model, with the hours of its peak prices and what is announced.
+    """Quotes as published, one per model and one per version that it stands for, with peak hours and announcements.
 
     Units: USD or CNY per 1M tokens, as the page has them.
     Options: `tag`, where the page is of one of several offers.
@@ -158,11 +187,11 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
     if fold(spec.page.ends) not in fold("\n".join([*(other.above for other in page.grids[1:]), page.below])):
         raise SourceChanged(f"{spec.id}: behind the table {spec.page.ends!r} wanted", code="truncated")
     columns = _columns(grid, tongue, spec)
-    hours = _hours(page, tongue, spec) if any(column.peak for column in columns) else []
+    hours = _hours(page, tongue, spec) if any(column.peak for column in columns) else _Hours()
     _take_announcement(columns, page, tongue, spec)
     for column in columns:
         _take_end_of_discount(column, page, document.fetched_at)
-    return [_quote(column, hours, tongue, spec) for column in columns]
+    return [quote for column in columns for quote in _quotes(column, hours, tongue, spec)]
 
 
 def _table(page: Page, spec: SourceSpec) -> tuple[Grid, _Tongue]:
@@ -194,7 +223,9 @@ def _columns(grid: Grid, tongue: _Tongue, spec: SourceSpec) -> list[_Column]:
         meters = titles & tongue.titles.keys()
         hours = titles & {tongue.usual, tongue.peak}
         where = f"{spec.id}: table 1 row {number}"
-        if tongue.context in titles or tongue.longest in titles:
+        if tongue.version in titles:
+            _take_versions(columns, row[-len(names) :])
+        elif tongue.context in titles or tongue.longest in titles:
             _take_facts(columns, row[-len(names) :], tongue.context in titles)
         elif meters or hours:
             meter = tongue.titles[meters.pop()] if len(meters) == 1 else meter
@@ -209,6 +240,13 @@ def _columns(grid: Grid, tongue: _Tongue, spec: SourceSpec) -> list[_Column]:
                 code="columns",
             )
     return columns
+
+
+def _take_versions(columns: Sequence[_Column], cells: Sequence[str]) -> None:
+    for column, cell in zip(columns, cells, strict=True):
+        version = _NOTE.sub("", in_one_line(cell))
+        if _VERSION.fullmatch(version) and version.casefold() != column.model.casefold():
+            column.version = version
 
 
 def _take_facts(columns: Sequence[_Column], cells: Sequence[str], is_context: bool) -> None:
@@ -303,44 +341,43 @@ def _instant(text: str, written: str, tz: str, spec: SourceSpec) -> datetime:
         raise SourceChanged(f"{spec.id}: the instant of an announcement is not understood: {text!r}") from None
 
 
-def _hours(page: Page, tongue: _Tongue, spec: SourceSpec) -> list[tuple[int, int, tuple[int, ...]]]:
-    """Start and end of each peak, in minutes of the day, and its weekdays."""
+def _hours(page: Page, tongue: _Tongue, spec: SourceSpec) -> _Hours:
     said = tongue.hours.search(page.words)
     if said is None:
         raise SourceChanged(f"{spec.id}: peak prices, and no word about their hours", code="says")
-    *clock, more = said.groups()
-    workdays = WORKDAYS.search(more) is not None
-    if _OF_DAYS.search(more) and not workdays:
-        raise SourceChanged(f"{spec.id}: peak days are not understood: {in_one_line(more)!r}", code="says")
+    before, *clock, behind = said.groups()
+    words = f"{before} {behind}"
+    workdays = WORKDAYS.search(words) is not None
+    if _OF_DAYS.search(words) and not workdays:
+        raise SourceChanged(f"{spec.id}: peak days are not understood: {in_one_line(words)!r}", code="says")
     minutes = [int(hour) * 60 + int(minute) for hour, minute in zip(clock[::2], clock[1::2], strict=True)]
     if max(minutes) >= 24 * 60:
         raise SourceChanged(f"{spec.id}: peak hours are not understood: {said[0]!r}", code="says")
-    return [
-        (start, end, (1, 2, 3, 4, 5) if workdays else ())
-        for start, end in zip(minutes[::2], minutes[1::2], strict=True)
-    ]
+    return _Hours(
+        windows=tuple(zip(minutes[::2], minutes[1::2], strict=True)),
+        days=(1, 2, 3, 4, 5) if workdays else (),
+        holidays=HOLIDAYS.search(words) is not None,
+    )
 
 
-def _overrides(
-    peak: Mapping[str, Price], hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue
-) -> tuple[QuotedOverride, ...]:
+def _overrides(peak: Mapping[str, Price], hours: _Hours, tongue: _Tongue) -> tuple[QuotedOverride, ...]:
     return tuple(
-        QuotedOverride(start_minute=start, end_minute=end, days=days, tz=tongue.tz, prices=peak)
-        for start, end, days in hours
+        QuotedOverride(start_minute=start, end_minute=end, days=hours.days, tz=tongue.tz, prices=peak)
+        for start, end in hours.windows
         if peak
     )
 
 
-def _quote(
-    column: _Column, hours: Sequence[tuple[int, int, tuple[int, ...]]], tongue: _Tongue, spec: SourceSpec
-) -> Quote:
+def _quotes(column: _Column, hours: _Hours, tongue: _Tongue, spec: SourceSpec) -> Iterator[Quote]:
     discount = column.discounts.pop() if len(column.discounts) == 1 else ""
     overrides = _overrides(column.peak, hours, tongue)
     today = StatedQuote(since=None, until=None, prices=column.usual, overrides=overrides)
     dated = [today, *sorted(column.stated, key=lambda one: str(one.since))]
     ends = [*(one.since for one in dated[1:]), None]
     stated = tuple(replace(one, until=end) for one, end in zip(dated, ends, strict=True))
-    return Quote(
+    locator = f"table 1 {column.model}"
+    told = "peak prices are stated for public holidays too, on which they are not charged"
+    quote = Quote(
         provider=spec.provider,
         model=column.model,
         tag=str(spec.options.get("tag", "")),
@@ -352,5 +389,9 @@ def _quote(
             max_output_tokens=column.max_output_tokens,
             discount=discount or None,
         ),
-        locator=f"table 1 {column.model}",
+        locator=locator,
+        findings=(note("holidays", told, locator),) if overrides and hours.holidays else (),
     )
+    yield quote
+    if column.version:
+        yield replace(quote, tag="/".join(filter(None, (quote.tag, column.version))))

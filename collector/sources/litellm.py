@@ -2,9 +2,21 @@
 
 What is read
     An object keyed by model name, USD per token as JSON numbers. The name is the model id as published, the provider
-    is `litellm_provider`. The modes that read or write text: chat, responses, completion, realtime, embeddings, rerank,
-    moderation and pages (ocr). Pictures, speech, video and search are other trades, in which `input_cost_per_image` may
-    be what an image made costs. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
+    is `litellm_provider`. Page: https://github.com/BerriAI/litellm (MIT), changed by pull requests.
+
+Modes
+    A price by the piece is read where the mode says what the piece is, and noted elsewhere:
+    - text (chat, responses, completion, realtime, embedding, rerank, moderation, ocr): by request, query, image,
+      character, page. By second it is Bedrock's reserved throughput, stated for input and again for output: not read.
+      By image it is read where it is more than ten times the price of a token of that way; else it is that of an image
+      token (gpt-realtime has 0.000005 where OpenAI asks 5 USD per 1M) or cannot be told from one.
+    - image_generation, image_edit: `output_cost_per_image`, and beside an output price also what goes in. Without one,
+      `input_cost_per_image` may be what an image made costs (dall-e-3), as are prices by the pixel, which have no
+      meter; so may those by the token (Fireworks' 4e-08, where it asks 0.04 an image). Sizes, qualities and steps
+      before a name (`hd/1024-x-1792/dall-e-3`) are tags.
+    - audio_transcription: `input_cost_per_second`; what `output_cost_per_second` says is the same seconds again
+      (whisper-1) or instead (soniox). audio_speech: `input_cost_per_character`. video_generation: seconds of output.
+    - search, vector_store: `input_cost_per_query`; tiers by the number of results have no condition.
 
 Names of prices
     <base>[_above_<N>k_tokens][_batches|_batch_requests|_flex|_priority], all products of them occurring. Above N*1000
@@ -21,11 +33,12 @@ Oddities
     `input_cost_per_token_cache_hit` is the older word for `cache_read_input_token_cost`; where both stand they agree.
     A 0 is unknown, except where the name ends in `:free`: zeros stand for local runtimes (ollama, lemonade), trials,
     subscriptions, cache writes copied from OpenRouter's "0", and for models that nobody has priced yet. A 0 above so
-    many tokens beside a price below (`gemini-2.0-flash-exp`, forgotten when it was priced) cannot be put on a rate card
-    and holds the quote.
-    Prices by the character beside prices by the token measure one text twice: only the latter are read.
+    many tokens beside a price below (`gemini-2.0-flash-exp`, forgotten when it was priced) is unknown above.
+    Prices by the character, image or second beside prices by the token of the same measure one thing twice: only the
+    latter are read.
     `*_dbu_cost_per_token` are Databricks units, the same price in another currency of account: not read. Prices by
-    second of audio or video, by session, by size of a search, and factors for regions and speed have no meter: noted.
+    second of audio or video that goes in with text, by session, by size of a search, and factors for regions and speed
+    have no meter: noted.
     `deprecation_date` may lie ahead; by its own description the model is deprecated from then on. A limit of 0 is not
     stated. `max_tokens` is either limit, depending on who wrote it: not read. Databricks prices
     are full of float tails.
@@ -54,7 +67,26 @@ from collector.parse.facts import facts_of
 from collector.parse.strict import Json, read_json
 from store.records import Document, Facts, Finding
 
-MODES = ("chat", "completion", "responses", "realtime", "embedding", "rerank", "moderation", "ocr")
+TEXT = ("chat", "completion", "responses", "realtime", "embedding", "rerank", "moderation", "ocr")
+IMAGES = ("image_generation", "image_edit")
+PIECES = {
+    **dict.fromkeys(
+        TEXT,
+        frozenset(
+            {"request", "query", "input_image", "output_image", "input_character", "output_character"}
+            | {"input_page", "input_annotated_page"}
+        ),
+    ),
+    **dict.fromkeys(IMAGES, frozenset({"input_image", "output_image"})),
+    "audio_transcription": frozenset({"input_second"}),
+    "audio_speech": frozenset({"input_character"}),
+    "video_generation": frozenset({"output_second"}),
+    "search": frozenset({"query"}),
+    "vector_store": frozenset({"query"}),
+}
+"""Mode of an entry that is read -> meters by the piece that mean there what they say."""
+IMAGE_TOKENS = 10
+"""A price by the image that is at most so many times that of a token is perhaps one of an image token."""
 
 METER_OF = {
     "input_cost_per_token": "input",
@@ -80,6 +112,7 @@ METER_OF = {
     "output_cost_per_image": "output_image",
     "input_cost_per_second": "input_second",
     "output_cost_per_second": "output_second",
+    "output_cost_per_video_per_second": "output_second",
     "input_cost_per_character": "input_character",
     "output_cost_per_character": "output_character",
     "ocr_cost_per_page": "input_page",
@@ -104,6 +137,16 @@ _NAME = re.compile(
     r"(?P<base>.+?)(?:_above_(?P<thousands>[0-9]{1,6})k_tokens)?(?:_(?P<tier>batches|batch_requests|flex|priority))?",
     re.ASCII,
 )
+_MADE = ("output_cost_per_image", "output_cost_per_image_token")
+_BY_TOKEN = {
+    "input_cost_per_character": "input_cost_per_token",
+    "output_cost_per_character": "output_cost_per_token",
+    "input_cost_per_image": "input_cost_per_image_token",
+    "output_cost_per_image": "output_cost_per_image_token",
+    "output_cost_per_second": "output_cost_per_audio_token",
+}
+"""Price by the piece -> that of the same by the token."""
+_OF_SIZE = re.compile(r"[0-9]+-x-[0-9]+|low|medium|high|standard|hd|(?:[0-9]+|max)-steps", re.ASCII)
 _PRICE_WORDS = ("cost", "pricing", "multiplier", "provider_specific_entry")
 _PASSED_OVER = frozenset(
     {"tiered_pricing", "input_dbu_cost_per_token", "output_dbu_cost_per_token", "output_db_cost_per_token"}
@@ -133,7 +176,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         raise SourceChanged(f"{spec.id}: wanted an object keyed by model name, found {describe(body)}")
     found = quotes(body, spec)
     if not found:
-        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(MODES)}, found none", code="empty")
+        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(PIECES)}, found none", code="empty")
     return found
 
 
@@ -142,7 +185,7 @@ def quotes(members: Mapping[str, Json], spec: SourceSpec) -> list[Quote]:
     return [
         quote
         for name, entry in members.items()
-        if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in MODES
+        if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in PIECES
         for quote in _quotes(name, entry, spec)
     ]
 
@@ -152,37 +195,74 @@ def _quotes(key: str, entry: Mapping[str, object], spec: SourceSpec) -> Iterator
     free = key.endswith(":free")
     offers = {"": _Offer()}
     told = [word for word in entry if _is_money(word) and not _told_by_the_token(word, entry)]
-    unread = [word for word in told if not _read_price(word, entry[word], offers, free=free) and _is_price(word)]
+    unread = [
+        word
+        for word in told
+        if not (_is_understood(word, entry) and _read_price(word, entry[word], offers, free=free))
+        and (_is_price(word) and entry[word] != 0)
+    ]
     doubts: list[Doubt] = []
     try:
-        unread += _read_ranges(entry.get("tiered_pricing"), offers[""], free=free)
+        unread += _read_ranges(entry, offers[""], free=free)
     except Doubt as doubt:
         doubts.append(doubt)
-    model = named(key, "a model", doubts)
+    name, of_size = _sized(key) if entry["mode"] in IMAGES else (key, "")
+    model = named(name, "a model", doubts)
     if not model:
         raise SourceChanged(f"{spec.id}: {locator}: {doubts[-1]}")
     provider = named(entry.get("litellm_provider"), "litellm_provider", doubts)
     facts, notes = _facts(entry, locator)
-    for tag, offer in offers.items():
-        sells_tokens = tag or not offer.prices or not offer.prices.keys().isdisjoint(("input", "output"))
+    for tier, offer in offers.items():
+        sells_tokens = tier or not offer.prices or not offer.prices.keys().isdisjoint(("input", "output"))
         held = (doubt.finding(locator) for doubt in doubts + offer.doubts)
         yield Quote(
             provider=provider,
             model=model,
-            tag=tag,
+            tag="/".join(filter(None, (of_size, tier))),
             prices=complete(offer.prices, UNIT) if sells_tokens else offer.prices,
             overrides=conditions(offer.above, offer.prices),
             facts=facts,
             declared_free=free,
             locator=locator,
-            findings=(*held, *notes, *(() if tag else unmapped(unread, locator))),
+            findings=(*held, *notes, *(() if tier else unmapped(unread, locator))),
         )
 
 
+def _sized(key: str) -> tuple[str, str]:
+    """(name, size of image) of `azure/hd/1024-x-1792/dall-e-3`; no size where none stands before the name."""
+    *before, name = key.split("/")
+    size = [part for part in before if _OF_SIZE.fullmatch(part)]
+    return "/".join([*(part for part in before if part not in size), name]), "/".join(size)
+
+
 def _told_by_the_token(key: str, entry: Mapping[str, object]) -> bool:
-    """The key prices by the character what another one prices by the token."""
-    way, by_character, _ = key.partition("_cost_per_character")
-    return bool(by_character) and f"{way}_cost_per_token" in entry
+    """The key prices by the piece what another one prices by the token."""
+    match = _name(key)
+    return match is not None and _BY_TOKEN.get(match["base"]) in entry
+
+
+def _is_understood(key: str, entry: Mapping[str, object]) -> bool:
+    """Whether the key prices what its name says, in an entry of its mode."""
+    match = _name(key)
+    meter = METER_OF.get(match["base"]) if match else None
+    if entry["mode"] in IMAGES and not any(entry.get(made) for made in _MADE):
+        return False
+    if meter not in UNIT_OF:
+        return True
+    if meter not in PIECES[str(entry["mode"])]:
+        return False
+    return meter not in ("input_image", "output_image") or _is_of_an_image(key, entry)
+
+
+def _is_of_an_image(key: str, entry: Mapping[str, object]) -> bool:
+    """Whether a price by the image can be no other: not that of an image token, nor one price under both names."""
+    stated, made = entry[key], _MADE[0]
+    if entry["mode"] in IMAGES and key != made:
+        return stated != entry.get(made)
+    token = entry.get(f"{key.partition('_')[0]}_cost_per_token") or 0
+    if not isinstance(stated, int | Decimal) or not isinstance(token, int | Decimal):
+        return True
+    return stated == 0 or stated > IMAGE_TOKENS * token
 
 
 @lru_cache(maxsize=4096)  # a few hundred names, in thousands of entries
@@ -231,15 +311,18 @@ def _put(offer: _Offer, above: int, key: str, base: str, value: object, *, free:
         raise Doubt("contradiction", f"{key} is {stated.text}, another name says {known.text} for {meter}")
 
 
-def _read_ranges(listed: object, offer: _Offer, *, free: bool) -> list[str]:
+def _read_ranges(entry: Mapping[str, object], offer: _Offer, *, free: bool) -> list[str]:
     """Put the prices of `tiered_pricing` where they belong; returns the names of prices that have no meter.
 
     Shape: `[{"range": [0, 32000], <price>: ...}, {"range": [32000, 128000], ...}]`, each beginning where the one
         before ends.
     Raises: Doubt if it is not.
     """
+    listed = entry.get("tiered_pricing")
     if listed is None:
         return []
+    if entry["mode"] not in TEXT:
+        return ["tiered_pricing"]
     if not isinstance(listed, list):
         raise Doubt("type", f"tiered_pricing is {describe(listed)}, not a list")
     unread: list[str] = []

@@ -10,8 +10,8 @@ What is read
 
 Oddities
     Values are numbers without a sign, `"-"`, `""` or null for no such meter. A name may end in `(<272K context
-    length)`: what it costs above is left out of the old form, and stands in columns of the new one; there the threshold
-    is in a sentence. Some exports of the page have lost their tables (2026-02 to 2026-05): refused.
+    length)`: what it costs above is left out of the old form, so unknown, and stands in columns of the new one; there
+    the threshold is in a sentence. Some exports of the page have lost their tables (2026-02 to 2026-05): refused.
     Regional processing (+10 %) is prose, fine-tuning and tools are other tables: not read. A plain client is now and
     then given a challenge page, which fails as one.
 
@@ -23,7 +23,7 @@ History
 import re
 from collections.abc import Iterator, Sequence
 
-from collector.contract import Price, PriceSpec, Quote, QuotedOverride, SourceSpec
+from collector.contract import Price, Prices, PriceSpec, Quote, QuotedOverride, SourceSpec
 from collector.errors import SourceChanged
 from collector.parse.amounts import NotAnAmount, Number
 from collector.parse.doubt import Doubt
@@ -99,8 +99,21 @@ def _in_list(row: Literal, tag: str, locator: str, spec: SourceSpec) -> Quote:
             findings.append(Doubt("amount", f"{meter} is {value!r}").finding(locator))
     named = ranged(row[0])
     return Quote(
-        provider=spec.provider, model=named.text, tag=tag, prices=prices, locator=locator, findings=tuple(findings)
+        provider=spec.provider,
+        model=named.text,
+        tag=tag,
+        prices=prices,
+        overrides=_unknown_above(named.up_to_tokens, prices),
+        locator=locator,
+        findings=tuple(findings),
     )
+
+
+def _unknown_above(up_to_tokens: int | None, prices: Prices) -> tuple[QuotedOverride, ...]:
+    """Of a name with a longest prompt: what is beyond it, of which the page says nothing."""
+    if up_to_tokens is None:
+        return ()
+    return (QuotedOverride(above_tokens=up_to_tokens, prices=dict.fromkeys(prices, Price(text="", unit=UNIT))),)
 
 
 def _in_tables(document: Document, spec: SourceSpec) -> Iterator[Quote]:
@@ -140,13 +153,14 @@ def _in_row(row: Row, tag: str, above_tokens: int | None, spec: SourceSpec) -> Q
     long = {} if row.ragged else _prices(row, LONG, doubts, spec)
     if long and above_tokens is None:
         doubts.append(Doubt("tier", "prices of long context, and no word about how long that is"))
+    named = ranged(model)
     overrides = (QuotedOverride(above_tokens=above_tokens, prices=long),) if long and above_tokens is not None else ()
     return Quote(
         provider=spec.provider,
-        model=ranged(model).text,
+        model=named.text,
         tag=tag,
         prices=short,
-        overrides=overrides,
+        overrides=overrides or _unknown_above(named.up_to_tokens, short),
         locator=row.locator,
         findings=tuple(doubt.finding(row.locator) for doubt in doubts),
     )
