@@ -2,7 +2,8 @@
 
 The store is that of a recorded timeline whose documents came in four batches out of order, so that it holds beliefs
 that were superseded. Of each flip it is asked whether any row reads otherwise, or any document; if so, `verify` has to
-say something.
+say something. Reading commands are asked meanwhile, in turn, more of them where a row reads otherwise: they may answer,
+or fail in a line.
 """
 
 import argparse
@@ -10,7 +11,8 @@ import random
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +29,30 @@ from store.write import Tape
 from tests.benchmarks.any_order import batches, fill
 from tests.benchmarks.measure import note
 from tests.benchmarks.store_size import polls
-from tests.stores import content, rows
+from tests.stores import connected
 
 SOURCE = "llm_prices"
-QUESTIONS = (("export", "history"), ("export", "changes"), ("models",), ("sources",), ("cheapest", "openai/gpt-4o"))
+MODEL = "openai/gpt-4o"
+OF_THE_ARCHIVE = ("explain", "llm_prices:openai:gpt-4o")
+"""The one question whose answer is taken from there."""
+QUESTIONS = (
+    ("export", "history", "--superseded", "--format", "jsonl"),
+    ("export", "changes"),
+    ("export", "ledger", "--names"),
+    ("models",),
+    ("sources",),
+    ("cheapest", MODEL),
+    ("endpoints", MODEL),
+    ("history", MODEL),
+    ("facts", MODEL),
+    OF_THE_ARCHIVE,
+    ("held",),
+    ("conflicts",),
+)
+AT_ONCE = 4
+"""Questions about a store that reads otherwise."""
+PROVEN_WHOLE = 100
+"""Of as many flips that are noticed, one is verified to the end, and the others until something is said."""
 CONFIG = load(None, {})
 
 
@@ -65,32 +87,33 @@ def flipped(
     sizes = [path.stat().st_size for path in files]
     for number in range(flips):
         if number % 100 == 0:
-            note(f"{what}: {number} of {flips}")
+            note(f"{what}: {number} of {flips}: {dict(found)}")
         (path,) = chance.choices(files, sizes)
         place, bit = chance.randrange(path.stat().st_size), chance.randrange(8)
+        where = f"{what}: byte {place}, bit {bit}"
         kept = path.read_bytes()
         path.write_bytes(kept[:place] + bytes([kept[place] ^ 1 << bit]) + kept[place + 1 :])
         try:
             changed = differing(sound, meaning(store))
         except (sqlite3.Error, StoreError, OSError, UnicodeDecodeError) as error:
             changed = f"cannot be read: {error}"
-        for words in QUESTIONS:
+        for words in questions(number, len(QUESTIONS) // AT_ONCE if changed else len(QUESTIONS), archive=path != store):
             asked = CliRunner().invoke(main_command, ["--store", str(store), *words])
             if not isinstance(asked.exception, SystemExit | None):
                 found["tracebacks"] += 1
-                lines.append(f"{what}: byte {place}, bit {bit}: {words[0]}: {asked.exception!r}")
+                lines.append(f"{where}: {' '.join(words)}: {asked.exception!r}")
         if not changed:
             found["harmless"] += 1
         else:
             try:
-                noticed = bool(faults(store))
+                noticed = bool(faults(store, whole=number % PROVEN_WHOLE == 0))
             except Exception as error:  # noqa: BLE001 - what no user may see
                 found["tracebacks"] += 1
-                lines.append(f"{what}: byte {place}, bit {bit}: verify: {error!r}")
+                lines.append(f"{where}: verify: {error!r}")
                 noticed = True
             found["noticed" if noticed else "unnoticed"] += 1
             if not noticed:
-                lines.append(f"{what}: byte {place}, bit {bit}: {changed}")
+                lines.append(f"{where}: {changed}")
         for aside in store.parent.glob(f"{store.name}-*"):
             aside.unlink()
         path.write_bytes(kept)
@@ -98,12 +121,18 @@ def flipped(
     return lines
 
 
-def faults(store: Path) -> list[str]:
-    """What `verify` says."""
+def questions(number: int, apart: int, *, archive: bool) -> Sequence[Sequence[str]]:
+    """What is asked of a flip."""
+    return [OF_THE_ARCHIVE] if archive else QUESTIONS[number % apart :: apart]
+
+
+def faults(store: Path, *, whole: bool = True) -> list[str]:
+    """What `verify` says, or no more than the first of it."""
     try:
         tape = Tape(str(store))
         try:
-            return list(verify.faults(CONFIG.checks, tape, CONFIG.sources, utc_now(), note=lambda _: None))
+            told = verify.faults(CONFIG.checks, tape, CONFIG.sources, utc_now(), note=lambda _: None)
+            return list(told if whole else islice(told, 1))
         finally:
             tape.close()
     except StoreError as error:
@@ -112,7 +141,11 @@ def faults(store: Path) -> list[str]:
 
 def rows_of(store: Path) -> dict[str, list[tuple[Any, ...]]]:
     """Every row, and the statements that made the tables."""
-    return content(str(store)) | {"schema": sorted(rows(str(store), "SELECT type, name, sql FROM sqlite_schema"))}
+    with connected(str(store)) as connection:
+        statements = connection.execute("SELECT type, name, sql FROM sqlite_schema").fetchall()
+        names = [name for kind, name, _ in statements if kind == "table"]
+        found = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for name in names}
+    return found | {"schema": statements}
 
 
 def archived(store: Path) -> list[Path]:
@@ -133,7 +166,7 @@ def differing(sound: dict[str, list[tuple[Any, ...]]], found: dict[str, list[tup
     """Where two differ, if they do."""
     for name in sound.keys() | found.keys():
         before, after = sound.get(name, []), found.get(name, [])
-        if before != after:
+        if before != after and sorted(before, key=repr) != sorted(after, key=repr):
             was = [one for one in before if one not in after][:1]
             return f"{name}: {str(was)[:200]} -> {str([one for one in after if one not in before][:1])[:200]}"
     return ""
