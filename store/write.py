@@ -77,6 +77,8 @@ class LastPolls:
 
     newest: datetime | None = None
     """Of any outcome."""
+    written: datetime | None = None
+    """When that one was over."""
     newest_ok: datetime | None = None
     """That went into the timeline."""
     pack: str | None = None
@@ -198,6 +200,7 @@ class Tape:
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
             newest=None if row.newest is None else from_millis(row.newest),
+            written=None if row.known is None else from_millis(row.known),
             newest_ok=None if row.newest_ok is None else from_millis(row.newest_ok),
             pack=row.pack,
         )
