@@ -142,11 +142,11 @@ class Poller:
 
         Of those that came due while a poll was still under way, that poll tells (`_overrun`).
         """
-        if claim is None or last.written is None:
+        if claim is None or last.over is None:
             return None
         failures = self._tape.failures(spec.id)
-        count = schedule.unserved(spec.id, last.written, spec.every_s, claim.slot, failures)
-        return ("missed", f"{_slots(count)} missed since {iso(last.written)}") if count else None
+        count = schedule.unserved(spec.id, last.over, spec.every_s, claim.slot, failures)
+        return ("missed", f"{_slots(count)} missed since {iso(last.over)}") if count else None
 
     def _overrun(self, spec: SourceSpec, claim: Claim | None) -> tuple[str, str] | None:
         """The same of a poll that is still under way when the slots after its own have begun."""

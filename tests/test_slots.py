@@ -236,5 +236,6 @@ def test_what_came_while_the_store_was_locked_is_taken_over_by_the_next_slot_and
     assert len(said(store_url)) == 1
     daemon.now += 24 * HOUR
     daemon.poll(REFUSED)
+    assert said(store_url)[-1][2].startswith("23 slots missed since ")
     taken = rows(store_url, f"SELECT outcome, code, changes FROM poll WHERE at = {int(locked_at.timestamp() * 1000)}")
     assert taken == [("ok", "taken_over", 1)], "though the upstream said nothing this time"
