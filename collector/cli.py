@@ -54,10 +54,21 @@ class Doorway(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command. Exits 1 for an upstream at fault, 2 for a mistake in what was given or a store at fault."""
         try:
-            return super().invoke(ctx)
+            return self._invoke(ctx)
         except (CollectorError, StoreError) as error:
             click.echo(f"tokentape: {error}", err=True)
             ctx.exit(2 if isinstance(error, (ConfigError, BackfillRefused, StoreError)) else 1)
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            # A fault of ours, unless the store holds what it cannot hold.
+            if ctx.obj is not None:
+                from store.read import look_for_damage
+
+                look_for_damage(ctx.obj.store_url)
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """All commands, by name."""

@@ -26,7 +26,7 @@ from collector.sighting import Received, see
 from store.errors import StoreError, StoreMissing
 from store.instants import age_text, utc_now
 from store.leases import Claim, Held
-from store.lock import only_daemon
+from store.lock import daemon_of, only_daemon, reset_danger
 from store.mounts import refuse_network
 from store.policy import Policy
 from store.read import open_store
@@ -74,6 +74,9 @@ def _tape(config: Config) -> Iterator[Tape]:
     try:
         if why := clock.doubt(utc_now(), tape.newest()):
             raise StoreError(f"{tape.name}: {why}")
+        other = None if tape.path is None else daemon_of(tape.path)
+        if other and (why := reset_danger()):
+            _note(f"{why}, and process {other} is a daemon that keeps {tape.name}")
         yield tape
     finally:
         tape.close()
@@ -115,6 +118,8 @@ def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: 
         if tape.path is not None:  # of several daemons on one server, each poll is claimed by one
             alone.enter_context(only_daemon(tape.path))
             tape.expire_claims()
+            if why := reset_danger():
+                _note(f"{why}: let this one be the only one")
         while asyncio.run(_daemon(*chosen, tape, show, reread)):
             pass
 

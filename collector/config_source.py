@@ -193,16 +193,19 @@ _VARIABLE = r"(?:TOKENTAPE_[A-Z0-9_]+|[A-Z][A-Z0-9_]*_API_(?:KEY|TOKEN))"
 """Variables that a source may have sent to its host: a file of sources that is passed on can name no other secret."""
 
 
-@reads({"type": "string", "pattern": f"^{_VARIABLE}$"})
+@reads({"type": "string", "pattern": f"^(?:{_VARIABLE})?$"})
 def _variable(node: Node) -> str:
-    name = word(node)
-    if re.fullmatch(_VARIABLE, name, re.ASCII) is None:
+    """Such a variable; empty for none."""
+    name = text(node)
+    if name and re.fullmatch(_VARIABLE, name, re.ASCII) is None:
         raise Wrong(f"{name!r} is no variable for keys of sources: NAME_API_KEY, NAME_API_TOKEN or TOKENTAPE_NAME")
     return name
 
 
 def _check_family(spec: SourceSpec, section: Section) -> None:
     """Report what a family cannot do without, and what it would pass over."""
+    if spec.key_env and section.is_of_this_file("url") and not section.is_of_this_file("key_env"):
+        section.wrong(f"is another than that which gets {spec.key_env}: say in key_env whose key this one gets", "url")
     if not spec.expect:
         section.wrong("names no least number of endpoints or models: fewer must be an error", "expect")
     if spec.parser not in FAMILIES:

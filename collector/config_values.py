@@ -131,6 +131,10 @@ class Section:
         """The keys that are there and have not been taken."""
         return list(self._left)
 
+    def is_of_this_file(self, key: str) -> bool:
+        """Whether a key stands in the file of this entry, and not in the one below it."""
+        return key in self._all and self._all[key].file == self._node.file
+
     def wrong(self, what: str, key: str = "") -> None:
         """Report a mistake, of a key where one is named."""
         node = self._all.get(key, self._node)

@@ -20,7 +20,7 @@ from store.catalogue import SourceRow, sources
 from store.errors import StoreError, StoreMissing
 from store.instants import age_text, from_millis, iso, to_millis
 from store.location import archive_folder, is_postgres, sqlite_path
-from store.lock import daemon_of
+from store.lock import WAL_RESET, daemon_of, reset_danger
 from store.mounts import NETWORK, file_system
 from store.read import Reader, open_store
 from store.received import noted
@@ -33,8 +33,6 @@ NODES = 1000
 LOOK_BACK = timedelta(days=7)
 LATE = timedelta(minutes=5)
 """Beyond two intervals, what a source may be late."""
-WAL_RESET = ((3, 7, 0), (3, 51, 3))
-"""From, and before: versions of SQLite in which two connections that reset a log at once may damage a store."""
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 _LAST_PACKS = """
@@ -120,13 +118,9 @@ def _surroundings(config: Config, environ: Mapping[str, str]) -> Iterator[Troubl
     found = [name for name in (*PROXIES, *map(str.lower, PROXIES)) if environ.get(name)]
     if found and not config.http.proxy:
         yield _note("proxy", f"{', '.join(found)} is set and not used", "set http.proxy in your configuration")
-    first, mended = WAL_RESET
-    if not is_postgres(config.store) and first <= sqlite3.sqlite_version_info < mended:
-        yield _note(
-            "sqlite",
-            f"SQLite {sqlite3.sqlite_version} may damage a store when two programs write at the same moment",
-            f"keep to one daemon, or use a Python with SQLite {'.'.join(map(str, mended))} or later",
-        )
+    if not is_postgres(config.store) and (why := reset_danger()):
+        mended = ".".join(map(str, WAL_RESET[1]))
+        yield _note("sqlite", why, f"keep to one daemon, or use a Python with SQLite {mended} or later")
 
 
 def _file(path: Path) -> Iterator[Trouble]:

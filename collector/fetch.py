@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
@@ -36,6 +36,8 @@ from collector.errors import Blocked, FetchFailed
 from collector.release import release
 from collector.settings import HttpSettings
 from collector.transport import Resolve, Transport, named_errors, system_addresses
+from store.errors import NO_RESOURCES
+from store.instants import age_text
 from store.records import Document
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -66,6 +68,8 @@ _CHALLENGE = re.compile(
     rb"<title>\s*(just a moment|attention required! \| cloudflare|vercel security checkpoint|ddos-guard)", re.IGNORECASE
 )
 _LOGIN = re.compile(rb"<input\b[^>]*\btype\s*=\s*[\"']?password\b", re.IGNORECASE)
+_SKEW_S = 300
+"""Seconds beyond which the clock of an upstream, or ours, is told to be wrong."""
 _HEADER_LIMIT = 1024
 _IN_MEMORY = 2**17
 """Bytes of a body under way that are held in memory; what is more waits in a file that has no name."""
@@ -315,6 +319,7 @@ class Fetcher:
         if body != sent:
             digest = hashlib.sha256(sent).hexdigest()
             notes = (f"{shown(job.url)} repeated our key, which was removed from what it sent, of SHA-256 {digest}",)
+        notes += _skewed(job.url.host, response.headers, self._clock())
         facts = {name: _plain(response.headers.get(name)) for name in ("content-type", "etag", "last-modified")}
         facts = {name: None if _holds(value, job.keys) else value for name, value in facts.items()}
         return Document(
@@ -428,7 +433,8 @@ def _enough_room(where: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FetchFailed(f"{where}: no room for its body: {error.strerror}", code="disk") from None
+        code = "resources" if error.errno in NO_RESOURCES else "disk"
+        raise FetchFailed(f"{where}: no room for its body: {error.strerror}", code=code) from None
 
 
 def _holds(value: str | None, keys: Iterable[bytes]) -> bool:
@@ -450,6 +456,21 @@ def _retry_after_s(headers: httpx.Headers, now: datetime) -> float | None:
         return float(text)
     until = _http_date(text)
     return max(0.0, (until - (_http_date(headers.get("date", "")) or now)).total_seconds()) if until else None
+
+
+def _skewed(host: str, headers: httpx.Headers, now: datetime) -> tuple[str, ...]:
+    """What is to be said of an answer that is dated otherwise than by our clock; that date orders nothing.
+
+    What a cache says of its age is taken off: an old answer is no wrong clock.
+    """
+    dated, age = _http_date(headers.get("date", "")), headers.get("age", "")
+    if dated is None:
+        return ()
+    behind = now - dated - timedelta(seconds=int(age) if re.fullmatch(r"[0-9]{1,9}", age) else 0)
+    if abs(behind.total_seconds()) <= _SKEW_S:
+        return ()
+    side = "behind" if behind > timedelta() else "ahead of"
+    return (f"{host} dates its answer {age_text(abs(behind))} {side} our clock",)
 
 
 def _http_date(text: str) -> datetime | None:

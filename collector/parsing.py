@@ -37,6 +37,7 @@ from typing import Any, Literal, cast
 from collector.contract import Describer, Follower, Quote, Request, SourceSpec
 from collector.errors import CollectorError, SourceChanged
 from collector.sources import TABLES, parser_of
+from store.errors import NO_RESOURCES
 from store.records import Document, Facts, Finding
 from store.text import one_line
 
@@ -177,7 +178,10 @@ def _start(source: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
 
     Raises: CollectorError.
     """
-    here, there = socket.socketpair()
+    try:
+        here, there = socket.socketpair()
+    except OSError as error:
+        raise _no_process(source, error) from None
     path = [str(Path(folder).absolute()) for folder in sys.path]
     environ = {name: value for name, value in os.environ.items() if name.startswith(("PYTHON", "LD_", "DYLD_"))}
     try:
@@ -193,8 +197,13 @@ def _start(source: str) -> tuple[subprocess.Popen[bytes], socket.socket]:
             )
     except OSError as error:
         here.close()
-        raise CollectorError(f"{source}: no process to read its document: {error.strerror}", code="process") from None
+        raise _no_process(source, error) from None
     return process, here
+
+
+def _no_process(source: str, error: OSError) -> CollectorError:
+    code = "resources" if error.errno in NO_RESOURCES else "process"
+    return CollectorError(f"{source}: no process to read its document: {error.strerror}", code=code)
 
 
 def _end_of(process: subprocess.Popen[bytes], error: Exception) -> str:

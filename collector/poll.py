@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from collector import checks, clock
+from collector import checks, clock, schedule
 from collector.config import Config, requests_for
 from collector.contract import Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
@@ -22,7 +22,7 @@ from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from store.errors import ArchiveDamaged, StoreBusy, StoreConflict, StoreError, unwritten
-from store.instants import utc_now
+from store.instants import iso, utc_now
 from store.leases import Claim
 from store.received import Arrived, noted
 from store.received import note as note_down
@@ -110,7 +110,7 @@ class Poller:
         except OSError as error:  # of the archive: everything else that is read or written has its own errors
             unkept = unwritten(self._tape.archive.root, error)
             report = await asyncio.to_thread(self._failed, spec, facts, unkept)
-        except Exception as error:  # noqa: BLE001 - a fault in one source must not stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a fault in one source must not stop the others
             report = await asyncio.to_thread(self._failed, spec, facts, error)
         return replace(report, duration_s=asyncio.get_running_loop().time() - started)
 
@@ -123,6 +123,7 @@ class Poller:
                 self._fetcher.leave_alone(self._config.sources[source], left_s)
         if at == last.newest:
             at += timedelta(milliseconds=1)  # a clock too coarse to tell two polls apart
+        note = clock.went_back(at, last.newest) or await asyncio.to_thread(self._missed, spec, facts.claim, last)
         received = await receive(spec, at, self._fetcher, environ=self._environ, held=held, progress=self._progress)
         duration_ms = int((asyncio.get_running_loop().time() - started) * 1000)
         return await asyncio.to_thread(
@@ -133,8 +134,27 @@ class Poller:
             base=last.pack,
             duration_ms=duration_ms,
             claim=facts.claim,
-            note=clock.went_back(at, last.newest),
+            note=note,
         )
+
+    def _missed(self, spec: SourceSpec, claim: Claim | None, last: LastPolls) -> tuple[str, str] | None:
+        """Code and words to be noted of a daemon's poll that others should have come before; None if there is nothing.
+
+        Of those that came due while a poll was still under way, that poll tells (`_overrun`).
+        """
+        if claim is None or last.over is None:
+            return None
+        failures = self._tape.failures(spec.id)
+        count = schedule.unserved(spec.id, last.over, spec.every_s, claim.slot, failures)
+        return ("missed", f"{_slots(count)} missed since {iso(last.over)}") if count else None
+
+    def _overrun(self, spec: SourceSpec, claim: Claim | None) -> tuple[str, str] | None:
+        """The same of a poll that is still under way when the slots after its own have begun."""
+        if claim is None:
+            return None
+        now = self._clock()
+        count = (schedule.slot_at(spec.id, spec.every_s, now) - claim.slot) // timedelta(seconds=spec.every_s)
+        return ("overrun", f"{_slots(count)} overrun, it was under way until {iso(now)}") if count > 0 else None
 
     def _before(self, spec: SourceSpec, at: datetime) -> tuple[LastPolls, dict[str, Document]]:
         """The polls before this one, and the documents that they left, by URL."""
@@ -197,17 +217,18 @@ class Poller:
             note_down(self._tape.archive.root, Arrived(source=spec.id, at=at, pack=pack, failed_parts=parts))
             self._noted[spec.id] = pack
         body_bytes = sum(len(document.body) for document in received.documents)
+        told = [one for one in (note, self._overrun(spec, claim)) if one]
+        notes = dict.fromkeys([*(words for _, words in told), *self._notes(spec, received, pack, base, at)])
         facts = PollFacts(
             at=at,
             outcome="ok",
             pack=pack,
-            message=one_line("; ".join([*(note[1:] if note else ()), *self._notes(spec, received, pack, base, at)]))
-            or None,
+            message=one_line("; ".join(notes)) or None,
             requests=len(received.documents) + len(received.failures) + received.robots,
             body_bytes=body_bytes,
             duration_ms=duration_ms,
             claim=claim,
-            code=note[0] if note else None,
+            code=told[0][0] if told else None,
         )
         try:
             sighting, failed = see(received, spec, at)
@@ -282,13 +303,19 @@ class Poller:
         )
         return len(corrections), 0
 
-    def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception) -> Report:
+    def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception | SystemExit) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""
         if isinstance(error, (CollectorError, StoreError)):
             code, message = error.code, str(error)
+        elif isinstance(error, MemoryError):
+            code, message = "resources", "no memory is left"
         else:
             code, message = "bug", one_line(f"{type(error).__name__}: {error}")
-        failed = replace(facts, outcome="failed", code=code, message=message)
+        if isinstance(error, StoreBusy) and not isinstance(error, StoreConflict):
+            # It was waited for as long as is sensible: what came is in the archive, for the next poll to take over.
+            self._noted.pop(spec.id, None)
+            return Report(source=spec.id, outcome="failed", at=facts.at, code=code, message=message)
+        failed = replace(facts, outcome="failed", code=code, message=self._with_notes(spec, facts, message))
         try:
             self._sure(spec, failed, lambda: self._record_failure(spec, failed))
         except StoreError as unwritable:
@@ -296,9 +323,20 @@ class Poller:
             code, message = unwritable.code, str(unwritable)
         return Report(source=spec.id, outcome="failed", at=facts.at, code=code, message=message)
 
+    def _with_notes(self, spec: SourceSpec, facts: PollFacts, message: str) -> str:
+        """What is to be said of a poll that failed, beside why: before that, whose end tells how long to wait."""
+        told: list[tuple[str, str] | None] = []
+        with suppress(StoreError):
+            told = [self._missed(spec, facts.claim, self._tape.last_polls(spec.id)), self._overrun(spec, facts.claim)]
+        return "; ".join([*(one[1] for one in told if one), message])
+
     def _record_failure(self, spec: SourceSpec, failed: PollFacts) -> tuple[int, int]:
         _again(lambda: self._tape.record_failure(source_facts(spec), failed, known=self._clock()))
         return 0, 0
+
+
+def _slots(count: int) -> str:
+    return f"{count} slot{'s' * (count != 1)}"
 
 
 def _again(write: Callable[[], T]) -> T:

@@ -62,6 +62,11 @@ def next_due(source: str, last: datetime | None, every_s: int, now: datetime, fa
     return slot + (served // every + 1) * every
 
 
+def unserved(source: str, last: datetime, every_s: int, slot: datetime, failures: int = 0) -> int:
+    """How many slots before this one were due after a poll and had none: nobody was there to poll for them."""
+    return max(0, (slot - next_due(source, last, every_s, last, failures)) // timedelta(seconds=every_s))
+
+
 async def run(
     specs: Iterable[SourceSpec],
     claim: Callable[[SourceSpec], Awaitable[Claim | Held | None]],

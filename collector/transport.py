@@ -19,6 +19,7 @@ import httpx
 from collector.address import forbidden
 from collector.errors import Blocked, FetchFailed
 from collector.settings import HttpSettings
+from store.errors import NO_RESOURCES
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """Host and port -> addresses. Raises: OSError."""
@@ -129,6 +130,8 @@ def named_errors(where: str, *, in_body: bool) -> Iterator[None]:
 def _failure(error: Exception, *, in_body: bool) -> tuple[str, str]:
     """Code and words for an error of the transport."""
     causes = list(_causes(error))
+    if lacking := next((one for one in causes if isinstance(one, OSError) and one.errno in NO_RESOURCES), None):
+        return "resources", f"no connection: {os.strerror(lacking.errno or 0)}"
     if any(isinstance(cause, (socket.gaierror, UnicodeError)) for cause in causes):
         return "dns", "its host has no address here"
     if broken := next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None):

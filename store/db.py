@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool
 from sqlmodel import SQLModel
 
 from store import seal, tables
-from store.errors import StoreBusy, StoreError, StoreForeign, StoreFull
+from store.errors import NoResources, StoreBusy, StoreError, StoreForeign, StoreFull, no_handle
 from store.location import is_postgres, sqlite_path
 from store.version import APPLICATION_ID, SCHEMA_VERSION, check_version
 
@@ -239,4 +239,6 @@ def _told(name: str, error: BaseException | None) -> StoreError:
         return StoreForeign(f"{name} is not a usable SQLite database: {text}")
     if getattr(error, "sqlite_errorcode", 0) in _FULL:
         return StoreFull(f"{name}: no room is left on its disk ({text})")
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CANTOPEN and (why := no_handle()):
+        return NoResources(f"{name} cannot be opened: {why}")
     return StoreError(f"{name}: {text}")

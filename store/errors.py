@@ -6,6 +6,7 @@ StoreError
 ├── StoreBusy        another program holds the store locked
 │   └── StoreConflict  the database took back what was written, for the sake of another: it may go well the next time
 ├── StoreFull        no room is left on a disk
+├── NoResources      this process may open no more files
 ├── LeaseLost        another daemon has taken over the poll that was to be written
 ├── ArchiveDamaged   an archived document is missing or is not what its hash says
 ├── EvidenceDropped  documents that beliefs rest on were dropped, as asked for: nothing can be made anew from them
@@ -14,10 +15,12 @@ StoreError
 """
 
 import errno
+import os
 
 from store.text import one_line
 
 FULL = {errno.ENOSPC, errno.EDQUOT}
+NO_RESOURCES = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
 
 class StoreError(Exception):
@@ -56,6 +59,12 @@ class StoreFull(StoreError):
     code = "disk_full"
 
 
+class NoResources(StoreError):
+    """This process, or the machine, has no file handle or no memory left; the next poll may find some."""
+
+    code = "resources"
+
+
 class LeaseLost(StoreError):
     """Another daemon has taken over the poll that was to be written."""
 
@@ -76,7 +85,16 @@ class NothingMatched(QueryError):
     """The store has nothing of that name; the message says what is near, or where to look."""
 
 
+def no_handle() -> str | None:
+    """Why this process can open nothing just now, which no database says of itself; None if it can."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.strerror
+    return None
+
+
 def unwritten(place: object, error: OSError) -> StoreError:
     """What a file that could not be written comes to."""
-    kind = StoreFull if error.errno in FULL else StoreError
+    kind = StoreFull if error.errno in FULL else NoResources if error.errno in NO_RESOURCES else StoreError
     return kind(f"{error.filename or place}: {error.strerror}")

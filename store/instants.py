@@ -11,7 +11,8 @@ FORMS = "2026-08-22 (midnight UTC), 2026-08-22T12:00:00Z, or an age such as 36h 
 
 _MILLISECOND = timedelta(milliseconds=1)
 _INSTANT = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?P<time>T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|[+-][0-9]{2}:[0-9]{2}))?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+    r"(?P<time>T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?P<offset>Z|[+-][0-9]{2}:[0-9]{2})?)?"
 )
 _AGE = re.compile(r"(?P<count>[0-9]{1,6})(?P<unit>[smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -58,10 +59,19 @@ def parse_instant(text: str, now: datetime) -> datetime:
         if age := _AGE.fullmatch(text):
             return now - timedelta(seconds=int(age["count"]) * _SECONDS[age["unit"]])
         if named := _INSTANT.fullmatch(text):
+            if named["time"] and not named["offset"]:
+                raise QueryError(f"{text!r} has no offset: by the clocks here it is {_meant(text)}; expected {FORMS}")
             return whole(datetime.fromisoformat(text if named["time"] else f"{text}T00:00Z").astimezone(UTC))
     except (ValueError, OverflowError):
         pass
     raise QueryError(f"{one_line(text, 60)!r} is not an instant: expected {FORMS}")
+
+
+def _meant(text: str) -> str:
+    """The instant that a local time is, or the two that it may be, where clocks are set back or forward."""
+    local = datetime.fromisoformat(text)
+    meant = {local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)}
+    return " or ".join(iso(one) for one in sorted(meant))
 
 
 def age_text(age: timedelta) -> str:

@@ -2,11 +2,23 @@
 
 import fcntl
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from store.errors import StoreBusy, unwritten
+
+WAL_RESET = ((3, 7, 0), (3, 51, 3))
+"""From, and before: versions of SQLite in which two connections that reset a log at once may damage a store."""
+
+
+def reset_danger(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> str | None:
+    """What is wrong with a version of SQLite, where a store has more than one writer; None if nothing is."""
+    first, mended = WAL_RESET
+    if not first <= version < mended:
+        return None
+    return f"SQLite {'.'.join(map(str, version))} may damage a store when two programs write at the same moment"
 
 
 @contextmanager

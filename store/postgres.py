@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from store.errors import (
+    NoResources,
     QueryError,
     StoreBusy,
     StoreConflict,
@@ -18,6 +19,7 @@ from store.errors import (
     StoreForeign,
     StoreFull,
     StoreMissing,
+    no_handle,
 )
 from store.read import Reader, Row, Value
 from store.version import VERSION_TABLE, check_version
@@ -117,6 +119,8 @@ def told(name: str, error: BaseException | None) -> StoreError:
             kind, said = StoreBusy, f"{name} is busy: {text}"
         case errors.UndefinedTable() | errors.UndefinedColumn():
             kind, said = StoreForeign, f"store {name} is damaged: {text}"
+        case _ if not error.sqlstate and (why := no_handle()):
+            kind, said = NoResources, f"{name} cannot be reached: {why}"
     return kind(said)
 
 

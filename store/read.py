@@ -7,7 +7,7 @@ meanwhile. Nothing is ever written, also where the store lies on a read-only med
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -170,6 +170,27 @@ def open_store(url: str, *, any_schema: bool = False) -> Iterator[Reader]:
         yield SqliteReader(url, path, connection, version)
     finally:
         connection.close()
+
+
+def look_for_damage(url: str) -> None:
+    """Whether a SQLite store, if there is one, is as it was written: reads all of it.
+
+    For a question that failed as only a fault of ours should fail, and may have met what no store can hold: SQLite
+    finds a number where it wrote a text, if a bit says so, and hands it on.
+
+    Raises: StoreForeign if it is not; StoreError if it cannot be read.
+    """
+    from store import seal
+
+    if is_postgres(url) or not sqlite_path(url).is_file():
+        return
+    path = sqlite_path(url)
+    with _told(path), closing(_connect(path)) as connection:
+        found = [line for (line,) in connection.execute("PRAGMA integrity_check(1)") if line != "ok"]
+        if not found and seal.is_under(connection):
+            found = list(islice(seal.faults(connection), 1))
+    if found:
+        raise StoreForeign(f"store {path} is damaged ({found[0].removeprefix('store: ')}): run `tokentape verify`")
 
 
 def _connect(path: Path) -> sqlite3.Connection:

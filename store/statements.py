@@ -75,6 +75,7 @@ LAST_POLLS = text(
     f"""
     SELECT {_NEWEST.format(column="at", where="")} AS newest,
            {_NEWEST.format(column="known", where="")} AS known,
+           {_NEWEST.format(column="slot", where="")} AS slot,
            {_NEWEST.format(column="at", where="AND poll.outcome <> 'failed'")} AS newest_ok,
            {_NEWEST.format(column="pack", where="AND poll.pack IS NOT NULL")} AS pack
     """

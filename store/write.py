@@ -77,6 +77,8 @@ class LastPolls:
 
     newest: datetime | None = None
     """Of any outcome."""
+    over: datetime | None = None
+    """When a daemon had done with it; any other is over as soon as it begins, however late it was written."""
     newest_ok: datetime | None = None
     """That went into the timeline."""
     pack: str | None = None
@@ -198,6 +200,7 @@ class Tape:
             row = connection.execute(sql.LAST_POLLS, {"name": source}).one()
         return LastPolls(
             newest=None if row.newest is None else from_millis(row.newest),
+            over=None if row.newest is None else from_millis(row.newest if row.slot is None else row.known),
             newest_ok=None if row.newest_ok is None else from_millis(row.newest_ok),
             pack=row.pack,
         )

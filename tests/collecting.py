@@ -46,12 +46,12 @@ def ask(home: Path, *words: str | Path, **more: str) -> Result:
         return CliRunner().invoke(main, [*map(str, words)], env=env, prog_name="tokentape", catch_exceptions=False)
 
 
-def told(result: "Result | subprocess.CompletedProcess[str]", status: int) -> str:
-    """The one line on standard error of a command that did nothing else."""
+def told(result: "Result | subprocess.CompletedProcess[str]", status: int, *, lines: int = 1) -> str:
+    """The line on standard error of a command that did nothing else; of mistakes in a file there are more."""
     code = result.exit_code if isinstance(result, Result) else result.returncode
     assert (code, result.stdout) == (status, ""), result.stderr
     assert result.stderr.startswith("tokentape: ")
-    assert result.stderr.count("\n") == 1
+    assert result.stderr.count("\n") == lines
     assert result.stderr.endswith("\n")
     return result.stderr.removeprefix("tokentape: ").rstrip()
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -13,11 +14,10 @@ from typing import Any
 
 import pytest
 
-from collector.doctor import WAL_RESET
 from collector.schedule import BACK_OFF_S
 from store.backup import back_up, restore
 from store.errors import StoreError
-from store.lock import only_daemon
+from store.lock import only_daemon, reset_danger
 from store.mounts import FORCED, file_system, refuse_network
 from store.received import NAME, TAIL, Arrived, note, noted
 from store.write import Tape
@@ -71,10 +71,44 @@ def test_without_a_store_it_is_said_how_to_begin(tmp_path: Path, config: Path) -
 
 
 @pytest.mark.fault(146)
-def test_a_version_of_sqlite_that_may_do_damage_is_noted(tmp_path: Path, config: Path) -> None:
-    _, found = doctor(tmp_path, config, tmp_path / "tape.db")
-    first, mended = WAL_RESET
-    assert ("sqlite" in found) == (first <= sqlite3.sqlite_version_info < mended)
+@pytest.mark.parametrize(
+    ("version", "told"), [((3, 6, 23), False), ((3, 40, 1), True), ((3, 51, 2), True), ((3, 51, 3), False)]
+)
+def test_versions_of_sqlite_that_may_do_damage_are_known(version: tuple[int, ...], told: bool) -> None:
+    assert bool(reset_danger(version)) is told
+
+
+@pytest.mark.fault(146)
+def test_a_version_of_sqlite_that_may_do_damage_is_noted_by_doctor_and_by_who_writes_beside_a_daemon(
+    tmp_path: Path, config: Path
+) -> None:
+    store = tmp_path / "tape.db"
+    _, found = doctor(tmp_path, config, store)
+    assert ("sqlite" in found) == bool(reset_danger())
+    assert "may damage" not in ask(tmp_path, "--config", config, "--store", store, "collect").stderr
+    with only_daemon(store):
+        said = ask(tmp_path, "--config", config, "--store", store, "collect").stderr
+    assert (f"and process {os.getpid()} is a daemon that keeps {store}" in said) == bool(reset_danger())
+
+
+@pytest.mark.fault(146)
+def test_who_only_reads_takes_no_log_over(tmp_path: Path) -> None:
+    config, live = configured(tmp_path, 1), tmp_path / "tape.db"
+    copy = tmp_path / "copy" / "tape.db"
+    copy.parent.mkdir()
+    collect(config, str(live), "", 2)
+    with closing(sqlite3.connect(live)) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM poll").fetchone()  # so that the log stays
+        collect(config, str(live), "", 6)
+        for name in ("tape.db", "tape.db-wal"):
+            shutil.copy(tmp_path / name, copy.with_name(name))
+    log = copy.with_name("tape.db-wal")
+    before = copy.read_bytes(), log.read_bytes()
+    assert log.stat().st_size > 0
+    for words in (["models"], ["export", "history"], ["sources"]):
+        assert ask(tmp_path, "--config", tmp_path / "user.yaml", "--store", copy, *words).exit_code == 0
+    assert (copy.read_bytes(), log.read_bytes()) == before
 
 
 def test_a_source_that_fails_or_is_stale_is_named_with_what_to_try(

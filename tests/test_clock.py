@@ -3,6 +3,7 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -22,6 +23,8 @@ from store.records import Document
 from store.write import PollFacts, SourceFacts, Tape
 from tests.changing import START, collect, configured, received
 from tests.collecting import Upstreams, ask, own_sources, told
+from tests.polling import polled, source
+from tests.raw_server import answer
 from tests.stores import rows, run
 
 HOUR = timedelta(hours=1)
@@ -124,6 +127,29 @@ def test_instants_that_an_upstream_states_order_nothing(store_url: str, tmp_path
     assert rows(store_url, "SELECT at, changes FROM poll ORDER BY id") == [
         (to_millis(START + number * HOUR), 2 if number == 0 else 0) for number in range(len(created))
     ]
+
+
+@pytest.mark.fault(119)
+def test_an_upstream_by_whose_date_it_is_another_time_is_noted_and_the_date_orders_nothing(store_url: str) -> None:
+    said = []
+    for number, (hours, age) in enumerate([(0, 0), (-5, 0), (+30, 0), (0.05, 0), (-5, 5 * 3600), (-1, 10**12)]):
+        at = START + number * HOUR
+        headers = [f"Date: {format_datetime(at + hours * HOUR, usegmt=True)}", f"Age: {age}"]
+        price = b'{"data": [{"id": "one", "in": "1.%d", "out": "6"}]}' % number
+        answers = {"acme.test": answer(price, "Content-Type: application/json", *headers)}
+        (report,) = polled(store_url, source(), answers=answers, at=at)
+        assert (report.outcome, report.changes) == ("ok", 1)
+        said.append(report.message)
+    assert said == [
+        "",
+        "acme.test dates its answer 5h behind our clock",
+        "acme.test dates its answer 30h ahead of our clock",
+        "",
+        "",
+        "acme.test dates its answer 60m behind our clock",
+    ]
+    first_seen = rows(store_url, 'SELECT first_seen FROM "interval" ORDER BY 1')
+    assert first_seen == [(to_millis(START + number * HOUR),) for number in range(len(said))]
 
 
 @pytest.mark.fault(120)

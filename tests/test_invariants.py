@@ -4,13 +4,17 @@ A script is played to a store; so is the same script in its plain form: the poll
 order of their instants. What must always hold is asked of both.
 """
 
+import json
 import os
+import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from itertools import pairwise
+from decimal import Decimal
+from io import StringIO
+from itertools import count, pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,13 +29,21 @@ from collector.contract import SourceSpec
 from collector.mend import Arrival
 from collector.poll import Poller
 from collector.sighting import Received
+from store.columns import ENDPOINTS
+from store.export import write
+from store.instants import from_millis, to_millis
+from store.intervals import GRACE_S, IntervalRow, current, history
+from store.read import open_store
 from store.records import Document
+from store.routing import Constraints, Workload, rank
 from store.write import Tape
 from tests.changing import START, configured
 from tests.simulated import ROWS, WHOLE, Price, body, simulate
-from tests.stores import Stores, rows
+from tests.stores import Server, Stores, content, rows
 from tests.test_crash import faults
 
+Notation = Callable[[bytes], bytes]
+"""A body, with its amounts written in another way."""
 MODELS = ("one", "two", "three", "four")
 PRICES: tuple[Price, ...] = ((10**9, 2 * 10**9), (15 * 10**8, 2 * 10**9), (3 * 10**9, 9 * 10**9))
 ANOTHER = dict.fromkeys(MODELS, PRICES[0])
@@ -83,7 +95,14 @@ class Played:
         self.spec, self.other = config.sources.values()
         self._tape = Tape(url, archive)
 
-    def play(self, script: Sequence[Act], *, faulty: bool = True) -> None:
+    def play(
+        self,
+        script: Sequence[Act],
+        *,
+        faulty: bool = True,
+        notation: Notation = bytes,
+        after_each: Callable[[], None] = lambda: None,
+    ) -> None:
         """All of it; without its faults, if that is asked for."""
         at = START
         for act in script:
@@ -97,13 +116,14 @@ class Played:
             elif act.kind == "killed":
                 self._tape.archive.keep(self._documents(self.spec, at, body(world)))
             elif act.kind == "poll":
-                self.polls.append(Poll(at, body(world), good=True))
+                self.polls.append(Poll(at, notation(body(world)), good=True))
                 self.take(self.spec, self.polls[-1])
             elif faulty:
                 made = WHOLE[act.fault](world, next(iter(world)))
                 assert isinstance(made, bytes)
                 self.take(self.spec, Poll(at, made, good=False))
             self.take(self.other, Poll(at, body(ANOTHER), good=True))
+            after_each()
         self._tape.close()
 
     def take(self, spec: SourceSpec, poll: Poll) -> None:
@@ -127,16 +147,18 @@ class Played:
 
 
 @contextmanager
-def played(stores: Stores, script: Sequence[Act], *, faulty: bool = True) -> Iterator[Played]:
+def played(
+    stores: Stores, script: Sequence[Act], *, faulty: bool = True, notation: Notation = bytes
+) -> Iterator[Played]:
     """A script, played to a store of its own."""
     with TemporaryDirectory() as folder, stores.new() as url:
         one = Played(configured(Path(folder), 2), url, f"{folder}/documents")
-        one.play(script, faulty=faulty)
+        one.play(script, faulty=faulty, notation=notation)
         yield one
 
 
 examples = settings(
-    max_examples=int(os.environ.get("TOKENTAPE_EXAMPLES", "10")), deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=int(os.environ.get("TOKENTAPE_EXAMPLES", "4")), deadline=None, suppress_health_check=list(HealthCheck)
 )
 """A few scripts with every run of the tests, for each takes stores of its own; thousands before a release."""
 
@@ -205,6 +227,166 @@ def test_documents_that_are_all_that_is_left_give_the_same_store(stores: Stores,
         anew = Played(one.config, url, f"{folder}/documents")
         assert anew.beliefs() == one.beliefs()
         anew._tape.close()
+
+
+@examples
+@given(script=SCRIPTS)
+def test_answers_as_of_any_poll_are_what_it_said_and_absence_ends_a_price_only_where_it_lasted(
+    stores: Stores, script: list[Act]
+) -> None:
+    """As-of is the body; absence; cheapest is honest; health: 4, 12, 17, 26."""
+    with played(stores, script) as one, open_store(one.url) as reader:
+        polls = sorted(one.polls, key=lambda poll: poll.at)
+        for poll in polls:
+            offers = {offer["id"]: offer for offer in json.loads(poll.said)["data"]}
+            found = {row.endpoint: row for row in current(reader, poll.at, source=one.spec.id)}
+            seen = {name: row for name, row in found.items() if row.unseen_since is None}
+            assert {name: prices_of(row) for name, row in seen.items()} == {
+                name: (Decimal(offer["in"]), Decimal(offer["out"])) for name, offer in offers.items()
+            }
+            assert all(found[name].last_seen < poll.at for name in found.keys() - seen.keys())
+            for later in (poll.at + timedelta(minutes=minutes) for minutes in (0, 134, 136, 6000)):
+                before = max(other.at for other in polls if other.at <= later)
+                fresh = later - before <= 2 * timedelta(seconds=one.spec.every_s) + timedelta(seconds=GRACE_S)
+                in_force = list(current(reader, later, source=one.spec.id))
+                assert all(fresh for row in in_force if not row.stale)
+                ranking = rank(in_force, Workload(input_tokens=3, output_tokens=1), later, Constraints())
+                costs = sorted(3 * price_in + price_out for price_in, price_out in map(prices_of, in_force))
+                assert [Decimal(route.cost.text) * 10**6 for route in ranking.routes] == costs
+        assert sorted(lasting_absences(one, polls)) == sorted(
+            (name, ended) for name, _, ended, reason, *_ in one.beliefs() if reason == "withdrawn"
+        )
+
+
+def prices_of(row: IntervalRow) -> tuple[Decimal, Decimal]:
+    """Of input and output, in USD per 1M tokens."""
+    amounts = row.card.by_meter
+    return Decimal(amounts["input"]).scaleb(-9), Decimal(amounts["output"]).scaleb(-9)
+
+
+def lasting_absences(one: Played, polls: Sequence[Poll]) -> Iterator[tuple[str, int]]:
+    """Each offer with the poll that missed it first, where as many did as must, for as long as they must."""
+    sql = "SELECT p.at FROM poll p JOIN source s ON s.id = p.source_id WHERE s.name = 'source0' AND p.complete"
+    complete = {at for (at,) in rows(one.url, sql)}
+    checks = one.config.checks
+    for name in MODELS:
+        misses: list[datetime] = []
+        known = told = False
+        for poll in polls:
+            if f'"id": "{name}"'.encode() in poll.said:
+                misses, known, told = [], True, False
+            elif known and to_millis(poll.at) in complete:
+                misses.append(poll.at)
+                lasted = misses[-1] - misses[0] >= timedelta(seconds=checks.gap_s)
+                if len(misses) >= checks.misses and lasted and not told:
+                    told = True
+                    yield name, to_millis(misses[0])
+
+
+@examples
+@given(script=SCRIPTS)
+def test_what_was_known_is_never_told_otherwise_later(stores: Stores, script: list[Act]) -> None:
+    """Monotone knowledge: 13."""
+    with TemporaryDirectory() as folder, stores.new() as url:
+        one = Played(configured(Path(folder), 2), url, f"{folder}/documents")
+        told: dict[int, list[IntervalRow]] = {}
+
+        def ask(known: int) -> list[IntervalRow]:
+            with open_store(url) as reader:
+                return list(history(reader, None, START + timedelta(days=100), known=from_millis(known)))
+
+        def look() -> None:
+            ((known,),) = rows(url, "SELECT max(known) FROM poll")
+            if known is not None:
+                told[known] = ask(known)
+
+        one.play(script, after_each=look)
+        for known, answer in told.items():
+            assert ask(known) == answer
+
+
+@examples
+@given(script=SCRIPTS)
+def test_offers_in_another_order_and_amounts_in_another_notation_are_the_same(
+    stores: Stores, script: list[Act]
+) -> None:
+    """Idempotence for equal twins; order freedom: 1, 16."""
+    turned = [replace(act, offers=act.offers[::-1]) for act in script]
+    with played(stores, script) as one, played(stores, turned, notation=in_exponents) as other:
+        assert other.beliefs() == one.beliefs()
+        for poll in one.polls[-1:]:
+            one._tape = Tape(one.url, one.archive)
+            one.take(one.spec, Poll(poll.at + timedelta(seconds=1), in_exponents(poll.said), good=True))
+            one._tape.close()
+            after = rows(one.url, "SELECT changes FROM poll ORDER BY id DESC LIMIT 1")
+            assert after == [(0,)] or poll.at < max(other.at for other in one.polls)
+
+
+def in_exponents(said: bytes) -> bytes:
+    """The same amounts in other digits: `1.5` is `15000e-4`."""
+    return re.sub(
+        rb'"(in|out)": "([0-9.]+)"',
+        lambda found: b'"%s": "%de-4"' % (found[1], Decimal(found[2].decode()).scaleb(4)),
+        said,
+    )
+
+
+@examples
+@given(script=SCRIPTS)
+def test_both_engines_hold_the_same_rows(server: Server, script: list[Act]) -> None:
+    """Twin stores: 19."""
+    with played(Stores(None), script) as one, played(Stores(server), script) as other:
+        assert content(one.url) == content(other.url)
+
+
+def test_whatever_bytes_come_they_are_read_or_refused_for_a_reason(stores: Stores) -> None:
+    """Bounds: 21."""
+    good = body(dict.fromkeys(MODELS, PRICES[0]))
+    places = st.integers(0, len(good) - 1)
+    cut_in = st.builds(lambda place, more: good[:place] + more + good[place + 1 :], places, st.binary(max_size=5))
+    with TemporaryDirectory() as folder, stores.new() as url:
+        one, hours = Played(configured(Path(folder), 2), url, f"{folder}/documents"), count()
+
+        @settings(parent=examples, max_examples=10 * examples.max_examples)
+        @given(said=st.binary() | cut_in)
+        def take(said: bytes) -> None:
+            at = START + timedelta(hours=next(hours))
+            poller = Poller(one.config, one._tape, None, clock=lambda: at, environ={})  # type: ignore[arg-type]
+            received = Received(documents=one._documents(one.spec, at, said), failures={})
+            report = poller.take(one.spec, at, received)
+            assert report.outcome == "ok" or (report.code != "bug" and report.message), report
+
+        take()
+        one._tape.close()
+
+
+def test_every_amount_comes_back_digit_for_digit(stores: Stores) -> None:
+    """Exactness: 7."""
+    amounts = st.decimals(min_value=Decimal("1e-9"), max_value=999, places=9).filter(bool)
+
+    @examples
+    @given(prices=st.lists(st.tuples(amounts, amounts), min_size=2, max_size=20))
+    def come_back(prices: list[tuple[Decimal, Decimal]]) -> None:
+        said = [{"id": f"m{number}", "in": str(one), "out": str(two)} for number, (one, two) in enumerate(prices)]
+        with TemporaryDirectory() as folder, stores.new() as url:
+            one = Played(configured(Path(folder), 2), url, f"{folder}/documents")
+            one.take(one.spec, Poll(START, json.dumps({"data": said}).encode(), good=True))
+            one._tape.close()
+            out = StringIO()
+            with open_store(url) as reader:
+                write(out, "jsonl", ENDPOINTS, current(reader, START))
+            found = {row["endpoint"]: row for row in map(json.loads, out.getvalue().splitlines())}
+            assert {name: (row["input"], row["output"]) for name, row in found.items()} == {
+                f"m{number}": (plain(one), plain(two)) for number, (one, two) in enumerate(prices)
+            }
+
+    come_back()
+
+
+def plain(amount: Decimal) -> str:
+    """A decimal without an exponent and without zeros at its end."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 @pytest.mark.fault(117, 127, 151)

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -833,3 +834,25 @@ def test_ages_are_told_in_whole_units(age: timedelta, text: str) -> None:
 def test_what_is_no_instant_is_refused_with_the_form_expected(text: str) -> None:
     with pytest.raises(QueryError, match="2026-08-22T12:00:00Z"):
         parse_instant(text, T0)
+
+
+@pytest.mark.fault(121)
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("2026-10-25T02:30", "2026-10-25T00:30:00Z or 2026-10-25T01:30:00Z"),
+        ("2026-03-29T02:30:00", "2026-03-29T00:30:00Z or 2026-03-29T01:30:00Z"),
+        ("2026-08-22T12:00", "2026-08-22T10:00:00Z"),
+    ],
+)
+def test_a_time_without_an_offset_is_refused_with_every_instant_that_it_may_be(
+    monkeypatch: pytest.MonkeyPatch, text: str, meant: str
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        with pytest.raises(QueryError, match=f"^'{text}' has no offset: by the clocks here it is {meant}; expected "):
+            parse_instant(text, T0)
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -14,8 +14,10 @@ from collector import checks
 from collector.settings import CheckSettings
 from store import seal
 from store.db import open_engine
+from store.read import look_for_damage
 from store.records import Sighting
 from store.write import PollFacts, SourceFacts, Tape
+from tests.collecting import ask
 from tests.stores import columns, run, tables
 from tests.worlds import DOCUMENTS, START, card, observation
 
@@ -133,6 +135,50 @@ def test_no_single_bit_that_changes_a_row_is_missed(sealed: str) -> None:
             assert told, place
             noticed += 1
     assert noticed > 10
+
+
+MODEL = "author/m1"
+QUESTIONS = (
+    ("models",),
+    ("changes", "--format", "json"),
+    ("cheapest", MODEL),
+    ("endpoints", MODEL),
+    ("history", MODEL, "--superseded"),
+    ("facts", MODEL),
+    ("held",),
+    ("conflicts",),
+    ("explain", "source:p:m1"),
+    ("export", "history", "--format", "jsonl"),
+    ("export", "ledger", "--names"),
+)
+
+BLOBS = [
+    ("model", "name"), ("provider", "name"), ("source", "every_s"), ("endpoint", "published_model"),
+    ("endpoint", "variant"), ("facts", "body"), ("rate_card", "body"), ("document", "sha256"), ("span", "first_seen"),
+]  # fmt: skip
+
+
+@pytest.mark.fault(131, 133)
+def test_a_cell_of_another_kind_is_told_in_a_line_by_what_trips_over_it(sealed: str, tmp_path: Path) -> None:
+    whole, tripped = Path(sealed).read_bytes(), set[tuple[str, str]]()
+    for table, column in BLOBS:
+        run(sealed, f"""UPDATE "{table}" SET "{column}" = CAST("{column}" AS BLOB)""")
+        for words in QUESTIONS:
+            asked = ask(tmp_path, "--store", sealed, *words)
+            assert asked.exit_code in (0, 2, 3), asked.output
+            if asked.exit_code == 2 and "is not as it was written): run `tokentape verify`" in asked.stderr:
+                assert asked.stderr.startswith(f"tokentape: store {sealed} is damaged (")
+                assert asked.stderr.count("\n") == 1
+                tripped.add((table, column))
+        for aside in ("-wal", "-shm"):
+            Path(sealed + aside).unlink(missing_ok=True)
+        Path(sealed).write_bytes(whole)
+    assert {("model", "name"), ("endpoint", "published_model"), ("endpoint", "variant")} <= tripped
+
+
+def test_a_store_that_is_as_it_was_written_is_not_to_blame(sealed: str, store_url: str, tmp_path: Path) -> None:
+    for url in (sealed, store_url, str(tmp_path / "none.db")):
+        look_for_damage(url)
 
 
 def test_a_new_store_is_sealed_and_its_seal_holds_its_schema(tmp_path: Path) -> None:

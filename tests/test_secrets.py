@@ -18,7 +18,7 @@ from collector.poll import Report
 from store.archive import Archive
 from store.location import archive_folder
 from tests import polling
-from tests.collecting import ask
+from tests.collecting import ask, told
 from tests.fetching import NOW, OK, Naps, everything_is_loopback, run, settings, trust
 from tests.raw_server import Answer, answer, raw_server, reset, silence
 from tests.stores import content, rows
@@ -157,3 +157,19 @@ def test_a_missing_key_stops_the_source_and_no_packaged_source_asks_for_another_
     assert not list(tmp_path.rglob("*.db"))
     names = {spec.key_env for spec in load(packaged(), {}).sources.values()} - {""}
     assert len(names) > 10
+
+
+@pytest.mark.fault(174, 175)
+def test_a_file_that_points_a_packaged_source_elsewhere_has_to_say_whose_key_goes_there(tmp_path: Path) -> None:
+    path = tmp_path / "user.yaml"
+    elsewhere = "sources:\n  xai:\n    url: https://elsewhere.example/models\n"
+    path.write_text(elsewhere)
+    said = told(ask(tmp_path, "--config", path, "collect", "xai", XAI_API_KEY="the-key-of-xai"), 2, lines=2)
+    where, _, what = said.splitlines()[1].partition(": sources.xai.url: ")
+    assert where.strip() == f"{path}:3"
+    assert what == "is another than that which gets XAI_API_KEY: say in key_env whose key this one gets"
+    for line, variable in {"XAI_API_KEY": "XAI_API_KEY", "''": "", "MY_API_KEY": "MY_API_KEY"}.items():
+        path.write_text(f"{elsewhere}    key_env: {line}\n")
+        assert load(path, {}).sources["xai"].key_env == variable
+    path.write_text("sources: {xai: {every: 1d, key_env: MY_API_KEY}}")
+    assert load(path, {}).sources["xai"].url == load(packaged(), {}).sources["xai"].url
