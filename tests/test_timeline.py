@@ -14,14 +14,20 @@ from hypothesis import strategies as st
 
 from collector import checks
 from collector.settings import CheckSettings
-from store.records import EndpointKey, Facts, Sighting, Stated
+from store.records import EndpointKey, Facts, RateCard, Sighting, Stated
 from store.timeline import Interval, Opened, SourceState, Step, Updated, step
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
-from tests.worlds import DOCUMENTS, MODELS, START, Poll, build, card, observation, polls
+from tests import worlds
+from tests.worlds import DOCUMENTS, MODELS, START, Poll, build, observation, polls
 
 RULES = checks.rules(CheckSettings())
 JUDGE, PATIENCE = RULES.judge, RULES.patience
 SOURCE = SourceFacts(name="s", trust=1, every_s=3600)
+
+
+def card(price: int) -> RateCard:
+    """A plain card, in thousandths of a USD per 1M tokens."""
+    return worlds.card(price * 1_000_000)
 
 
 def run(sightings: Iterable[Sighting]) -> list[Step]:
@@ -136,7 +142,7 @@ def test_quote_ten_times_dearer_is_held_and_counts_as_seen() -> None:
     steps = run([see(0, one), *(see(n, observation(price=card(50))) for n in (1, 30, 60))])
     (only,) = intervals(steps)[one.key]
     assert (only.card, only.ended, only.unseen_since) == (card(5), None, None)
-    assert [finding.rule for finding in steps[-1].state.findings] == ["ratio", "ratio"]
+    assert [finding.rule for finding in steps[-1].state.findings] == ["unit"]
     assert sum(len(taken.events) for taken in steps[2:]) == 0
 
 
@@ -175,7 +181,7 @@ def test_offer_declared_free_is_free_from_its_birth() -> None:
 
 
 def test_held_newcomer_is_not_on_the_tape_and_is_found() -> None:
-    dear = observation(price=card(1_000_000_000_001))
+    dear = observation(price=card(1_000_001))
     steps = run([see(0, dear)])
     assert not intervals(steps)
     assert {finding.rule for finding in steps[-1].state.findings} == {"bound"}
@@ -224,7 +230,7 @@ def test_stated_prices_come_and_go_beside_the_interval() -> None:
 
 
 def test_held_newcomer_that_dates_its_prices_is_not_on_the_tape() -> None:
-    dear = card(1_000_000_000_001)
+    dear = card(1_000_001)
     dated = observation(price=dear, stated=(Stated(since=hour(100), until=None, card=dear),))
     steps = run([see(0, dated)])
     assert {type(event).__name__ for event in steps[0].events} == {"FindingBegan"}
