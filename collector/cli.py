@@ -28,7 +28,6 @@ READING = (
     "explain",
     "export",
     "facts",
-    "held",
     "history",
     "models",
     "rates",
@@ -39,7 +38,7 @@ NAMING = ("aliases", "identify")
 ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
-    | {"config": "collector.config_cli", "db": "collector.database"}
+    | {"config": "collector.config_cli", "db": "collector.database", "held": "collector.held_cli"}
 )
 """Commands, and groups of them, by the module that has them."""
 

@@ -150,7 +150,8 @@ def of_context(facts: Facts, last: Facts) -> Iterator[Finding]:
     """A context many times as long as before, or a fraction of it."""
     old, new = last.context_length, facts.context_length
     if old is not None and new is not None and max(old, new) >= CONTEXT * min(old, new):
-        yield Finding(rule="context", message=f"context length moved from {old} to {new} tokens", held=True)
+        told = f"context length moved from {old} to {new} tokens"
+        yield Finding(rule="context", message=told, held=True, of_card=False)
 
 
 def among(observations: tuple[Observation, ...]) -> Iterator[tuple[Observation, Finding]]:

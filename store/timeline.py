@@ -546,7 +546,7 @@ def _findings(
             rule=finding.rule,
             message=finding.message,
             held=finding.held,
-            card=one.card if one and finding.held else None,
+            card=one.card if one and finding.held and finding.of_card else None,
             key=matched.key if matched and matched.key in endpoints else None,
             part=one.part if one else "",
             identity=one.identity if one else None,

@@ -10,6 +10,8 @@ ROOT = Path(__file__).parent.parent
 PURE = (
     "collector/normalise.py",
     "collector/checks.py",
+    "collector/doubts.py",
+    "collector/witnesses.py",
     "collector/identify.py",
     "collector/parse",
     "store/timeline.py",
@@ -88,6 +90,7 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
         "statements.py",
         "tables.py",
         "upgrade.py",
+        "verdicts.py",
         "write.py",
     }
 

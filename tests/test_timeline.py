@@ -16,6 +16,7 @@ from collector import checks
 from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, RateCard, Sighting, Stated
 from store.timeline import Interval, Opened, SourceState, Step, Updated, step
+from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests import worlds
 from tests.worlds import DOCUMENTS, MODELS, START, Poll, build, observation, polls
@@ -317,7 +318,7 @@ def write(path: Path, arrivals: Sequence[Poll]) -> list[tuple[object, ...]]:
     tape = Tape(f"sqlite:///{path}")
     sightings = {poll.sighting.at: poll.sighting for poll in arrivals}
 
-    def anew(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+    def anew(kept: Sequence[KeptPoll], _verdicts: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
         for poll, taken in zip(kept, build((sightings[poll.at] for poll in kept), JUDGE, PATIENCE), strict=True):
             failed = sightings[poll.at].failed_parts
             yield poll, Replayed(step=taken, outcome="partial" if failed else "ok", failed_parts=failed)

@@ -17,6 +17,7 @@ from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, Finding, Observation, RateCard, Sighting, Stated
 from store.timeline import SourceState
 from store.touched import AT_REST, Track, mark
+from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.test_timeline import store_digest
 from tests.worlds import DOCUMENTS, MODELS, PARTS, START, build, card, observation
@@ -154,7 +155,7 @@ def built(path: Path, drawn: Sequence[Sighting]) -> list[tuple[object, ...]]:
     """The store after all came late, step by step over everything."""
     tape = Tape(str(path))
 
-    def whole(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+    def whole(kept: Sequence[KeptPoll], _verdicts: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
         for poll, taken in zip(kept, build(drawn, RULES.judge, RULES.patience), strict=True):
             yield poll, Replayed(step=taken, outcome="ok", failed_parts=poll.failed_parts)
 
