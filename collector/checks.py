@@ -8,7 +8,9 @@ What is true of every price there can ever be is checked where values are made (
 `collector.normalise`); what is merely plausible is in `collector.doubts`.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -68,8 +70,9 @@ def expected(counts: Mapping[str, int], spec: SourceSpec) -> None:
 def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match], state: SourceState) -> Judged:
     judged: list[Match] = []
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
+    doubted = _doubted_company(settings, matches, state)
     for matched in matches:
-        one, found = _believed(settings, sighting, matched, state)
+        one, found = _believed(settings, sighting, matched, state, doubted)
         judged.append(one)
         findings += ((one, finding) for finding in found)
     missing = mass_absence(sighting, judged, state, settings)
@@ -86,7 +89,7 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
 
 
 def _believed(
-    settings: CheckSettings, sighting: Sighting, matched: Match, state: SourceState
+    settings: CheckSettings, sighting: Sighting, matched: Match, state: SourceState, company: AbstractSet[str]
 ) -> tuple[Match, list[Finding]]:
     """What is believed of an offer, and what was found."""
     observation, endpoint = matched.observation, state.endpoints.get(matched.key)
@@ -98,6 +101,8 @@ def _believed(
     last = endpoint.last if endpoint is not None else None
     verdict = state.verdicts.get((subject(matched.key), matched.card.text)) if state.verdicts else None
     doubted = [*doubts.of_card(matched.card, settings)]
+    if last is None and matched.key.provider in company:
+        doubted.append(Doubt(_IN_BAD_COMPANY))
     if last is not None:
         doubted += doubts.of_move(matched.card, last.card, settings)
     whole = matched.held or (verdict is not True and any(one.held for one in found))
@@ -151,6 +156,28 @@ def _facts(matched: Match, last: Interval | None, state: SourceState) -> tuple[F
     return replace(facts, context_length=last.facts.context_length), found
 
 
+def _doubted_company(settings: CheckSettings, matches: Sequence[Match], state: SourceState) -> set[str]:
+    """Providers of whose offers that were never accepted so many are out of all bounds that none of them is believed.
+
+    A catalogue takes in a provider as a whole, in one unit: of 82 offers that were ten thousand times too dear, 19 were
+    cheap enough to be within bounds all the same. It looks at nothing that is on the tape, so that whatever else a poll
+    touches, it comes out the same.
+    """
+    new = Counter[str]()
+    beyond = Counter[str]()
+    for one in matches:
+        endpoint = state.endpoints.get(one.key)
+        if one.card is not None and (endpoint is None or endpoint.last is None):
+            new[one.key.provider] += 1
+            beyond[one.key.provider] += any(True for _ in doubts.out_of_bounds(one.card, settings))
+    return {name for name, count in beyond.items() if count >= 3 and 4 * count >= new[name]}
+
+
+_IN_BAD_COMPANY = Finding(
+    rule="company",
+    message="new together with others of its provider that are out of all bounds: their unit is in doubt",
+    held=True,
+)
 _ZERO_AT_BIRTH = Finding(
     rule="zero_at_birth",
     message="a new offer at 0/0 that is not declared free: unknown until it has lasted",

@@ -5,7 +5,8 @@ public catalogues really had: no genuine move was as large as a hundred, none ex
 everything by an exchange rate.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
 
@@ -24,6 +25,9 @@ UNIFORM = 10
 
 EXCHANGE = ((62, 10), (76, 10))
 """Between these factors lies what a dollar has been worth in yuan: moved together by it, prices changed currency."""
+
+BATCH = "batch"
+"""Part of a tag that says that an offer is for work that may wait."""
 
 CONTEXT = 8
 """Times that a context may not grow or shrink: 128 for 128K, characters for tokens."""
@@ -154,20 +158,29 @@ def of_context(facts: Facts, last: Facts) -> Iterator[Finding]:
         yield Finding(rule="context", message=told, held=True, of_card=False)
 
 
-def among(observations: tuple[Observation, ...]) -> Iterator[tuple[Observation, Finding]]:
-    """Of the offers of one model by one provider, in one place of a document: a batch that costs more than no batch."""
-    cards = {one.key.tag: one.card for one in observations if one.card is not None}
-    for one in observations:
+def among(observations: Iterable[Observation]) -> list[Observation]:
+    """The same, where one contradicts another of the same provider and model: a batch dearer than no batch."""
+    found = [*observations]
+    cards = {
+        (one.key.provider, one.key.model, one.key.tag): one.card
+        for one in found
+        if one.card is not None and BATCH not in one.key.tag.split("/")
+    }
+    for place, one in enumerate(found):
         parts = one.key.tag.split("/")
-        usual = cards.get("/".join(part for part in parts if part != BATCH)) if BATCH in parts else None
-        if one.card is None or usual is None or usual.currency != one.card.currency:
-            continue
-        for meter, amount in one.card.amounts:
-            other = usual.amount(meter)
-            if meter in TEXT_METERS and other and amount > other:
-                told = f"{meter} at {decimal_text(amount)} is above {decimal_text(other)}, which it costs without batch"
-                yield one, Finding(rule="batch_order", message=told, held=True)
+        if BATCH in parts and one.card is not None:
+            tag = "/".join(part for part in parts if part != BATCH)
+            usual = cards.get((one.key.provider, one.key.model, tag))
+            if usual is not None and usual.currency == one.card.currency:
+                dearer = tuple(batch_order(one.card, usual))
+                found[place] = replace(one, findings=(*one.findings, *dearer)) if dearer else one
+    return found
 
 
-BATCH = "batch"
-"""Part of a tag that says that an offer is for work that may wait."""
+def batch_order(card: RateCard, usual: RateCard) -> Iterator[Finding]:
+    """Work that may wait costs more than work that may not."""
+    for meter, amount in card.amounts:
+        other = usual.amount(meter)
+        if meter in TEXT_METERS and other and amount > other:
+            told = f"{meter} at {decimal_text(amount)} is above {decimal_text(other)}, which it costs without batch"
+            yield Finding(rule="batch_order", message=told, held=True)

@@ -18,12 +18,14 @@ from collector.poll import Poller, Report
 from collector.sighting import Received
 from store.catalogue import HeldRow, held
 from store.instants import iso, utc_now
-from store.intervals import history
+from store.intervals import IntervalRow, history
 from store.read import open_store
 from store.records import Document
+from store.units import decimal_text
 from store.write import Tape
 
 T0 = datetime(2026, 8, 1, tzinfo=UTC)
+NOW = T0 + timedelta(days=900)
 MODEL = "openai/gpt-oss-120b"
 
 
@@ -51,7 +53,9 @@ def configuration(tmp_path: Path, url: str, **derives_from: list[str]) -> Path:
         for name in ("first", "second", "third")
     }
     path = tmp_path / "tokentape.yaml"
-    path.write_text(json.dumps({"inherit": "false", "store": url, "archive": str(tmp_path / "arc"), "sources": sources}))
+    path.write_text(
+        json.dumps({"inherit": "false", "store": url, "archive": str(tmp_path / "arc"), "sources": sources})
+    )
     return path
 
 
@@ -59,7 +63,7 @@ class World:
     """A store, its configuration, and polls of what is written by hand."""
 
     def __init__(self, path: Path, url: str) -> None:
-        self.path, self.url, self.now = path, url, T0
+        self.path, self.url = path, url
         self.config: Config = load(path, {})
 
     @contextmanager
@@ -73,14 +77,13 @@ class World:
     def see(self, source: str, hour: float, **offer: object) -> Report:
         """A poll of one offer, and of some that never change."""
         others = [{"id": f"{MODEL}-{n}", "in": "1", "out": "2", "cache": "0.5", "ctx": 1000} for n in range(3)]
-        one = {"id": MODEL, "in": "2", "out": "4", "cache": "0.2", "ctx": 131072} | offer
+        one = {"id": MODEL, "in": "2", "out": "4", "cache": "0.03", "ctx": 131072} | offer
         at = T0 + timedelta(hours=hour)
-        self.now = max(self.now, at)
         body = json.dumps({"data": [one, *others]}).encode()
         spec = self.config.sources[source]
         document = Document(source=source, url=spec.url, fetched_at=at, status=200, body=body)
         with self.tape() as tape:
-            poller = Poller(self.config, tape, Fetcher(self.config.http, utc_now), clock=lambda: self.now, environ={})
+            poller = Poller(self.config, tape, Fetcher(self.config.http, utc_now), clock=utc_now, environ={})
             report = poller.take(spec, at, Received(documents=(document,), failures={}))
         assert report.outcome == "ok", report.line
         return report
@@ -89,11 +92,18 @@ class World:
         with open_store(self.url) as reader:
             return held(reader)
 
-    def history(self, source: str, known: datetime | None = None) -> list[tuple[str, str, str | None]]:
-        """(input, first seen, ended) of the one offer."""
+    def rows(self, known: datetime | None = None) -> list[IntervalRow]:
+        """The intervals of the one offer, in every source."""
         with open_store(self.url) as reader:
-            rows = history(reader, MODEL, source=source, known=known or T0 + timedelta(days=900))
-        return [(str(row.input), iso(row.first_seen), row.ended and iso(row.ended)) for row in rows]
+            return list(history(reader, MODEL, NOW, known=known))
+
+    def history(self, source: str, known: datetime | None = None) -> list[tuple[str, str, str | None]]:
+        """Input price, first seen and ended, of what one source says."""
+        return [
+            (decimal_text(row.card.by_meter["input"]), iso(row.first_seen), row.ended and iso(row.ended))
+            for row in self.rows(known)
+            if row.source == source
+        ]
 
     def say(self, *words: str) -> Result:
         command = ["--config", str(self.path), "held", *words]
@@ -121,13 +131,13 @@ def cut(world: World) -> None:
 @pytest.mark.fault(99)
 def test_a_cut_to_a_fiftieth_that_a_person_releases_is_history_from_its_first_sighting(world: World) -> None:
     cut(world)
-    assert world.history("first") == [("2000000000", at(0), None)]
+    assert world.history("first") == [("2", at(0), None)]
     before = utc_now()
     (ref,) = {row.held_ref for row in world.held()}
     done = world.say("release", ref, "--note", "on the page of the provider", "--by", "ann")
     assert done.exit_code == 0, done.output
-    assert world.history("first") == [("2000000000", at(0), at(1)), ("40000000", at(1), None)]
-    assert world.history("first", before) == [("2000000000", at(0), None)]
+    assert world.history("first") == [("2", at(0), at(1)), ("0.04", at(1), None)]
+    assert world.history("first", before) == [("2", at(0), None)]
     assert not world.held()
 
 
@@ -142,9 +152,9 @@ def test_what_is_released_is_what_it_is_had_it_been_accepted_at_once_whatever_co
         again = mend.reparse(world.config.checks, tape, world.config.sources["first"], known=utc_now())
     assert again.corrections == ()
     assert world.history("first") == [
-        ("2000000000", at(0), at(1)),
-        ("40000000", at(1), at(5)),
-        ("50000000", at(5), None),
+        ("2", at(0), at(1)),
+        ("0.04", at(1), at(5)),
+        ("0.05", at(5), None),
     ]
 
 
@@ -156,9 +166,9 @@ def test_what_is_rejected_is_as_if_it_had_never_been_seen_and_comes_up_no_more(w
     assert done.exit_code == 0, done.output
     world.see("first", 3, **{"in": "0.04", "out": "0.08"})
     assert not world.held()
-    assert world.history("first") == [("2000000000", at(0), None)]
+    assert world.history("first") == [("2", at(0), None)]
     world.see("first", 4, **{"in": "0.03", "out": "0.06"})
-    assert {row.rule for row in world.held()} == {"ratio", "unit"}
+    assert {row.rule for row in world.held()} == {"ratio"}
 
 
 @pytest.mark.fault(99)
@@ -170,8 +180,8 @@ def test_a_second_source_that_states_the_same_releases_it_from_its_first_sightin
     assert {row.source for row in world.held()} == {"first", "second"}
     world.see("third", 3, **{"in": "0.04", "out": "0.08"})
     assert not world.held()
-    assert world.history("first") == [("2000000000", at(0), at(1)), ("40000000", at(1), None)]
-    assert world.history("second") == [("2000000000", at(0), at(2.5)), ("40000000", at(2.5), None)]
+    assert world.history("first") == [("2", at(0), at(1)), ("0.04", at(1), None)]
+    assert world.history("second") == [("2", at(0), at(2.5)), ("0.04", at(2.5), None)]
 
 
 def test_a_source_that_copies_from_another_is_no_witness_for_it(tmp_path: Path, store_url: str) -> None:
@@ -204,11 +214,10 @@ def test_a_second_source_that_says_something_else_releases_nothing(world: World)
 @pytest.mark.fault(92, 100)
 def test_an_amount_that_is_held_holds_up_neither_the_others_nor_other_offers(world: World) -> None:
     world.see("first", 0)
-    world.see("first", 1, cache="0.005")
-    world.see("first", 2, cache="0.005", **{"in": "1.9"})
-    with open_store(world.url) as reader:
-        last = history(reader, MODEL, source="first", known=T0 + timedelta(days=900))[-1]
-    assert (last.card.amount("input"), last.card.amount("cache_read")) == (1_900_000_000, 200_000_000)
+    world.see("first", 1, cache="0.0005")
+    world.see("first", 2, cache="0.0005", **{"in": "1.9"})
+    last = world.rows()[-1]
+    assert (last.card.amount("input"), last.card.amount("cache_read")) == (1_900_000_000, 30_000_000)
     assert [row.rule for row in world.held()] == ["ratio"]
 
 
@@ -218,11 +227,10 @@ def test_a_context_that_jumps_is_held_alone_and_may_be_released(world: World) ->
     world.see("first", 1, ctx=128, **{"in": "1.9"})
     (row,) = world.held()
     assert (row.rule, row.card) == ("context", None)
-    assert [one[0] for one in world.history("first")] == ["2000000000", "1900000000"]
+    assert [one[0] for one in world.history("first")] == ["2", "1.9"]
     assert world.say("release", row.held_ref).exit_code == 0
     assert not world.held()
-    with open_store(world.url) as reader:
-        last = history(reader, MODEL, source="first", known=T0 + timedelta(days=900))[-1]
+    last = world.rows()[-1]
     assert last.context_length == 128
 
 
