@@ -197,7 +197,7 @@ def marks(path: str) -> dict[str, bytes | None]:
 def test_what_waits_for_time_is_visited_at_every_poll_and_what_has_ended_is_at_rest(tmp_path: Path) -> None:
     lasting = [observation(f"other{number}", price=card(5_000_000)) for number in range(9)]
     gone, newborn = observation("gone", price=card(5_000_000)), observation("newborn", price=card(0))
-    siblings = [observation("twins", price=card(1), facts=Facts(context_length=size)) for size in (10, 20)]
+    siblings = [observation("twins", price=card(1_000_000), facts=Facts(context_length=size)) for size in (10, 20)]
     missing = observation("missing", price=card(5_000_000))
     tape = Tape(str(tmp_path / "tape.db"))
     for hour in (0, 1, 10, 26):
