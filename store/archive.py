@@ -360,6 +360,22 @@ class Archive:
         return self.root / key[:2] / f"{key[2:]}.zst"
 
 
+class _There:
+    """What an archive had when it was first asked: each look at the disk answers for many keys."""
+
+    def __init__(self, archive: Archive) -> None:
+        self._root = archive.root
+        self._tables = archive.tables()
+        self._alone: dict[str, frozenset[str]] = {}
+        """Names of files, by folder."""
+
+    def __contains__(self, key: str) -> bool:
+        folder = key[:2]
+        if folder not in self._alone:
+            self._alone[folder] = frozenset(path.name for path in (self._root / folder).glob("*.zst"))
+        return f"{key[2:]}.zst" in self._alone[folder] or any(table.find(key) for table in self._tables)
+
+
 class Bulk:
     """Many polls on their way into the archive (see `Archive.bulk`)."""
 
@@ -367,6 +383,7 @@ class Bulk:
         self._archive = archive
         self._base = base
         self._keys: set[str] = set()
+        self._there = _There(archive)
         self._few: list[Sequence[Document]] = []
         self._thread: Thread | None = None
 
@@ -376,7 +393,7 @@ class Bulk:
         Raises: as `Archive.bulk`, also for documents brought before.
         """
         key = key_of(documents)
-        if key in self._keys or self._archive.has(key):
+        if key in self._keys or key in self._there:
             return key
         self._archive.refuse_large(sum(len(one.body) for one in documents))
         self._keys.add(key)

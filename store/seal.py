@@ -37,14 +37,21 @@ def enable(connection: sqlite3.Connection) -> None:
 
 def install(connection: sqlite3.Connection) -> None:
     """Seal a store as it is: make the triggers anew, and count every row."""
-    connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
+    lift(connection)
     connection.execute(_MAKE)
     for table in _tables(connection):
         for event in _EVENTS:
-            connection.execute(f"DROP TRIGGER IF EXISTS {_name(table, event)}")
             connection.execute(_trigger(table, _columns(connection, table), event))
         _keep(connection, table, _rows(connection, table))
     _keep(connection, SCHEMA, _STATEMENTS)
+
+
+def lift(connection: sqlite3.Connection) -> None:
+    """Take the seal away, so that rows may be written by anybody."""
+    for table in _tables(connection):
+        for event in _EVENTS:
+            connection.execute(f"DROP TRIGGER IF EXISTS {_name(table, event)}")
+    connection.execute(f"DROP TABLE IF EXISTS {TABLE}")
 
 
 def is_under(connection: sqlite3.Connection) -> bool:

@@ -18,6 +18,7 @@ from store import bulk, cli
 from store.read import open_store
 from store.units import decimal_text
 from tests.benchmarks.synthetic import Shape, build
+from tests.stores import run
 from tests.tape import Tape, hour, usd
 
 SHAPE = Shape(models=6, providers=5, intervals=40, sources=2, polls=300, cards=30, facts=8)
@@ -182,8 +183,7 @@ def test_what_the_ledger_cannot_be_asked_is_refused(store: Path, words: list[str
 def test_beliefs_about_an_endpoint_that_is_missing_are_told_as_damage(tmp_path: Path) -> None:
     tape = Tape(tmp_path / "tape.db")
     tape.interval(tape.endpoint(tape.source("acme"), "acme", "author/model"), hour(1), usd(input=1))
-    with closing(sqlite3.connect(tape.path)) as connection, connection:
-        connection.execute("DELETE FROM endpoint")
+    run(tape.url, "DELETE FROM endpoint")
     result = export(tape.path, "ledger", "--names")
     assert result.exit_code == 2
     assert "is damaged: endpoint 1 is missing" in result.stderr

@@ -17,28 +17,14 @@ from collector.config import load, packaged
 from collector.config_schema import config_schema
 from collector.errors import ConfigError
 from tests.conftest import ROOT
+from tests.test_config import ACME
 
 SCHEMA = config_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 PACKAGED = packaged().read_text(encoding="utf-8")
 README = (ROOT / "collector" / "sources" / "README.md").read_text(encoding="utf-8")
 
-WHOLE = """inherit: false
-sources:
-  acme:
-    title: Acme
-    parser: json_list
-    url: https://acme.example/v1/models
-    trust: first-party
-    provider: acme
-    records: data
-    model: id
-    prices:
-      input: {at: pricing.in, unit: USD/1M_token}
-      output: {at: pricing.out, unit: USD/1M_token, zero: unknown}
-    every: 90m
-    expect: {endpoints: 3}
-"""
+WHOLE = f"inherit: false{ACME}"
 BROKEN = {
     "a key that there is not": ("    every: 90m", "    evry: 90m", 14),
     "no address": ("    url: https://acme.example/v1/models\n", "", 3),

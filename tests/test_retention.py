@@ -92,8 +92,9 @@ def believed(tape: Tape) -> list[str]:
     with closing(sqlite3.connect(tape.name)) as connection:
         connection.execute("CREATE TEMP TABLE polls AS SELECT * FROM poll")
         connection.execute("UPDATE polls SET pruned = NULL")
+        of_polls = ('INSERT INTO "poll"', """INSERT INTO "seal" VALUES('poll',""")
         return [
-            *(line for line in connection.iterdump() if not line.startswith('INSERT INTO "poll"')),
+            *(line for line in connection.iterdump() if not line.startswith(of_polls)),
             *map(str, connection.execute("SELECT * FROM polls")),
         ]
 

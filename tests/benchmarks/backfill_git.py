@@ -14,6 +14,7 @@ import tomllib
 from collections.abc import Iterable
 from contextlib import closing, suppress
 from decimal import Decimal
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,13 @@ from tests.benchmarks.measure import BIN, ROOT, Spent, compare, in_turn, report,
 
 TREE = ("providers", "models")
 METERS = ("input_cost_per_token", "output_cost_per_token", "cache_read_input_token_cost")
+PEER = {
+    "all": "one",
+    "prices": "((key, one.get(key)) for key in ('input_cost_per_token', 'output_cost_per_token',"
+    " 'cache_read_input_token_cost', 'cache_creation_input_token_cost', 'max_input_tokens', 'litellm_provider',"
+    " 'mode'))",
+}
+"""What git-history is asked to keep of an entry."""
 START = "import sys; sys.path.insert(0, sys.argv.pop(1)); from collector.cli import run; run()"
 FLOOR = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); from tests.benchmarks.backfill_git import {0}; {0}(*sys.argv[1:])"
@@ -35,6 +43,7 @@ def main() -> None:
     options.add_argument("--path", action="append", help="more than one: folders")
     options.add_argument("--tree", action="store_true", help="models.dev, one TOML file per offer")
     options.add_argument("--source")
+    options.add_argument("--peer", type=Path, help="the command `git-history`, which keeps the versions of a file, too")
     options.add_argument("--since", default="1970-01-01", help="leave out versions before a date")
     options.add_argument("--repetitions", type=int, default=3)
     given = options.parse_args()
@@ -42,13 +51,16 @@ def main() -> None:
     given.source = given.source or ("models_dev" if given.tree else "litellm")
     with tempfile.TemporaryDirectory() as folder:
         sides = Sides(Path(folder), given)
-        found = in_turn(
-            {"floor": sides.floor, "backfill": sides.backfill, "again": sides.again, "git log": sides.log},
-            given.repetitions,
-        )
+        all_sides = {"floor": sides.floor, "backfill": sides.backfill, "again": sides.again, "git log": sides.log}
+        if given.peer:
+            sides.clone()
+            all_sides |= {f"git-history, {name}": partial(sides.peer, kept) for name, kept in PEER.items()}
+        found = in_turn(all_sides, given.repetitions)
     report(found)
     compare(found, "backfill", "floor")
     compare(found, "again", "git log")
+    for name in found.keys() - {"floor", "backfill", "again", "git log"}:
+        compare(found, name, "backfill")
 
 
 class Sides:
@@ -75,6 +87,21 @@ class Sides:
         spent = self._command()
         assert " 0 intervals new or corrected" in spent.output, spent.output
         return spent
+
+    def clone(self) -> None:
+        """A work tree of the repository, which the peer needs."""
+        clone = ["git", "clone", "--quiet", "--no-local", str(self._given.repository.absolute()), "clone"]
+        subprocess.run(clone, cwd=self._scratch, check=True)
+        subprocess.run(["git", "checkout", "--quiet", "-B", "all"], cwd=self._scratch / "clone", check=True)
+
+    def peer(self, kept: str) -> Spent:
+        """The other program, into a fresh store; of each entry it keeps what an expression says."""
+        (file,) = self._given.path
+        entries = "((name, one) for name, one in json.loads(content).items() if isinstance(one, dict))"
+        convert = f"[dict({kept}, model=name) for name, one in {entries} if name != 'sample_spec']"
+        words = ("-n", "model", "--id", "model", "--wal", "--silent", "--branch", "all", "--convert", convert)
+        store = self._scratch / f"{next(self._number)}.db"
+        return spend([self._given.peer, "file", store, file, "--repo", "clone", *words], self._scratch)
 
     def log(self) -> Spent:
         """The versions, told by git alone."""

@@ -19,6 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import TypeVar
 
+from store import seal
 from store.instants import to_millis
 from store.records import END_REASONS, Facts, Override, RateCard
 from store.units import CORE_METERS
@@ -97,6 +98,7 @@ def build(path: Path, shape: Shape) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KB}"):
             connection.execute(f"PRAGMA {pragma}")
+        seal.lift(connection)
         for table, rows in (
             ("source (id, name, trust, every_s)", _sources(shape)),
             ("provider (id, name)", ((number + 1, provider(number)) for number in range(shape.providers))),
@@ -114,6 +116,8 @@ def build(path: Path, shape: Shape) -> None:
         ):
             marks = ", ".join("?" * (table.count(",") + 1))
             connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+        note("sealing it")
+        seal.install(connection)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
 
