@@ -100,7 +100,7 @@ class World:
     def history(self, source: str, known: datetime | None = None) -> list[tuple[str, str, str | None]]:
         """Input price, first seen and ended, of what one source says."""
         return [
-            (decimal_text(row.card.by_meter["input"]), iso(row.first_seen), row.ended and iso(row.ended))
+            (decimal_text(row.card.by_meter["input"]), iso(row.first_seen), iso(row.ended) if row.ended else None)
             for row in self.rows(known)
             if row.source == source
         ]
