@@ -1,7 +1,7 @@
 """Reasons to doubt a rate card or a fact, each a small pure function: about the card itself, or about how it moved.
 
 Thresholds are measured on 118 recorded lists of OpenRouter over two years (943 changes of price) and on the faults that
-public catalogues really had: no genuine move was as large as a hundred, none exchanged two prices, none moved
+public catalogues really had: no genuine move of a text price was as large as a hundred, none exchanged two prices, none moved
 everything by an exchange rate.
 """
 
@@ -18,7 +18,7 @@ TEXT_METERS = frozenset({"input", "output", "cache_read", "cache_write", "cache_
 """Meters of text tokens, whose amounts have a plausible range."""
 
 SMALLEST = NANO // 10_000
-"""The least that 1M text tokens were ever sold for is some ten times as much."""
+"""Nano units for 1M text tokens: no price in the recorded lists and endpoints of OpenRouter is below it."""
 
 UNIFORM = 10
 """Times that all prices of a card may not move together: a unit, not a decision."""
