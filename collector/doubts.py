@@ -1,8 +1,8 @@
 """Reasons to doubt a rate card or a fact, each a small pure function: about the card itself, or about how it moved.
 
 Thresholds are measured on 118 recorded lists of OpenRouter over two years (943 changes of price) and on the faults that
-public catalogues really had: no genuine move of a text price was as large as a hundred, none exchanged two prices, none moved
-everything by an exchange rate.
+public catalogues really had: no genuine move of a text price was as large as a hundred,
+none exchanged two prices, none moved everything by an exchange rate.
 """
 
 from collections.abc import Iterable, Iterator
