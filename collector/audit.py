@@ -10,7 +10,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from collector.checks import TEXT_METERS
+from collector.doubts import TEXT_METERS
 from collector.identify import unquantized
 from collector.settings import CheckSettings
 from store.conflicts import Difference, differences

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from collector.contract import EntryParser, Quote, SourceSpec
 from collector.decode import is_plain
+from collector.doubts import among
 from collector.errors import SourceChanged
 from collector.normalise import observe, timeless
 from collector.parse.members import Cut, cut, differing
@@ -100,8 +101,7 @@ class Entries:
         self, quotes: Iterable[Quote], document: Document, at: datetime
     ) -> Mapping[Offer, tuple[Observation, ...]]:
         offers: dict[Offer, tuple[Observation, ...]] = {}
-        for quote in quotes:
-            one = observe(quote, document, self._spec, at)
+        for one in among(observe(quote, document, self._spec, at) for quote in quotes):
             offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
         return offers
 

@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from collector.contract import SourceSpec, TreeParser
+from collector.doubts import among
 from collector.errors import SourceChanged
 from collector.normalise import observe
 from collector.parse.folder import LINK, File, Folder, read_folder
@@ -203,8 +204,8 @@ class Trees:
         offers: dict[Offer, tuple[Observation, ...]] = {}
         fault: SourceChanged | None = None
         try:
-            for quote in self._parser.quotes_of(path, view, self._spec):
-                one = observe(quote, document, self._spec, at)
+            quotes = self._parser.quotes_of(path, view, self._spec)
+            for one in among(observe(quote, document, self._spec, at) for quote in quotes):
                 offers[one.key.offer] = (*offers.get(one.key.offer, ()), one)
         except SourceChanged as error:
             fault = error.with_traceback(None)

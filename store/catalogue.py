@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import NamedTuple
 
 from store.belief import EVER, Coverage, believed, lasted, newest
 from store.instants import from_millis, to_millis
@@ -70,6 +72,17 @@ class HeldRow:
     document: str | None
     """None, as is the URL: about a poll as a whole."""
     url: str | None
+
+    @property
+    def value(self) -> str:
+        """What a verdict on it is about (see `store.records.Verdict`)."""
+        return self.message if self.card is None else self.card.text
+
+    @property
+    def held_ref(self) -> str:
+        """What `held show`, `release` and `reject` take: the same for all that is found of one card."""
+        told = "\n".join((self.source, self.subject, self.value))
+        return blake2b(told.encode(), digest_size=4).hexdigest()
 
     @property
     def ref(self) -> str | None:
@@ -218,3 +231,33 @@ def held(reader: Reader, *, known: datetime | None = None, source: str | None = 
             )
         )
     return rows
+
+
+_VERDICTS = """
+SELECT v.known, v.released, v.by, v.note, v.value FROM verdict v JOIN source s ON s.id = v.source_id
+WHERE s.name = :source AND v.subject = :subject AND v.known <= :known ORDER BY v.known, v.id
+"""
+
+
+class VerdictRow(NamedTuple):
+    """What was said of something that is or was held of an offer."""
+
+    known: datetime
+    released: bool
+    by: str
+    note: str
+    value: str
+    """As that of a `Verdict`."""
+
+
+def verdicts(reader: Reader, row: HeldRow, *, known: datetime | None = None) -> list[VerdictRow]:
+    """Everything that was said of what was held of an offer, oldest first."""
+    values: dict[str, Value] = {
+        "source": row.source,
+        "subject": row.subject,
+        "known": EVER if known is None else to_millis(known),
+    }
+    return [
+        VerdictRow(from_millis(at), bool(released), by, note, value)
+        for at, released, by, note, value in reader.rows(_VERDICTS, values)
+    ]

@@ -273,6 +273,7 @@ HELD: "Columns[HeldRow]" = (
     Column("document", lambda row: row.document),
     Column("locator", lambda row: row.locator),
     Column("ref", lambda row: row.ref),
+    Column("held_ref", lambda row: row.held_ref),
 )
 
 EVIDENCE: "Columns[Evidence]" = (
