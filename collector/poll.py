@@ -22,7 +22,7 @@ from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
 from collector.witnesses import confirmed
-from store.errors import ArchiveDamaged, EvidenceDropped, StoreBusy, StoreConflict, StoreError, unwritten
+from store.errors import ArchiveDamaged, StoreBusy, StoreConflict, StoreError, unwritten
 from store.instants import utc_now
 from store.leases import Claim
 from store.received import Arrived, noted
@@ -291,15 +291,16 @@ class Poller:
     def _confirm(self) -> None:
         """Release what is held and a second, independent source states as well, in whatever source it is held.
 
-        Where the documents that this takes are not all there any more, it goes on waiting.
+        Where the documents that this takes are not all there, or the store is in use by another, it goes on waiting:
+        the poll that came before is written, whatever becomes of this.
         """
-        with self._writing:
-            by_source: dict[str, list[Verdict]] = {}
+        by_source: dict[str, list[Verdict]] = {}
+        with self._writing, suppress(StoreError):
             for source, verdict in confirmed(self._tape.confirmable(), self._config.sources):
                 by_source.setdefault(source, []).append(verdict)
-            for source, verdicts in by_source.items():
-                with suppress(EvidenceDropped):
-                    decide(self._config.checks, self._tape, self._config.sources[source], verdicts, known=self._clock())
+        for source, verdicts in by_source.items():
+            with self._writing, suppress(StoreError):
+                decide(self._config.checks, self._tape, self._config.sources[source], verdicts, known=self._clock())
 
     def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from collector.contract import SourceSpec
 from store.instants import iso
 from store.records import RateCard, Verdict
-from store.verdicts import Confirmable
+from store.verdicts import BY_SOURCE, Confirmable
 
 FIRST_PARTY = "first-party"
 """In `derives_from`: whatever providers publish themselves."""
@@ -70,7 +70,7 @@ def confirmed(found: Iterable[Confirmable], sources: Mapping[str, SourceSpec]) -
                     subject=one.subject,
                     value=one.held.text,
                     released=True,
-                    by=f"source {one.witness}",
+                    by=f"{BY_SOURCE}{one.witness}",
                     note=f"{one.stated_by} states the same since {iso(one.stated_since)}",
                     since=one.since,
                 ),

@@ -181,6 +181,11 @@ END_GAP = (
     .where(_gap.c.endpoint_id == bindparam("endpoint"), _gap.c.until.is_(None), _gap.c.known_to.is_(None))
     .values(until=bindparam("at"), until_known=bindparam("known"))
 )
+NAME_FINDING = (
+    update(_TABLES["finding"])
+    .where(_TABLES["finding"].c.id == bindparam("row"))
+    .values({name: bindparam(f"new_{name}") for name in ("provider", "model", "variant")})
+)
 END = {
     name: update(_TABLES[name])
     .where(_TABLES[name].c.id == bindparam("row"))
@@ -353,7 +358,8 @@ BELIEVED_STATED = text(
 BELIEVED_FINDINGS = text(
     """
     SELECT finding.id, finding.endpoint_id, finding.subject, finding.rule, finding.message, finding.held,
-           finding.locator, finding.document_id, finding.first_seen, finding.ended, rate_card.body AS card
+           finding.provider, finding.model, finding.variant, finding.locator, finding.document_id,
+           finding.first_seen, finding.ended, rate_card.body AS card
       FROM finding LEFT JOIN rate_card ON rate_card.id = finding.card_id
      WHERE finding.source_id = :source_id AND finding.known_to IS NULL
     """

@@ -14,6 +14,9 @@ from store.records import RateCard, Verdict, endpoint_reference
 Verdicts: TypeAlias = Mapping[tuple[str, str], bool]
 """By subject and value, whether it is released (see `store.timeline.SourceState.verdicts`)."""
 
+BY_SOURCE = "source "
+"""Begins who said so, where that is no person."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmable:
@@ -40,7 +43,8 @@ def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str],
 
 
 def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict], *, known: datetime) -> int:
-    """Record verdicts; how many."""
+    """Record verdicts; how many. What a source confirms that stands already, by another process, is not said twice."""
+    standing = verdicts_on(connection, source_id)
     rows = [
         {
             "source_id": source_id,
@@ -53,6 +57,7 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
             "known": to_millis(known),
         }
         for one in said
+        if not (one.by.startswith(BY_SOURCE) and standing.get((one.subject, one.value)))
     ]
     if rows:
         connection.execute(sql.INSERT["verdict"], rows)

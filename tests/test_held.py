@@ -10,19 +10,20 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from collector import mend
+from collector import mend, verify
 from collector.cli import main
 from collector.config import Config, load
 from collector.fetch import Fetcher
 from collector.poll import Poller, Report
 from collector.sighting import Received
-from store.catalogue import HeldRow, held
+from store.catalogue import HeldRow, held, verdicts
 from store.instants import iso, utc_now
 from store.intervals import IntervalRow, history
 from store.read import open_store
-from store.records import Document
+from store.records import Document, Verdict
 from store.units import decimal_text
 from store.write import Tape
+from tests.stores import run
 
 T0 = datetime(2026, 8, 1, tzinfo=UTC)
 NOW = T0 + timedelta(days=900)
@@ -74,17 +75,21 @@ class World:
         finally:
             tape.close()
 
-    def see(self, source: str, hour: float, **offer: object) -> Report:
-        """A poll of one offer, and of some that never change."""
+    def document(self, source: str, hour: float, **offer: object) -> Document:
+        """One offer, and some that never change."""
         others = [{"id": f"{MODEL}-{n}", "in": "1", "out": "2", "cache": "0.5", "ctx": 1000} for n in range(3)]
         one = {"id": MODEL, "in": "2", "out": "4", "cache": "0.03", "ctx": 131072} | offer
         at = T0 + timedelta(hours=hour)
         body = json.dumps({"data": [one, *others]}).encode()
-        spec = self.config.sources[source]
-        document = Document(source=source, url=spec.url, fetched_at=at, status=200, body=body)
+        return Document(source=source, url=self.config.sources[source].url, fetched_at=at, status=200, body=body)
+
+    def see(self, source: str, hour: float, **offer: object) -> Report:
+        """A poll of it."""
+        document = self.document(source, hour, **offer)
         with self.tape() as tape:
             poller = Poller(self.config, tape, Fetcher(self.config.http, utc_now), clock=utc_now, environ={})
-            report = poller.take(spec, at, Received(documents=(document,), failures={}))
+            received = Received(documents=(document,), failures={})
+            report = poller.take(self.config.sources[source], document.fetched_at, received)
         assert report.outcome == "ok", report.line
         return report
 
@@ -251,3 +256,43 @@ def test_held_lists_when_nothing_else_is_asked_for(world: World) -> None:
     listed: Callable[..., str] = lambda *words: world.say(*words).output  # noqa: E731 - the same words, three ways
     assert listed("--format", "csv") == listed("list", "--format", "csv") != ""
     assert "ratio" in listed()
+
+
+def test_what_a_source_confirms_twice_is_said_once_and_verified_documents_bear_it_out(world: World) -> None:
+    cut(world)
+    row = next(one for one in world.held() if one.rule == "ratio")
+    said = Verdict(
+        subject=row.subject, value=row.value, released=True, by="source third", note="", since=row.first_seen
+    )
+    spec = world.config.sources["first"]
+    with world.tape() as tape:
+        for _ in range(2):
+            mend.decide(world.config.checks, tape, spec, [said], known=utc_now())
+        assert not [*verify.faults(world.config.checks, tape, world.config.sources, utc_now())]
+    with open_store(world.url) as reader:
+        assert [one.by for one in verdicts(reader, row)] == ["source third"]
+    assert world.history("first") == [("2", at(0), at(1)), ("0.04", at(1), None)]
+
+
+def test_recorded_documents_that_go_on_from_a_verdict_are_read_in_its_light(world: World) -> None:
+    cut(world)
+    (ref,) = {row.held_ref for row in world.held()}
+    assert world.say("reject", ref).exit_code == 0
+    with world.tape() as tape:
+        spec = world.config.sources["first"]
+        found = [world.document("first", hour, **{"in": "0.04", "out": "0.08"}) for hour in (4, 5)]
+        arrivals = [mend.Arrival(at=one.fetched_at, documents=(one,)) for one in found]
+        mend.backfill(world.config.checks, tape, spec, arrivals, known=utc_now())
+    assert not world.held()
+    assert world.history("first") == [("2", at(0), None)]
+
+
+def test_what_was_held_before_findings_had_names_is_confirmed_once_it_is_read_again(world: World) -> None:
+    cut(world)
+    run(world.url, "UPDATE finding SET provider = NULL, model = NULL, variant = NULL")
+    world.see("third", 3, **{"in": "0.04", "out": "0.08"})
+    assert world.held()
+    with world.tape() as tape:
+        mend.reparse(world.config.checks, tape, world.config.sources["first"], known=utc_now())
+    world.see("third", 4, **{"in": "0.04", "out": "0.08"})
+    assert not world.held()
