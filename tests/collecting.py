@@ -154,6 +154,7 @@ class Upstreams:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # with five, forty sources at once wait for the next try of the kernel, a second or more
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is what some tests are about."""

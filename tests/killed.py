@@ -1,25 +1,30 @@
-"""A collector that kills itself: `python -m tests.killed STORE MIRROR STEP` dies before its STEP-th durable step.
-
-Steps are what reaches the disk: each write, sync and rename of the archive and each statement and commit of the store.
-"""
+"""What is killed before its n-th durable step: each sync and rename of the archive, each statement and commit."""
 
 import itertools
+import multiprocessing
 import os
 import signal
-import sys
 from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, event
 
-from collector.config import load
-
 NAMES = ("fsync", "rename", "mkdir", "unlink")
+# A process that has everything imported and no thread is forked for each step: a new one takes a second to begin.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.test_care", "tests.test_poll", "tests.test_retention"])
 
 
-def arm(limit: int) -> None:
+def killed_at(step: int, act: Callable[..., object], *arguments: object) -> bool:
+    """Whether `act(*arguments)`, in a process of its own, was killed before that durable step, rather than done."""
+    process = PROCESSES.Process(target=_armed, args=(step, act, *arguments))
+    process.start()
+    process.join()
+    assert process.exitcode in (0, -signal.SIGKILL)
+    return process.exitcode != 0
+
+
+def _armed(limit: int, act: Callable[..., object], *arguments: object) -> None:
     """Count durable steps from here on, and die at the limit."""
     steps = itertools.count()
 
@@ -38,18 +43,4 @@ def arm(limit: int) -> None:
         setattr(os, name, counted(getattr(os, name)))
     event.listen(Engine, "before_cursor_execute", count)
     event.listen(Engine, "commit", count)
-
-
-def main() -> None:
-    """Poll one source as the test does, armed."""
-    from tests.test_poll import FAST, NOW, collect
-
-    store, mirror, limit = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    config = load(None, {})
-    config = replace(config, http=replace(config.http, mirror=mirror, **FAST))
-    arm(limit)
-    collect(config, store, "xai", at=NOW)
-
-
-if __name__ == "__main__":
-    main()
+    act(*arguments)

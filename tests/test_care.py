@@ -2,13 +2,11 @@
 
 import itertools
 import json
-import multiprocessing
 import shutil
-import signal
 import sqlite3
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -25,7 +23,7 @@ from store.received import NAME, TAIL, Arrived, note, noted
 from store.write import Tape
 from tests.changing import EVERY, START, collect, configured
 from tests.collecting import Upstreams, ask, locked, own_sources, told
-from tests.killed import arm
+from tests.killed import killed_at
 from tests.stores import Server, content, rows, run
 from tests.test_crash import answers, faults
 
@@ -346,34 +344,19 @@ def test_a_store_in_postgresql_comes_back_from_pg_dump_and_a_copy_of_its_documen
         assert faults(config, back, str(tmp_path / "copied")) == []
 
 
-def killed_at(step: int, act: Callable[[], object]) -> bool:
-    """Whether it was killed before that durable step, rather than done."""
-
-    def armed() -> None:
-        arm(step)
-        act()
-
-    process = multiprocessing.get_context("fork").Process(target=armed)
-    process.start()
-    process.join()
-    assert process.exitcode in (0, -signal.SIGKILL)
-    return process.exitcode != 0
-
-
-@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.fault(128)
 def test_backup_and_restore_killed_at_any_step_leave_nothing_half_done_and_are_done_again(tmp_path: Path) -> None:
     store, folder, back = tmp_path / "tape.db", tmp_path / "backup", tmp_path / "new" / "tape.db"
     collect(configured(tmp_path, 1), str(store), "", 3)
     wanted = content(str(store))
     for step in itertools.count(0, 2):
-        if not killed_at(step, lambda: back_up(str(store), None, folder)):
+        if not killed_at(step, back_up, str(store), None, folder):
             break
         assert not folder.exists() or (folder / "SHA256SUMS").exists()
         shutil.rmtree(folder, ignore_errors=True)
     assert step > 10
     for step in itertools.count(0, 2):
-        if not killed_at(step, lambda: restore(folder, str(back), None)):
+        if not killed_at(step, restore, folder, str(back), None):
             break
         if back.exists():
             assert content(str(back)) == wanted

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -131,13 +131,17 @@ def test_a_surrogate_pair_is_one_character() -> None:
     assert read_json(document('["\\ud83d\\ude00"]')) == ["\N{GRINNING FACE}"]
 
 
-def test_five_megabytes_are_read_within_a_second() -> None:
+def test_five_megabytes_are_read_in_no_more_than_ten_times_what_json_takes() -> None:
     record = {"id": "example/model", "name": "x" * 60, "pricing": {"prompt": 0.0000015, "completion": "0.0000045"}}
     body = json.dumps({"data": [record] * 34_000})
     assert len(body) > 5_000_000
-    started = time.perf_counter()
-    read_json(document(body))
-    assert time.perf_counter() - started < 1
+
+    def spent(read: Callable[[], object]) -> float:
+        started = time.process_time()
+        read()
+        return time.process_time() - started
+
+    assert spent(lambda: read_json(document(body))) < 10 * min(spent(lambda: json.loads(body)) for _ in range(3))
 
 
 # --- paths, names, facts ----------------------------------------------------------------------------------------------
@@ -676,9 +680,9 @@ def test_a_layout_table_around_it_is_no_table_of_prices() -> None:
     ids=range(14),
 )
 def test_a_page_that_is_not_the_price_page_is_refused_at_once(body: str, code: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     assert table_refusal(body).code == code
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 5
 
 
 BOMBS = {

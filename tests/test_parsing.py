@@ -91,7 +91,7 @@ def test_a_page_that_takes_too_long_is_refused_and_the_next_is_read() -> None:
         "acme: its document takes more than 5 s of processor time to read",
     )
     assert time.process_time() - started[0] < 1
-    assert time.monotonic() - started[1] < 30
+    assert time.monotonic() - started[1] < 60
     assert [quote.model for quote in parsing.quotes(document(page, GOOD), page)] == ["acme-1", "acme-2"]
 
 
@@ -107,11 +107,11 @@ def test_deep_pages_and_tags_without_end_are_refused_at_once_wherever_they_are_p
     page = polling.page()
     attributes = b"<html><body><p " + b" ".join(b"a%d" % number for number in range(500_000)) + b"></body></html>"
     for body in (b"<html><body>" + b"<div>" * 200_000 + b"</body></html>", attributes, b"<html>" + b" " * 10_000_000):
-        started = time.monotonic()
+        started = time.process_time()
         with pytest.raises(SourceChanged) as caught:
             parser_of(page).parse(document(page, body), page)
         assert caught.value.code == "parse_limit"
-        assert time.monotonic() - started < 2
+        assert time.process_time() - started < 5
 
 
 @pytest.mark.fault(41, 155)

@@ -4,10 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import sqlite3
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +32,7 @@ from store.touched import Track
 from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, Tape
 from tests import worlds
+from tests.killed import killed_at
 from tests.test_archive import packs
 
 START = datetime(2026, 6, 1, tzinfo=UTC)  # a Monday
@@ -411,6 +409,12 @@ def telemetry(tape: Tape) -> list[tuple[object, ...]]:
         return found
 
 
+def prune_evidence(home: Path) -> None:
+    tape = Tape(str(home / "tape.db"))
+    prune(tape, "evidence", days=100)
+    tape.close()
+
+
 @pytest.mark.fault(128)
 def test_a_run_killed_at_any_step_leaves_what_is_needed_and_the_next_does_the_rest(tmp_path: Path) -> None:
     tape = filled(tmp_path / "whole", arrivals(STEADY[:9], 6))
@@ -419,8 +423,7 @@ def test_a_run_killed_at_any_step_leaves_what_is_needed_and_the_next_does_the_re
     while True:
         home = tmp_path / str(limit)
         shutil.copytree(tmp_path / "whole", home)
-        command = [sys.executable, "-m", "tests.pruned_until_killed", str(home / "tape.db"), str(limit)]
-        killed = subprocess.run(command, cwd=Path(__file__).parent.parent, check=False).returncode == -signal.SIGKILL
+        killed = killed_at(limit, prune_evidence, home)
         died += killed
         tape = Tape(str(home / "tape.db"))
         assert faults(tape) == []
