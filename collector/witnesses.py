@@ -7,11 +7,14 @@ what the other one copies from: then the copy is true to it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from collector.contract import SourceSpec
 from store.instants import iso
-from store.records import RateCard, Verdict
-from store.verdicts import BY_SOURCE, Confirmable
+from store.records import BY_SOURCE, RateCard, Verdict
+
+if TYPE_CHECKING:
+    from store.verdicts import Confirmable
 
 FIRST_PARTY = "first-party"
 """In `derives_from`: whatever providers publish themselves."""
@@ -30,19 +33,26 @@ def origins(name: str, sources: Mapping[str, SourceSpec]) -> frozenset[str]:
     return frozenset(found)
 
 
+def independent(one: str, other: str, sources: Mapping[str, SourceSpec]) -> bool:
+    """Whether two sources have nothing in common that they copy from, and neither copies from the other."""
+    if one not in sources or other not in sources:
+        return False
+    ours, theirs = (
+        {name, *origins(name, sources), *((FIRST_PARTY,) if sources[name].trust == FIRST_PARTY else ())}
+        for name in (one, other)
+    )
+    if sources[one].trust == sources[other].trust == FIRST_PARTY:
+        ours, theirs = ours - {FIRST_PARTY}, theirs - {FIRST_PARTY}
+    return not ours & theirs
+
+
 def may_confirm(witness: str, source: str, sources: Mapping[str, SourceSpec]) -> bool:
     """Whether what a witness states is evidence for what another source states."""
     if witness not in sources or source not in sources:
         return False
-    ours, theirs = (
-        {name, *origins(name, sources), *((FIRST_PARTY,) if sources[name].trust == FIRST_PARTY else ())}
-        for name in (witness, source)
-    )
-    if sources[witness].trust == FIRST_PARTY and FIRST_PARTY in origins(source, sources):
-        return True
-    if sources[witness].trust == sources[source].trust == FIRST_PARTY:
-        ours, theirs = ours - {FIRST_PARTY}, theirs - {FIRST_PARTY}
-    return witness in origins(source, sources) or not ours & theirs
+    copied = origins(source, sources)
+    from_provider = sources[witness].trust == FIRST_PARTY and FIRST_PARTY in copied
+    return from_provider or witness in copied or independent(witness, source, sources)
 
 
 def states_the_same(held: RateCard, accepted: RateCard | None, stated: RateCard) -> bool:
@@ -55,7 +65,7 @@ def states_the_same(held: RateCard, accepted: RateCard | None, stated: RateCard)
     return bool(moved) and moved.keys() <= shared and all(held.amount(one) == stated.amount(one) for one in shared)
 
 
-def confirmed(found: Iterable[Confirmable], sources: Mapping[str, SourceSpec]) -> Iterator[tuple[str, Verdict]]:
+def confirmed(found: "Iterable[Confirmable]", sources: Mapping[str, SourceSpec]) -> Iterator[tuple[str, Verdict]]:
     """(source, verdict) for each card that an independent source states as well; each card once."""
     done: set[tuple[str, str, str]] = set()
     for one in found:

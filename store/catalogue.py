@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import NamedTuple
 
-from store.belief import EVER, Coverage, believed, lasted, newest
+from store.belief import EVER, Coverage, believed, disputed, lasted, newest
 from store.instants import from_millis, to_millis
 from store.naming import CURRENCIES, literally
 from store.read import Reader, Value
@@ -27,6 +27,8 @@ class ModelRow:
     output: int | None
     context_length: int | None
     """The longest."""
+    disputed: int
+    """Endpoints of which something newer is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +98,10 @@ SELECT o.name, COUNT(*), COUNT(DISTINCT o.provider_id), COUNT(DISTINCT o.source_
     SUM(CASE WHEN o.input = 0 AND o.output = 0 THEN 1 ELSE 0 END),
     MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.input END),
     MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.output END),
-    MAX(o.context_length)
+    MAX(o.context_length), SUM(CASE WHEN o.disputed THEN 1 ELSE 0 END)
 FROM (
-    SELECT m.name, e.provider_id, e.source_id, c.currency, c.input, c.output, f.context_length
+    SELECT m.name, e.provider_id, e.source_id, c.currency, c.input, c.output, f.context_length,
+        {disputed()} AS disputed
     FROM model m
     JOIN endpoint e ON e.model_id = m.id
     CROSS JOIN "interval" i
@@ -168,10 +171,19 @@ def models(reader: Reader, query: str, at: datetime, *, known: datetime | None =
             input=lowest_input,
             output=lowest_output,
             context_length=context_length,
+            disputed=doubted,
         )
-        for model, endpoints, providers, sources, free, lowest_input, lowest_output, context_length in reader.rows(
-            _MODELS, values
-        )
+        for (
+            model,
+            endpoints,
+            providers,
+            sources,
+            free,
+            lowest_input,
+            lowest_output,
+            context_length,
+            doubted,
+        ) in reader.rows(_MODELS, values)
     ]
 
 

@@ -252,6 +252,7 @@ MODELS: "Columns[ModelRow]" = (
     Column("output", lambda row: amount_text(row.output)),
     Column("free", lambda row: row.free),
     Column("context_length", lambda row: row.context_length),
+    Column("disputed", lambda row: row.disputed),
 )
 
 HELD: "Columns[HeldRow]" = (

@@ -448,6 +448,10 @@ class Sighting:
     """About the whole document."""
 
 
+BY_SOURCE = "source "
+"""Begins who said a verdict, where that is no person."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What a person or a second source says of what is held."""

@@ -9,13 +9,10 @@ from sqlalchemy import Connection
 
 from store import statements as sql
 from store.instants import from_millis, to_millis
-from store.records import RateCard, Verdict, endpoint_reference
+from store.records import BY_SOURCE, RateCard, Verdict, endpoint_reference
 
 Verdicts: TypeAlias = Mapping[tuple[str, str], bool]
 """By subject and value, whether it is released (see `store.timeline.SourceState.verdicts`)."""
-
-BY_SOURCE = "source "
-"""Begins who said so, where that is no person."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

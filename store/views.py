@@ -250,6 +250,7 @@ def models() -> "TableColumns[ModelRow]":
         TableColumn("output from $/M", lambda row: _amount(row.output), right=True),
         TableColumn("free", lambda row: _count(row.free or None), spare=2, right=True),
         TableColumn("context to", lambda row: _count(row.context_length), spare=1, right=True),
+        TableColumn("disputed", lambda row: _count(row.disputed or None), right=True),
     )
 
 

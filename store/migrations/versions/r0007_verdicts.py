@@ -10,7 +10,7 @@ TEXT = sa.String().with_variant(sa.Text(collation="C"), "postgresql")
 
 
 def upgrade() -> None:
-    """Add them; findings get their names when they are found anew."""
+    """Add them; findings get their names when their documents are read again."""
     for name in ("provider", "model", "variant"):
         op.add_column("finding", sa.Column(name, TEXT))
     op.create_table(
