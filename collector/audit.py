@@ -8,9 +8,10 @@ that it is most like.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from fractions import Fraction
+from itertools import combinations
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
-from collector.checks import TEXT_METERS
+from collector.doubts import TEXT_METERS
 from collector.identify import unquantized
 from collector.settings import CheckSettings
 from store.conflicts import Difference, differences
@@ -65,8 +66,17 @@ Past = Callable[[], Iterable[IntervalRow]]
 """All intervals of the model at the offer's provider, asked for where they may explain something."""
 
 
+Independent = Callable[[str, str], bool]
+"""Whether neither of two sources copies from the other, or both from a third."""
+
+
 def remarks(
-    one: Observation, tape: Sequence[IntervalRow], past: Past, at: datetime, settings: CheckSettings
+    one: Observation,
+    tape: Sequence[IntervalRow],
+    past: Past,
+    at: datetime,
+    settings: CheckSettings,
+    independent: Independent,
 ) -> list[Remark]:
     """What is wrong with an offer of a table; `tape` is what is in force of that model at every provider."""
     refused = [finding for finding in one.findings if finding.held]
@@ -81,7 +91,7 @@ def remarks(
     if not offers:
         found += (remark for remark in _beyond(one, one.card, tape) if remark.meter not in told_of)
         return [*found, Remark("unknown_offer", one, _others(one, tape))]
-    compared = [*_compared(one, one.card, offers, past, at)]
+    compared = [*_compared(one, one.card, offers, past, at, independent)]
     explained = {remark.meter for remark in compared}
     return [remark for remark in found if remark.kind != "unit" or remark.meter not in explained] + compared
 
@@ -132,7 +142,12 @@ def _others(one: Observation, tape: Iterable[IntervalRow]) -> str:
 
 
 def _compared(
-    one: Observation, card: RateCard, offers: Sequence[IntervalRow], past: Past, at: datetime
+    one: Observation,
+    card: RateCard,
+    offers: Sequence[IntervalRow],
+    past: Past,
+    at: datetime,
+    independent: Independent,
 ) -> Iterator[Remark]:
     said = [(row, {told.meter: told for told in differences(card, row.card, at)}) for row in offers]
     first = offers[0].source
@@ -145,6 +160,7 @@ def _compared(
             for other, found in said
             if other.card.currency == card.currency and meter in other.card.by_meter
         ]
+        sure = [(other, amount) for other, amount in stating if _fresh(other) and not other.disputed]
         before = _before(one, card, meter, past, at)
         kind = _kind(difference, before, swapped=meter in swapped)
         yield Remark(
@@ -158,7 +174,7 @@ def _compared(
             tape_value=difference.other,
             agreeing=_sources(other for other, amount in stating if amount == difference.other),
             dissenting=_sources(other for other, amount in stating if amount != difference.other),
-            right=certain([(other, amount) for other, amount in stating if _fresh(other) and not other.disputed]),
+            right=certain(sure, independent),
             before=before if kind == "stale" else None,
             until=_end(before) if kind == "stale" and before is not None else None,
         )
@@ -168,18 +184,19 @@ def _sources(rows: Iterable[IntervalRow]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(row.source for row in rows))
 
 
-def certain(stating: Sequence[tuple[IntervalRow, int]]) -> int | None:
+def certain(stating: Sequence[tuple[IntervalRow, int]], independent: Independent) -> int | None:
     """The right amount, of fresh and undisputed rows of an offer with what each states; None: it is not certain.
 
-    The provider itself says so, with one voice; or else two sources or more do, one that sells it among them, and none
-    says otherwise.
+    The provider itself says so, with one voice; or else two sources or more do that do not copy from one another, one
+    that sells it among them, and none says otherwise.
     """
     own = {amount for row, amount in stating if row.trust == 0}
     if own:
         return own.pop() if len(own) == 1 else None
     amounts, sources = {amount for _, amount in stating}, {row.source for row, _ in stating}
     sold = any(row.trust <= AGGREGATOR for row, _ in stating)
-    return amounts.pop() if len(amounts) == 1 and len(sources) > 1 and sold else None
+    alone = not any(independent(*pair) for pair in combinations(sorted(sources), 2))
+    return amounts.pop() if len(amounts) == 1 and sold and not alone else None
 
 
 def _swapped(card: RateCard, other: RateCard) -> set[str]:

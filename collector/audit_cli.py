@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from contextlib import ExitStack
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,12 +72,14 @@ def audit_catalogue(
     """
     from collector.auditor import Auditor
     from collector.config import load
+    from collector.witnesses import independent
 
     instant, known = doors.instants(at, known_at)
     config = load(click.get_current_context().meta[CONFIG_PATH])
     with ExitStack() as open_for, doors.open() as reader:
         audited = _table(doors, reader, open_for, table, config, instant, like=like, provider=provider, quoted=quoted)
-        auditor = Auditor(audited, reader, instant, known=known, settings=config.checks)
+        among = partial(independent, sources=config.sources)
+        auditor = Auditor(audited, reader, instant, known=known, settings=config.checks, independent=among)
         found: Iterable[Remark] = (one for one in auditor.remarks() if not kinds or one.kind in kinds)
         if form == "table":
             found = sorted(found, key=lambda one: KINDS.index(one.kind))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from functools import lru_cache
 
-from collector.audit import Remark, remarks
+from collector.audit import Independent, Remark, remarks
 from collector.foreign import PriceTable
 from collector.settings import CheckSettings
 from store.intervals import IntervalRow, endpoints, history
@@ -19,7 +19,14 @@ class Auditor:
     """Goes through a price table, offer by offer, and counts what it meets."""
 
     def __init__(
-        self, table: PriceTable, reader: Reader, at: datetime, *, known: datetime, settings: CheckSettings
+        self,
+        table: PriceTable,
+        reader: Reader,
+        at: datetime,
+        *,
+        known: datetime,
+        settings: CheckSettings,
+        independent: Independent,
     ) -> None:
         """As of an instant, as known at another; what the table's own source says on the tape proves nothing."""
         self.offers = 0
@@ -32,6 +39,7 @@ class Auditor:
         self._at = at
         self._known = known
         self._settings = settings
+        self._independent = independent
         self._in_force = lru_cache(maxsize=KEPT)(self._find_in_force)
         self._past = lru_cache(maxsize=KEPT)(self._find_past)
 
@@ -44,7 +52,7 @@ class Auditor:
             def past(model: str = model, provider: str = provider) -> list[IntervalRow]:
                 return self._past(model, provider)
 
-            found = remarks(one, self._in_force(model), past, self._at, self._settings)
+            found = remarks(one, self._in_force(model), past, self._at, self._settings, self._independent)
             self.sound += not found
             self.wrong.update({remark.kind for remark in found})
             yield from found

@@ -1,25 +1,39 @@
-"""What is believed: one small function per finding, all pure.
+"""What is believed, all pure.
 
-A finding that *holds* keeps a quote off the tape, visibly: the endpoint counts as seen and its interval stays as it is.
-Time alone never releases what is held; a value back within bounds does. What is true of every price there can ever be
-is checked where values are made (`store.records`, `collector.normalise`); here is what is merely plausible.
+A finding that *holds* keeps an amount, or a whole card, off the tape, visibly: the endpoint counts as seen, and what
+was accepted last stands. Time alone never releases what is held: a value back within bounds does, and a verdict of a
+person or of a second source (`SourceState.verdicts`), which is as much a part of a timeline as its documents are.
+
+What is true of every price there can ever be is checked where values are made (`store.records`,
+`collector.normalise`); what is merely plausible is in `collector.doubts`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from hashlib import blake2b
 
+from collector import doubts
 from collector.contract import SourceSpec
+from collector.doubts import Doubt
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
-from store.records import Finding, Observation, RateCard, Sighting
-from store.timeline import EndpointState, Judge, Judged, Match, Patience, Rules, SourceState, lasted
-from store.units import NANO, decimal_text
-
-TEXT_METERS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "citation"})
-"""Meters of text tokens, whose amounts have a plausible ceiling."""
+from store.records import Facts, Finding, Observation, RateCard, Sighting
+from store.timeline import (
+    EndpointState,
+    Interval,
+    Judge,
+    Judged,
+    Match,
+    Patience,
+    Rules,
+    SourceState,
+    lasted,
+    subject,
+)
 
 
 def patience(settings: CheckSettings) -> Patience:
@@ -56,26 +70,11 @@ def expected(counts: Mapping[str, int], spec: SourceSpec) -> None:
 def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match], state: SourceState) -> Judged:
     judged: list[Match] = []
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
-    for match in matches:
-        endpoint = state.endpoints.get(match.key)
-        found = [*match.observation.findings]
-        card, waits = match.card, False
-        for stated in match.observation.stated:
-            found += above_ceiling(stated.card, settings)
-        if card is not None:
-            found += (*above_ceiling(card, settings), *moved_too_far(card, endpoint, settings))
-            if zero_at_birth(match.observation, endpoint) and not _has_lasted(sighting, match, state, settings):
-                card, waits = unpriced(card), True
-                found.append(
-                    Finding(
-                        rule="zero_at_birth",
-                        message="a new offer at 0/0 that is not declared free: unknown until it has lasted",
-                        held=True,
-                    )
-                )
-        held = match.held or any(finding.held and finding.rule != "zero_at_birth" for finding in found)
-        judged.append(replace(match, held=held, card=None if held else card, waits=waits))
-        findings += ((judged[-1], finding) for finding in found)
+    doubted = _doubted_company(settings, matches, state)
+    for matched in matches:
+        one, found = _believed(settings, sighting, matched, state, doubted)
+        judged.append(one)
+        findings += ((one, finding) for finding in found)
     missing = mass_absence(sighting, judged, state, settings)
     if missing is not None:
         findings.append((None, missing))
@@ -89,38 +88,101 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
     )
 
 
-def above_ceiling(card: RateCard, settings: CheckSettings) -> Iterator[Finding]:
-    """Text tokens dearer than any ever sold: the mark of a unit slip."""
-    ceiling = settings.above_usd * NANO
-    for condition, meter, amount in _amounts(card):
-        if meter in TEXT_METERS and amount > ceiling:
-            yield Finding(
-                rule="bound",
-                message=f"{meter}{condition} at {decimal_text(amount)} {card.currency} per 1M tokens is above"
-                f" {settings.above_usd}",
-                held=True,
-            )
+def _believed(
+    settings: CheckSettings, sighting: Sighting, matched: Match, state: SourceState, company: AbstractSet[str]
+) -> tuple[Match, list[Finding]]:
+    """What is believed of an offer, and what was found."""
+    observation, endpoint = matched.observation, state.endpoints.get(matched.key)
+    found = [*observation.findings]
+    for stated in observation.stated:
+        found += (doubt.finding for doubt in doubts.out_of_bounds(stated.card, settings))
+    if matched.card is None:
+        return replace(matched, held=matched.held or any(one.held for one in found)), found
+    last = endpoint.last if endpoint is not None else None
+    verdict = state.verdicts.get((subject(matched.key), matched.card.text)) if state.verdicts else None
+    doubted = [*doubts.of_card(matched.card, settings)]
+    if last is None and matched.key.provider in company:
+        doubted.append(Doubt(_IN_BAD_COMPANY))
+    if last is not None:
+        doubted += doubts.of_move(matched.card, last.card, settings)
+    whole = matched.held or (verdict is not True and any(one.held for one in found))
+    if verdict is not None:
+        found = [replace(one, held=False) for one in found]
+    if verdict is True:
+        doubted = []
+    card, waits = matched.card, False
+    if zero_at_birth(observation, endpoint) and verdict is not True:
+        waits = verdict is None and not _has_lasted(sighting, matched, state, settings)
+        if waits or verdict is False:
+            card = unpriced(card)
+            doubted.append(Doubt(_ZERO_AT_BIRTH, "input"))
+    accepted = None if whole else _without_doubt(card, doubted, last.card if last is not None else None)
+    facts, doubted_facts = _facts(matched, last, state)
+    found += (replace(one.finding, held=verdict is None) for one in doubted)
+    return replace(matched, held=accepted is None, card=accepted, facts=facts, waits=waits), [*found, *doubted_facts]
 
 
-def moved_too_far(card: RateCard, endpoint: EndpointState | None, settings: CheckSettings) -> Iterator[Finding]:
-    """An amount many times what was last accepted, or a fraction of it, or turned to nothing."""
-    if endpoint is None or endpoint.last is None or endpoint.last.card.currency != card.currency:
-        return
-    before = {(condition, meter): amount for condition, meter, amount in _amounts(endpoint.last.card)}
-    for condition, meter, new in _amounts(card):
-        old = before.get((condition, meter))
-        if not old:
-            # From nothing to something is never the cheaper error.
-            continue
-        if new == 0:
-            yield Finding(rule="to_zero", message=f"{meter}{condition} fell from {decimal_text(old)} to 0", held=True)
-        elif new >= old * settings.ratio or new * settings.ratio <= old:
-            yield Finding(
-                rule="ratio",
-                message=f"{meter}{condition} moved from {decimal_text(old)} to {decimal_text(new)},"
-                f" {settings.ratio} times or more",
-                held=True,
-            )
+def _without_doubt(card: RateCard, doubted: Sequence[Doubt], last: RateCard | None) -> RateCard | None:
+    """The card with the amounts that are doubted as they were accepted last; None if the card is doubted as a whole.
+
+    An amount that waits holds up no other.
+    """
+    meters = {one.meter for one in doubted if one.finding is not _ZERO_AT_BIRTH}
+    if not meters:
+        return card
+    if last is None or None in meters or last.currency != card.currency:
+        return None
+    amounts = {meter: amount for meter, amount in card.amounts if meter not in meters}
+    states = {meter: state for meter, state in card.states if meter not in meters}
+    for meter in meters:
+        assert meter is not None
+        before = last.amount(meter)
+        if before is not None:
+            amounts[meter] = before
+        else:
+            states[meter] = "unknown"
+    return replace(card, amounts=tuple(sorted(amounts.items())), states=tuple(sorted(states.items())))
+
+
+def _facts(matched: Match, last: Interval | None, state: SourceState) -> tuple[Facts | None, list[Finding]]:
+    """The facts with a context that is doubted as it was accepted last, if it is, and what was found."""
+    if last is None:
+        return None, []
+    facts, about = matched.observation.facts, subject(matched.key)
+    doubted = [one for one in doubts.of_context(facts, last.facts) if not state.verdicts.get((about, one.message))]
+    if not doubted:
+        return None, []
+    found = [replace(one, held=(about, one.message) not in state.verdicts) for one in doubted]
+    return replace(facts, context_length=last.facts.context_length), found
+
+
+def _doubted_company(settings: CheckSettings, matches: Sequence[Match], state: SourceState) -> set[str]:
+    """Providers of whose offers that were never accepted so many are out of all bounds that none of them is believed.
+
+    A catalogue takes in a provider as a whole, in one unit: of 83 offers that were ten thousand times too dear, 18 were
+    cheap enough to be within bounds all the same. It looks at nothing that is on the tape, so that whatever else a poll
+    touches, it comes out the same.
+    """
+    new = Counter[str]()
+    beyond = Counter[str]()
+    for one in matches:
+        endpoint = state.endpoints.get(one.key)
+        if one.card is not None and (endpoint is None or endpoint.last is None):
+            new[one.key.provider] += 1
+            beyond[one.key.provider] += any(True for _ in doubts.out_of_bounds(one.card, settings))
+    return {name for name, count in beyond.items() if count >= 3 and 4 * count >= new[name]}
+
+
+_IN_BAD_COMPANY = Finding(
+    rule="company",
+    message="new together with others of its provider that are out of all bounds: their unit is in doubt",
+    held=True,
+)
+_ZERO_AT_BIRTH = Finding(
+    rule="zero_at_birth",
+    message="a new offer at 0/0 that is not declared free: unknown until it has lasted",
+    held=True,
+)
 
 
 def zero_at_birth(observation: Observation, endpoint: EndpointState | None) -> bool:
@@ -163,25 +225,13 @@ def mass_absence(
         for key, endpoint in state.endpoints.items()
         if endpoint.open is not None and endpoint.part not in sighting.failed_parts
     ]
-    missing = sum(key not in seen for key in open_keys)
-    if missing < 3 or missing < settings.missing_share * (len(open_keys) + state.unchanged):
+    missing = sorted(subject(key) for key in open_keys if key not in seen)
+    if len(missing) < 3 or len(missing) < settings.missing_share * (len(open_keys) + state.unchanged):
         return None
-    share = settings.missing_share
-    return Finding(
+    these = blake2b("\n".join(missing).encode(), digest_size=4).hexdigest()
+    found = Finding(
         rule="mass_absence",
-        message=f"{share.numerator}/{share.denominator} or more of the open endpoints missing at once:"
-        " their absence does not count",
+        message=f"{len(missing)} of the open endpoints ({these}) missing at once: their absence does not count",
         held=True,
     )
-
-
-def _amounts(card: RateCard) -> Iterator[tuple[str, str, int]]:
-    """(condition in words, meter, amount) of a card, overrides included."""
-    for meter, amount in card.amounts:
-        yield "", meter, amount
-    for override in card.overrides:
-        condition = f" above {override.above_tokens}" if override.above_tokens is not None else ""
-        if override.start_minute is not None:
-            condition += f" from {override.start_minute} to {override.end_minute} {override.tz}"
-        for meter, amount in override.amounts:
-            yield condition, meter, amount
+    return None if state.verdicts.get(("", found.message)) else found

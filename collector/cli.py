@@ -28,7 +28,6 @@ READING = (
     "explain",
     "export",
     "facts",
-    "held",
     "history",
     "models",
     "rates",
@@ -39,7 +38,12 @@ NAMING = ("aliases", "identify")
 ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
-    | {"audit-catalogue": "collector.audit_cli", "config": "collector.config_cli", "db": "collector.database"}
+    | {
+        "audit-catalogue": "collector.audit_cli",
+        "config": "collector.config_cli",
+        "db": "collector.database",
+        "held": "collector.held_cli",
+    }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
 )
 """Commands, and groups of them, by the module that has them."""

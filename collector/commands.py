@@ -30,14 +30,14 @@ from store.lock import daemon_of, only_daemon, reset_danger
 from store.mounts import refuse_network
 from store.policy import Policy
 from store.read import open_store
-from store.records import Document, Observation, RateCard
+from store.records import Document, Observation, RateCard, Verdict
 from store.retention import Pruned
 from store.text import one_line, printable
 from store.units import CORE_METERS, decimal_text
 from store.write import Tape
 
 if TYPE_CHECKING:
-    from store.catalogue import SourceRow
+    from store.catalogue import HeldRow, SourceRow
     from store.columns import Cell
 
 TIDY_EVERY_S = 86_400
@@ -333,6 +333,24 @@ def reparse_source(config: Config, spec: SourceSpec, now: datetime, *, dry_run: 
     yield from (printable(verify.described(one)) for one in mended.corrections)
     would = "would be " if dry_run else ""
     yield f"{spec.id}: {mended.polls} polls, {len(mended.corrections)} intervals {would}corrected"
+
+
+def decide_held(config: Config, row: "HeldRow", verdict: Verdict, now: datetime) -> Iterator[str]:
+    """Lines about what a verdict on something that is held corrects.
+
+    Raises: StoreError; ConfigError if its source is not configured any more.
+    """
+    spec = config.sources.get(row.source)
+    if spec is None:
+        raise ConfigError(f"{row.source}: not in the configuration, so that its documents cannot be read again")
+    tape = Tape(config.store, config.archive)
+    try:
+        mended = mend.decide(config.checks, tape, spec, [verdict], known=now)
+    finally:
+        tape.close()
+    yield from (printable(verify.described(one)) for one in mended.corrections)
+    done = "released" if verdict.released else "rejected"
+    yield f"{row.held_ref}: {done}, {len(mended.corrections)} intervals corrected"
 
 
 def verify_store(config: Config, now: datetime) -> Iterator[str]:

@@ -78,6 +78,7 @@ def source_spec(name: str, section: Section) -> SourceSpec:
         every_s=int(section.need("every", seconds("1s", "31d"), 86_400)),
         enabled=section.take("enabled", truth, default=True),
         kind=cast("Kind", section.take("kind", choice(*_KINDS), "page" if parser in TABLES else "api")),
+        derives_from=section.take("derives_from", texts, ()),
         also_at=section.take("also_at", addresses, ()),
         provider=section.take("provider", word, ""),
         expect=MappingProxyType(section.each("expect", whole(), ("endpoints", "models"))),

@@ -122,6 +122,9 @@ class SourceSpec:
     """Seconds between polls."""
     enabled: bool = True
     kind: Kind = "api"
+    derives_from: tuple[str, ...] = ()
+    """Sources that this one copies from, by id, or `first-party` for what providers publish: it is no witness
+    for what they say."""
     also_at: tuple[str, ...] = ()
     """Further addresses at which the same is published, or was: recorded documents from there are this source's too."""
     provider: str = ""

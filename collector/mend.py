@@ -18,9 +18,10 @@ from collector.release import release
 from collector.settings import CheckSettings
 from collector.sighting import Received, Seer, in_words
 from store.ledger import Correction, Draft
-from store.records import TRUST_ORDER, Document
+from store.records import TRUST_ORDER, Document, Verdict
 from store.timeline import PollMark, Rules, SourceState
 from store.touched import Track
+from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 
 Progress = Callable[[int, int], None]
@@ -88,6 +89,19 @@ def reparse(
     return _mend(settings, tape, spec, [], known=known, progress=progress, dry_run=dry_run)
 
 
+def decide(
+    settings: CheckSettings, tape: Tape, spec: SourceSpec, verdicts: Sequence[Verdict], *, known: datetime
+) -> Mended:
+    """Record what was said of what is held, and replay everything in its light, in one transaction.
+
+    What is released is believed from its first sighting on, and what is rejected is as if it had never been seen: as
+    known from now on.
+
+    Raises: StoreError, also where documents that it needs were dropped.
+    """
+    return _mend(settings, tape, spec, [], known=known, progress=no_progress, verdicts=verdicts)
+
+
 @_no_collection()
 def backfill(
     settings: CheckSettings,
@@ -151,14 +165,15 @@ def _mend(
     *,
     known: datetime,
     progress: Progress,
+    verdicts: Sequence[Verdict] = (),
     dry_run: bool = False,
 ) -> Mended:
     refused: list[tuple[datetime, str]] = []
     rules, count = checks.rules(settings, release()), 0
 
-    def build(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+    def build(kept: Sequence[KeptPoll], said: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
         nonlocal count
-        for poll, replayed in replay(rules, tape, spec, kept):
+        for poll, replayed in replay(rules, tape, spec, kept, said):
             if replayed.step is None:
                 refused.append((poll.at, replayed.message or ""))
             count += 1
@@ -172,6 +187,7 @@ def _mend(
             build,
             salt=rules.salt,
             known=known,
+            said=verdicts,
             only_if_new=bool(arrived),
             dry_run=dry_run,
         )
@@ -199,12 +215,14 @@ def _poll_of(arrival: Arrival, pack: str) -> PollFacts:
     )
 
 
-def replay(rules: Rules, tape: Tape, spec: SourceSpec, kept: Iterable[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+def replay(
+    rules: Rules, tape: Tape, spec: SourceSpec, kept: Iterable[KeptPoll], verdicts: Verdicts
+) -> Iterator[tuple[KeptPoll, Replayed]]:
     """Every poll of a source, taken again from its archived documents, in the order of their instants.
 
     A poll whose documents were pruned is passed by: nothing rests on it.
     """
-    seer, track = Seer(spec), Track(SourceState(), rules)
+    seer, track = Seer(spec), Track(SourceState(verdicts=verdicts), rules)
     for poll in kept:
         if poll.pruned:
             if not poll.failed:

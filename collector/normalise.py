@@ -11,6 +11,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 
 from collector.contract import Price, Prices, Quote, QuotedOverride, SourceSpec, StatedQuote
+from collector.doubts import among
 from collector.identify import identify
 from collector.parse.amounts import NotAnAmount, read_amount
 from store.records import Document, EndpointKey, Finding, Observation, Offer, Override, RateCard, State, Stated
@@ -71,10 +72,9 @@ def observe(quote: Quote, document: Document, spec: SourceSpec, at: datetime) ->
 def by_offer(
     quotes: Iterable[Quote], document: Document, spec: SourceSpec, at: datetime
 ) -> Mapping[Offer, tuple[Observation, ...]]:
-    """Some quotes of a document observed, those of one offer together."""
+    """Some quotes of a document observed, those of one offer together, with what they say against one another."""
     offers: dict[Offer, tuple[Observation, ...]] = {}
-    for quote in quotes:
-        one = observe(quote, document, spec, at)
+    for one in among(observe(quote, document, spec, at) for quote in quotes):
         offer = one.key.offer
         offers[offer] = (*offers.get(offer, ()), one)
     return offers

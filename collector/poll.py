@@ -16,17 +16,18 @@ from collector.config import Config, requests_for
 from collector.contract import Reader, Request, SourceSpec
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.fetch import Fetcher, wait_of
-from collector.mend import as_received, replay, source_facts
+from collector.mend import as_received, decide, replay, source_facts
 from collector.parsing import links as links_of
 from collector.release import release
 from collector.sighting import Received, in_words, see
 from collector.sources import parser_of
+from collector.witnesses import confirmed
 from store.errors import ArchiveDamaged, StoreBusy, StoreConflict, StoreError, unwritten
 from store.instants import iso, utc_now
 from store.leases import Claim
 from store.received import Arrived, noted
 from store.received import note as note_down
-from store.records import Document, Sighting
+from store.records import Document, Sighting, Verdict
 from store.text import one_line
 from store.write import LastPolls, PollFacts, Tape
 
@@ -246,6 +247,7 @@ class Poller:
                 failed_parts=sighting.failed_parts,
             )
         changes, held = self._write(spec, facts, sighting)
+        self._confirm()
         return Report(
             source=spec.id,
             outcome=facts.outcome,
@@ -298,10 +300,28 @@ class Poller:
             return taken.changes, taken.held
         corrections = _again(
             lambda: self._tape.rebuild(
-                source, [facts], lambda kept: replay(rules, self._tape, spec, kept), salt=rules.salt, known=known
+                source,
+                [facts],
+                lambda kept, said: replay(rules, self._tape, spec, kept, said),
+                salt=rules.salt,
+                known=known,
             )
         )
         return len(corrections), 0
+
+    def _confirm(self) -> None:
+        """Release what is held and a second, independent source states as well, in whatever source it is held.
+
+        Where the documents that this takes are not all there, or the store is in use by another, it goes on waiting:
+        the poll that came before is written, whatever becomes of this.
+        """
+        by_source: dict[str, list[Verdict]] = {}
+        with self._writing, suppress(StoreError):
+            for source, verdict in confirmed(self._tape.confirmable(), self._config.sources):
+                by_source.setdefault(source, []).append(verdict)
+        for source, verdicts in by_source.items():
+            with self._writing, suppress(StoreError):
+                decide(self._config.checks, self._tape, self._config.sources[source], verdicts, known=self._clock())
 
     def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception | SystemExit) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""

@@ -36,9 +36,9 @@ class CheckSettings:
 
     above_usd: int = 1000
     """USD per 1M text tokens above which no price is believed."""
-    ratio: int = 10
+    ratio: int = 30
     """A change to this many times the accepted amount, or to this fraction of it, is held."""
-    missing_share: Fraction = Fraction(1, 3)
+    missing_share: Fraction = Fraction(1, 10)
     """Share of a source's open endpoints whose absence at once is held."""
     misses: int = 3
     """Complete polls in a row that must miss an endpoint before it is withdrawn ..."""

@@ -61,6 +61,14 @@ def newest(endpoint: str, before: str) -> str:
     )"""  # noqa: S608 - put together from constants only
 
 
+def disputed(known: str = ":known") -> str:
+    """SQL: something of endpoint `e` is held."""
+    return f"""EXISTS (
+        SELECT 1 FROM finding g WHERE g.endpoint_id = e.id AND g.held
+            AND {believed("g", known)} AND g.first_seen <= :seen AND {lasted("g", ":seen", known)}
+    )"""  # noqa: S608 - put together from constants only
+
+
 class Coverage:
     """When a part of a source was last covered, by polls up to an instant and known at another.
 

@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import NamedTuple
 
-from store.belief import EVER, Coverage, believed, lasted, newest
+from store.belief import EVER, Coverage, believed, disputed, lasted, newest
 from store.instants import from_millis, to_millis
 from store.naming import CURRENCIES, literally
 from store.read import Reader, Value
@@ -25,6 +27,8 @@ class ModelRow:
     output: int | None
     context_length: int | None
     """The longest."""
+    disputed: int
+    """Endpoints of which something newer is held."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,17 @@ class HeldRow:
     url: str | None
 
     @property
+    def value(self) -> str:
+        """What a verdict on it is about (see `store.records.Verdict`)."""
+        return self.message if self.card is None else self.card.text
+
+    @property
+    def held_ref(self) -> str:
+        """What `held show`, `release` and `reject` take: the same for all that is found of one card."""
+        told = "\n".join((self.source, self.subject, self.value))
+        return blake2b(told.encode(), digest_size=4).hexdigest()
+
+    @property
     def ref(self) -> str | None:
         """What `explain` takes."""
         return None if self.endpoint is None else f"{self.source}:{self.provider}:{self.endpoint}"
@@ -83,9 +98,10 @@ SELECT o.name, COUNT(*), COUNT(DISTINCT o.provider_id), COUNT(DISTINCT o.source_
     SUM(CASE WHEN o.input = 0 AND o.output = 0 THEN 1 ELSE 0 END),
     MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.input END),
     MIN(CASE WHEN o.currency = 'USD' AND (o.input > 0 OR o.output > 0) THEN o.output END),
-    MAX(o.context_length)
+    MAX(o.context_length), SUM(CASE WHEN o.disputed THEN 1 ELSE 0 END)
 FROM (
-    SELECT m.name, e.provider_id, e.source_id, c.currency, c.input, c.output, f.context_length
+    SELECT m.name, e.provider_id, e.source_id, c.currency, c.input, c.output, f.context_length,
+        {disputed()} AS disputed
     FROM model m
     JOIN endpoint e ON e.model_id = m.id
     CROSS JOIN "interval" i
@@ -155,10 +171,19 @@ def models(reader: Reader, query: str, at: datetime, *, known: datetime | None =
             input=lowest_input,
             output=lowest_output,
             context_length=context_length,
+            disputed=doubted,
         )
-        for model, endpoints, providers, sources, free, lowest_input, lowest_output, context_length in reader.rows(
-            _MODELS, values
-        )
+        for (
+            model,
+            endpoints,
+            providers,
+            sources,
+            free,
+            lowest_input,
+            lowest_output,
+            context_length,
+            doubted,
+        ) in reader.rows(_MODELS, values)
     ]
 
 
@@ -218,3 +243,33 @@ def held(reader: Reader, *, known: datetime | None = None, source: str | None = 
             )
         )
     return rows
+
+
+_VERDICTS = """
+SELECT v.known, v.released, v.by, v.note, v.value FROM verdict v JOIN source s ON s.id = v.source_id
+WHERE s.name = :source AND v.subject = :subject AND v.known <= :known ORDER BY v.known, v.id
+"""
+
+
+class VerdictRow(NamedTuple):
+    """What was said of something that is or was held of an offer."""
+
+    known: datetime
+    released: bool
+    by: str
+    note: str
+    value: str
+    """As that of a `Verdict`."""
+
+
+def verdicts(reader: Reader, row: HeldRow, *, known: datetime | None = None) -> list[VerdictRow]:
+    """Everything that was said of what was held of an offer, oldest first."""
+    values: dict[str, Value] = {
+        "source": row.source,
+        "subject": row.subject,
+        "known": EVER if known is None else to_millis(known),
+    }
+    return [
+        VerdictRow(from_millis(at), bool(released), by, note, value)
+        for at, released, by, note, value in reader.rows(_VERDICTS, values)
+    ]

@@ -253,6 +253,7 @@ MODELS: "Columns[ModelRow]" = (
     Column("output", lambda row: amount_text(row.output)),
     Column("free", lambda row: row.free),
     Column("context_length", lambda row: row.context_length),
+    Column("disputed", lambda row: row.disputed),
 )
 
 HELD: "Columns[HeldRow]" = (
@@ -274,6 +275,7 @@ HELD: "Columns[HeldRow]" = (
     Column("document", lambda row: row.document),
     Column("locator", lambda row: row.locator),
     Column("ref", lambda row: row.ref),
+    Column("held_ref", lambda row: row.held_ref),
 )
 
 EVIDENCE: "Columns[Evidence]" = (

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from store.belief import Coverage, at_end, believed, lasted, newest
+from store.belief import Coverage, at_end, believed, disputed, lasted, newest
 from store.currency import Conversion, Unconverted
 from store.instants import from_millis, to_millis
 from store.naming import CURRENCIES
@@ -84,17 +84,10 @@ _OWN = "(CASE WHEN i.known_to <= :known THEN i.known_to - 1 ELSE :known END)"
 """A belief that was superseded is told as it stood just before."""
 
 
-def _disputed(known: str) -> str:
-    return f"""EXISTS (
-        SELECT 1 FROM finding g WHERE g.endpoint_id = e.id AND g.held
-            AND {believed("g", known)} AND g.first_seen <= :seen AND {lasted("g", ":seen", known)}
-    )"""  # noqa: S608 - put together from constants only
-
-
 def _selected(known: str, columns: str) -> str:
     return f"""
 SELECT e.id, m.name, p.name, e.published_model, e.tag, e.sibling, e.variant, s.id, s.name, s.trust, s.every_s, e.part,
-    d.id, d.sha256, {_disputed(known)}, {columns}
+    d.id, d.sha256, {disputed(known)}, {columns}
 FROM model m
 JOIN endpoint e ON e.model_id = m.id
 JOIN provider p ON p.id = e.provider_id

@@ -15,7 +15,7 @@ from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
 from store.records import EndpointKey, RateCard, Stated
-from store.scribe import Proof, Scribe, millis
+from store.scribe import Proof, Scribe, millis, names_of
 from store.touched import AT_REST, Mark, mark_after
 
 K = TypeVar("K")
@@ -331,10 +331,12 @@ def _mend_stated(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> No
 
 def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> None:
     ids: dict[RowKey, int] = {}
+    names: dict[RowKey, dict[str, str | None]] = {}
     believed: dict[RowKey, Belief] = {}
     for row in scribe.connection.execute(sql.BELIEVED_FINDINGS, parameters):
         one: RowKey = (row.endpoint_id, row.subject, row.rule, row.message, bool(row.held), row.card, row.first_seen)
         ids[one] = row.id
+        names[one] = {"provider": row.provider, "model": row.model, "variant": row.variant}
         believed[one] = Belief((row.document_id, row.locator), None if row.ended is None else (row.ended,))
     drafted: dict[RowKey, Belief] = {}
     of: dict[RowKey, tuple[tl.OpenFinding, Proof, datetime, datetime | None]] = {}
@@ -353,6 +355,9 @@ def _mend_findings(scribe: Scribe, draft: Draft, parameters: dict[str, Any]) -> 
         of[one] = (finding, proof, at, ended_at)
     superseded, begun, ended = compare(believed, drafted)
     _supersede_rows(scribe, "finding", [ids[one] for one in superseded])
+    scribe.name_findings(
+        (ids[one], of[one][0]) for one in ids.keys() & of.keys() if names[one] != names_of(of[one][0].identity)
+    )
     scribe.find(of[one] for one in begun)
     scribe.end("finding", _ends((ids[one], of[one][-1]) for one in ended))
 

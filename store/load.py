@@ -25,6 +25,7 @@ from store.records import (
     parts_from_text,
 )
 from store.touched import AT_REST, Mark
+from store.verdicts import verdicts_on
 
 PATIENCE_POLLS_LIMIT = 100
 """Complete polls always loaded, so that any setting of patience up to this finds what it needs."""
@@ -147,6 +148,7 @@ def _read(connection: Connection, source_id: int, ids: Sequence[int] | None) -> 
         endpoints=endpoints,
         findings=frozenset(loaded.finding_ids),
         polls=_polls(connection, source_id, endpoints.values()),
+        verdicts=verdicts_on(connection, source_id),
     )
     return loaded
 
@@ -165,6 +167,9 @@ def _finding(row: Row[Any], keys: dict[int, EndpointKey]) -> tl.OpenFinding:
         card=None if row.card is None else _card(row.card),
         key=None if row.endpoint_id is None else keys[row.endpoint_id],
         part=row.part or "",
+        identity=None
+        if row.provider is None
+        else Identity(provider=row.provider, model=row.model, variant=row.variant),
     )
 
 

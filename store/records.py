@@ -416,6 +416,8 @@ class Finding:
     """Kept out of the tape; otherwise only a note."""
     locator: str = ""
     """Where it stood in the document."""
+    of_card: bool = True
+    """About the prices; otherwise about a fact beside them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,3 +453,25 @@ class Sighting:
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
     """About the whole document."""
+
+
+BY_SOURCE = "source "
+"""Begins who said a verdict, where that is no person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a person or a second source says of what is held."""
+
+    subject: str
+    """As that of a finding; empty: of a whole document."""
+    value: str
+    """`RateCard.text` of the card that is held, or the finding's message where it has none."""
+    released: bool
+    """False: rejected, as if it had never been seen."""
+    by: str
+    """Who: a person, or `source NAME`."""
+    note: str
+    """Why."""
+    since: datetime
+    """From when on it was held."""

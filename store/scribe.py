@@ -14,7 +14,7 @@ from store import statements as sql
 from store import timeline as tl
 from store.instants import to_millis
 from store.load import Loaded
-from store.records import END_REASONS, EndpointKey, Facts, RateCard, Stated
+from store.records import END_REASONS, EndpointKey, Facts, Identity, RateCard, Stated
 from store.touched import Mark
 from store.units import CORE_METERS
 
@@ -25,6 +25,11 @@ Proof = tuple[tl.Evidence, int]
 def millis(at: datetime | None) -> int | None:
     """The integer of an instant, if there is one."""
     return None if at is None else to_millis(at)
+
+
+def names_of(identity: Identity | None) -> dict[str, str | None]:
+    """The columns of the canonical names of what a finding is about, if it is about an offer."""
+    return {name: getattr(identity, name, None) for name in ("provider", "model", "variant")}
 
 
 def inserted(result: Any) -> int:
@@ -198,6 +203,7 @@ class Scribe:
                 "rule": one.rule,
                 "message": one.message,
                 "held": one.held,
+                **names_of(one.identity),
                 "card_id": self.ids["rate_card", one.card.text] if one.card else None,
                 "document_id": self.document(*proof) if proof[0].document else None,
                 "locator": proof[0].locator,
@@ -209,6 +215,14 @@ class Scribe:
             for one, proof, at, ended in begun
         ]
         self._write(sql.INSERT["finding"], rows)
+
+    def name_findings(self, renamed: Iterable[tuple[int, tl.OpenFinding]]) -> None:
+        """Put findings that stay under the canonical names of today."""
+        rows = [
+            {"row": row, **{f"new_{name}": value for name, value in names_of(one.identity).items()}}
+            for row, one in renamed
+        ]
+        self._write(sql.NAME_FINDING, rows)
 
     def end(self, table: Literal["stated", "finding"], ended: Iterable[tuple[int, datetime]]) -> None:
         """Fill in the ends of rows that were open."""

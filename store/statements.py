@@ -182,6 +182,11 @@ END_GAP = (
     .where(_gap.c.endpoint_id == bindparam("endpoint"), _gap.c.until.is_(None), _gap.c.known_to.is_(None))
     .values(until=bindparam("at"), until_known=bindparam("known"))
 )
+NAME_FINDING = (
+    update(_TABLES["finding"])
+    .where(_TABLES["finding"].c.id == bindparam("row"))
+    .values({name: bindparam(f"new_{name}") for name in ("provider", "model", "variant")})
+)
 END = {
     name: update(_TABLES[name])
     .where(_TABLES[name].c.id == bindparam("row"))
@@ -267,7 +272,7 @@ TELEMETRY = _of_some(
 )
 _FINDINGS = """
     SELECT finding.id, finding.endpoint_id, finding.subject, finding.rule, finding.message, finding.held,
-           rate_card.body AS card, document.part
+           finding.provider, finding.model, finding.variant, rate_card.body AS card, document.part
       FROM finding
       LEFT JOIN rate_card ON rate_card.id = finding.card_id
       LEFT JOIN document ON document.id = finding.document_id
@@ -278,6 +283,38 @@ FINDINGS = (
     text(f"{_FINDINGS} finding.endpoint_id IN :endpoints").bindparams(bindparam("endpoints", expanding=True)),
 )
 FINDINGS_OF_NONE = text(f"{_FINDINGS} finding.source_id = :source_id AND finding.endpoint_id IS NULL")
+VERDICTS = text(
+    """
+    SELECT subject, value, released FROM verdict WHERE source_id = :source_id ORDER BY known, id
+    """
+)
+CONFIRMABLE = text(
+    """
+    SELECT finding.source_id, source.name AS source, finding.subject, finding.first_seen, held.body AS held,
+           (SELECT accepted.body FROM interval AS last JOIN rate_card AS accepted ON accepted.id = last.card_id
+             WHERE last.endpoint_id = finding.endpoint_id AND last.known_to IS NULL
+             ORDER BY last.first_seen DESC LIMIT 1) AS accepted,
+           witness.name AS witness, endpoint.published_provider, endpoint.published_model, endpoint.tag,
+           endpoint.sibling, interval.first_seen AS stated_since, rate_card.body AS stated
+      FROM finding
+      JOIN source ON source.id = finding.source_id
+      JOIN rate_card AS held ON held.id = finding.card_id
+      JOIN provider ON provider.name = finding.provider
+      JOIN model ON model.name = finding.model
+      JOIN endpoint ON endpoint.provider_id = provider.id AND endpoint.model_id = model.id
+           AND endpoint.variant = finding.variant AND endpoint.source_id <> finding.source_id
+      JOIN source AS witness ON witness.id = endpoint.source_id
+      JOIN interval ON interval.endpoint_id = endpoint.id AND interval.known_to IS NULL AND interval.ended IS NULL
+      JOIN rate_card ON rate_card.id = interval.card_id
+     WHERE finding.held AND finding.ended IS NULL AND finding.known_to IS NULL
+       AND NOT EXISTS (SELECT 1 FROM gap WHERE gap.endpoint_id = endpoint.id AND gap.until IS NULL
+                          AND gap.known_to IS NULL)
+       AND NOT EXISTS (SELECT 1 FROM finding AS doubt WHERE doubt.endpoint_id = endpoint.id AND doubt.held
+                          AND doubt.ended IS NULL AND doubt.known_to IS NULL)
+     ORDER BY source.name, finding.subject, witness.trust, witness.name, endpoint.id
+    """
+)
+"""What is held beside what other sources state, undoubted, of the same offer."""
 HELD = text(
     """
     SELECT count(*) FROM finding
@@ -322,7 +359,8 @@ BELIEVED_STATED = text(
 BELIEVED_FINDINGS = text(
     """
     SELECT finding.id, finding.endpoint_id, finding.subject, finding.rule, finding.message, finding.held,
-           finding.locator, finding.document_id, finding.first_seen, finding.ended, rate_card.body AS card
+           finding.provider, finding.model, finding.variant, finding.locator, finding.document_id,
+           finding.first_seen, finding.ended, rate_card.body AS card
       FROM finding LEFT JOIN rate_card ON rate_card.id = finding.card_id
      WHERE finding.source_id = :source_id AND finding.known_to IS NULL
     """

@@ -300,6 +300,10 @@ class FindingRow(SQLModel, table=True):
     held: bool
     card_id: int | None = Field(default=None, foreign_key="rate_card.id")
     """The card that was held."""
+    provider: str | None = None
+    """Canonical, as are model and variant: of what it is about, be it on the tape or not."""
+    model: str | None = None
+    variant: str | None = None
     document_id: int | None = Field(default=None, foreign_key="document.id")
     """None: about the poll as a whole."""
     locator: str
@@ -308,6 +312,30 @@ class FindingRow(SQLModel, table=True):
     first_seen: int = Field(sa_type=BigInteger)
     ended: int | None = Field(default=None, sa_type=BigInteger)
     end_known: int | None = Field(default=None, sa_type=BigInteger)
+
+
+class VerdictRow(SQLModel, table=True):
+    """What a person or a second source said of what was held; never edited, and the newest on a thing stands."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (Index("verdict_source", "source_id"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    source_id: int = Field(foreign_key="source.id")
+    subject: str
+    """As that of a finding."""
+    value: str
+    """`RateCard.text` of the card that was held, or the finding's message where it has none."""
+    released: bool
+    """False: rejected."""
+    by: str
+    """Who: a person, or `source NAME`."""
+    note: str
+    """Why."""
+    since: int = Field(sa_type=BigInteger)
+    """From when on it was held."""
+    known: int = Field(sa_type=BigInteger)
+    """When it was said."""
 
 
 class TelemetryRow(SQLModel, table=True):

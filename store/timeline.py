@@ -111,6 +111,8 @@ class OpenFinding:
     key: EndpointKey | None
     """The endpoint it is about, where that is on the tape."""
     part: str
+    identity: Identity | None = field(default=None, compare=False)
+    """The canonical names of the offer it is about, on the tape or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +127,9 @@ class SourceState:
     """Open endpoints that are left out, for they are seen as they were before."""
     standing: int = 0
     """Findings that hold something back and are left out, for they are about those."""
+    verdicts: Mapping[tuple[str, str], bool] = field(default_factory=dict)
+    """What a person or a second source said of what was held, by its subject and the text of its card, or its message
+    where it has none: whether it is released, or rejected."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,8 @@ class Match:
     """The card is not believed: the endpoint counts as seen and keeps its interval."""
     card: RateCard | None = None
     """What goes on the tape; None when held."""
+    facts: Facts | None = None
+    """What goes on the tape in the place of the facts observed, where some are not believed."""
     waits: bool = False
     """Time alone may change what is believed of it."""
 
@@ -421,6 +428,7 @@ def _see(
 ) -> EndpointState | None:
     """The endpoint after it was seen; None for an offer that is not yet on the tape and is held."""
     observation, card, at = matched.observation, matched.card, judged.at
+    facts = observation.facts if matched.facts is None else matched.facts
     if before is None and (matched.held or (card is None and not observation.stated)):
         return None
     names = (observation.identity, observation.part)
@@ -429,7 +437,7 @@ def _see(
     last = before.last if before else None
     evidence = _evidence(judged, observation, observation.locator)
     current = before.open if before else None
-    if current is not None and (matched.held or (card == current.card and observation.facts == current.facts)):
+    if current is not None and (matched.held or (card == current.card and facts == current.facts)):
         if current.unseen_since is not None:
             last = replace(current, unseen_since=None, last_seen=None)
             events.append(Updated(key=matched.key, interval=last))
@@ -445,7 +453,7 @@ def _see(
                 end_reason="changed",
             )
             events.append(Updated(key=matched.key, interval=ended))
-        last = Interval(card=card, facts=observation.facts, first_seen=at, not_before=not_before, evidence=evidence)
+        last = Interval(card=card, facts=facts, first_seen=at, not_before=not_before, evidence=evidence)
         events.append(Opened(key=matched.key, interval=last))
     elif current is not None and not matched.held:
         last = _end_stated_only(events, polls, at, matched.key, current, observation.part)
@@ -538,9 +546,10 @@ def _findings(
             rule=finding.rule,
             message=finding.message,
             held=finding.held,
-            card=one.card if one and finding.held else None,
+            card=one.card if one and finding.held and finding.of_card else None,
             key=matched.key if matched and matched.key in endpoints else None,
             part=one.part if one else "",
+            identity=one.identity if one else None,
         )
         if about not in now:
             now[about] = (

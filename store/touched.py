@@ -88,6 +88,7 @@ class Track:
         """Goes on from a state, of which nothing is known to be settled."""
         self._rules = rules
         self._polls = state.polls
+        self._verdicts = state.verdicts
         self._endpoints: dict[Offer, dict[EndpointKey, EndpointState]] = {}
         self._seen: dict[Offer, tuple[Observation, ...]] = {}
         self._findings: dict[Offer | None, set[OpenFinding]] = {None: set()}
@@ -125,6 +126,7 @@ class Track:
             polls=self._polls,
             unchanged=self._open - was_open,
             standing=self._held - were_held,
+            verdicts=self._verdicts,
         )
         seen = tuple(one for offer in touched for one in self._seen.get(offer, ()))
         taken = step(part, replace(change.sighting, observations=seen), self._rules.judge, self._rules.patience)

@@ -1,6 +1,6 @@
 """The tables that answers are shown in: which columns, and which matter most where room is short."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from store.text import ELLIPSIS
 from store.units import METERS, decimal_text
 
 if TYPE_CHECKING:
-    from store.catalogue import HeldRow, ModelRow
+    from store.catalogue import HeldRow, ModelRow, VerdictRow
     from store.changes import ChangeRow
     from store.conflicts import Conflict
     from store.evidence import Evidence
@@ -250,20 +250,44 @@ def models() -> "TableColumns[ModelRow]":
         TableColumn("output from $/M", lambda row: _amount(row.output), right=True),
         TableColumn("free", lambda row: _count(row.free or None), spare=2, right=True),
         TableColumn("context to", lambda row: _count(row.context_length), spare=1, right=True),
+        TableColumn("disputed", lambda row: _count(row.disputed or None), right=True),
     )
 
 
 def held() -> "TableColumns[HeldRow]":
     """What is kept out of the tape."""
     return (
+        TableColumn("held", lambda row: row.held_ref),
         TableColumn("source", lambda row: row.source),
         TableColumn("subject", lambda row: row.subject, cut="right"),
         TableColumn("rule", lambda row: row.rule),
         TableColumn("on the tape", lambda row: _in_and_out(row.accepted), spare=2, right=True),
-        TableColumn("held", lambda row: _in_and_out(row.card), spare=1, right=True),
+        TableColumn("it says", lambda row: _in_and_out(row.card), spare=1, right=True),
         TableColumn("since (UTC)", lambda row: _minute(row.first_seen), spare=4),
         TableColumn("message", lambda row: row.message, spare=3, cut="right"),
     )
+
+
+def held_in_full(rows: "Sequence[HeldRow]", said: "Iterable[VerdictRow]") -> Iterator[tuple[str, str]]:
+    """Names and values of all that is held under one reference, and of what was said of its offer."""
+    row = rows[0]
+    yield "held", row.held_ref
+    yield "source", row.source
+    yield "subject", row.subject
+    yield "endpoint", row.ref or ""
+    yield "why", "\n".join(f"{one.rule}: {one.message}" for one in rows)
+    yield "on the tape", "\n".join(_card_lines(row.accepted)) if row.accepted else ""
+    yield "it says", "\n".join(_card_lines(row.card)) if row.card else ""
+    yield "since", iso(min(one.first_seen for one in rows))
+    yield "url", row.url or ""
+    yield "sha256", row.document or ""
+    yield "locator", row.locator
+    yield "verdicts", "\n".join(map(_verdict, said))
+
+
+def _verdict(one: "VerdictRow") -> str:
+    note = f": {one.note}" if one.note else ""
+    return f"{iso(one.known)} {'released' if one.released else 'rejected'} by {one.by}{note}"
 
 
 def _in_and_out(card: RateCard | None) -> str:

@@ -28,9 +28,10 @@ from store.ledger import Correction, Draft, go_on, mend
 from store.load import load, load_touched
 from store.location import archive_folder
 from store.policy import Policy
-from store.records import Sighting, parts_from_text
+from store.records import Sighting, Verdict, parts_from_text
 from store.scribe import Scribe, inserted
 from store.touched import by_mark
+from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, verdicts_on
 
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -136,8 +137,8 @@ class Replayed:
         return found if self.step is None else found.after(self.step)
 
 
-Build = Callable[[Sequence[KeptPoll]], Iterable[tuple[KeptPoll, Replayed]]]
-"""A source's timeline, poll by poll in the order of their instants."""
+Build = Callable[[Sequence[KeptPoll], Verdicts], Iterable[tuple[KeptPoll, Replayed]]]
+"""A source's timeline, poll by poll in the order of their instants, in the light of verdicts."""
 
 
 class Tape:
@@ -280,6 +281,11 @@ class Tape:
             progress=progress,
         )
 
+    def confirmable(self) -> list[Confirmable]:
+        """Every card that is held and on which there is no verdict, beside what each other source states."""
+        with self._reading() as connection:
+            return confirmable(connection)
+
     def places(self, source: str) -> retention.Places:
         """Where in a source's timeline a late document can have its place."""
         with self._reading() as connection:
@@ -391,10 +397,14 @@ class Tape:
         *,
         salt: bytes,
         known: datetime,
+        said: Iterable[Verdict] = (),
         only_if_new: bool = True,
         dry_run: bool = False,
     ) -> list[Correction]:
         """Make a source's timeline anew from all its polls, with those that arrived late, and mend what differs.
+
+        `said` are verdicts to record with it: what they release, or reject, is so from its first sighting on, as known
+        from now on.
 
         A poll that the store has already (same instant, same documents) is not written again, and with `only_if_new`
         nothing is done where that is true of all. With `dry_run` nothing is written at all.
@@ -418,10 +428,11 @@ class Tape:
                     connection.execute(sql.RESTORE_POLLS, back)
                 if pruned is not False:
                     self._need(late)
-            if only_if_new and not new:
+            recorded = keep_verdicts(connection, source_id, said, known=known)
+            if only_if_new and not new and not recorded:
                 return []
             draft, polls = Draft(), list[int]()
-            for poll, replayed in build(_kept_polls(connection, source_id)):
+            for poll, replayed in build(_kept_polls(connection, source_id), verdicts_on(connection, source_id)):
                 polls.append(_settle(connection, source_id, poll, replayed, known=known, new=poll.id in new))
                 draft.take(poll.at, replayed.step)
             corrections = mend(Scribe(connection, source_id, known, load(connection, source_id), polls), draft, salt)

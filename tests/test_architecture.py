@@ -11,6 +11,8 @@ PURE = (
     "collector/normalise.py",
     "collector/audit.py",
     "collector/checks.py",
+    "collector/doubts.py",
+    "collector/witnesses.py",
     "collector/identify.py",
     "collector/parse",
     "store/timeline.py",
@@ -89,6 +91,7 @@ def test_only_the_write_side_knows_sqlalchemy() -> None:
         "statements.py",
         "tables.py",
         "upgrade.py",
+        "verdicts.py",
         "write.py",
     }
 

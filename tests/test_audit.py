@@ -48,10 +48,15 @@ def row(card: RateCard, source: str = "router", trust: int = 1, **more: Any) -> 
     return offer(card, source=source, trust=trust, model="acme/one", **more)
 
 
+def apart(one: str, other: str) -> bool:
+    """Whether neither source is the copy."""
+    return "copy" not in one + other
+
+
 def found(
     card: RateCard | None, tape: Sequence[IntervalRow], past: Iterable[IntervalRow] = (), **more: Any
 ) -> list[Remark]:
-    return remarks(listed(card, **more), tape, lambda: past, T0, SETTINGS)
+    return remarks(listed(card, **more), tape, lambda: past, T0, SETTINGS, apart)
 
 
 def kinds(card: RateCard | None, *tape: IntervalRow, past: Iterable[IntervalRow] = (), **more: Any) -> list[str]:
@@ -168,6 +173,9 @@ def test_the_most_trusted_fresh_source_is_the_evidence_and_all_others_are_named(
         ([(1, "router", 1), (2, "catalogue", 1)], 1),
         ([(1, "router", 1), (2, "catalogue", 1), (2, "other", 2)], None),
         ([(2, "catalogue", 1), (2, "other", 1)], None),
+        ([(1, "router", 1), (2, "copy of it", 1)], None),
+        ([(1, "router", 1), (2, "copy of it", 1), (2, "catalogue", 1)], 1),
+        ([(1, "router", 1), (2, "copy of it", 2), (2, "catalogue", 1)], None),
         ([(1, "router", 1), (1, "router", 1)], None),
         ([], None),
     ],
@@ -175,7 +183,8 @@ def test_the_most_trusted_fresh_source_is_the_evidence_and_all_others_are_named(
 def test_right_is_what_the_provider_says_or_a_seller_and_another_without_contradiction(
     stating: list[tuple[int, str, int]], right: int | None
 ) -> None:
-    assert certain([(row(usd(input=amount), source, trust), amount) for trust, source, amount in stating]) == right
+    said = [(row(usd(input=amount), source, trust), amount) for trust, source, amount in stating]
+    assert certain(said, apart) == right
 
 
 # --- tables ---

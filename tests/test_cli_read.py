@@ -159,6 +159,7 @@ def test_explain_shows_the_record_as_published(ask: Ask, tmp_path: Path) -> None
 def test_models_and_held_are_listed(ask: Ask) -> None:
     (row,) = rows(ask("models", "oss", "--format", "csv"))
     assert (row["model"], row["endpoints"], row["input"], row["free"]) == (MODEL, "5", "0.1", "1")
+    assert row["disputed"] == "1"
     (row,) = rows(ask("held", "--format", "csv"))
     assert (row["provider"], row["input"], row["held_input"]) == ("groq", "0.1", "0.000000001")
     assert "ratio" in ask("held").stdout

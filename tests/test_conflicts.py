@@ -301,6 +301,7 @@ def ask(tmp_path: Path) -> Ask:
     return run
 
 
+@pytest.mark.fault(114)
 def test_conflicts_names_both_sources_documents_and_since_when(ask: Ask) -> None:
     rows = json.loads(ask("conflicts", "one", "--kind", "window", "--format", "json").stdout)
     assert [(row["source"], row["value"], row["other_source"], row["other_value"], row["case"]) for row in rows] == [
@@ -417,6 +418,7 @@ def test_without_a_discount_that_can_be_undone_there_is_no_list_price(discount: 
     assert list_card(usd(input=1), Facts(discount=discount)) is None
 
 
+@pytest.mark.fault(80, 93)
 def test_explain_shows_the_list_prices_of_a_discounted_offer(tmp_path: Path) -> None:
     tape = Tape(tmp_path / "tape.db")
     source = tape.source("router")

@@ -21,6 +21,7 @@ from store.errors import StoreBusy, StoreError, StoreForeign
 from store.read import open_store
 from store.records import Sighting
 from store.timeline import Judged, Match, Patience, Rules, SourceState
+from store.verdicts import Verdicts
 from store.version import APPLICATION_ID, SCHEMA_VERSION
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.collecting import locked, rows
@@ -254,7 +255,7 @@ def test_a_timeline_whose_rebuilding_fails_half_way_stays_as_it_was(tmp_path: Pa
     before = store_digest(path)
     asked: list[int] = []
 
-    def build(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+    def build(kept: Sequence[KeptPoll], _verdicts: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
         asked.append(len(kept))
         yield from ()
         raise StoreError("half way")

@@ -24,6 +24,7 @@ from store.intervals import IntervalRow, current, endpoints, history
 from store.read import Reader, open_store
 from store.records import Facts, Sighting, Stated
 from store.routing import Constraints, Workload, rank
+from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts
 from store.write import Tape as Written
 from tests.stores import Stores
@@ -68,7 +69,7 @@ def arrive(url: str, drawn: Sequence[Poll]) -> Iterator[datetime]:
     tape = Written(url)
     sightings = {poll.sighting.at: stating(poll) for poll in drawn}
 
-    def anew(kept: Sequence[KeptPoll]) -> Iterable[tuple[KeptPoll, Replayed]]:
+    def anew(kept: Sequence[KeptPoll], _verdicts: Verdicts) -> Iterable[tuple[KeptPoll, Replayed]]:
         for poll, taken in zip(
             kept, build((sightings[poll.at] for poll in kept), RULES.judge, RULES.patience), strict=True
         ):

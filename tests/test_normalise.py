@@ -77,10 +77,12 @@ def test_every_unit_ends_in_nano_units_per_million_tokens(text: str, name: str, 
     assert card({"input": Price(text=text, unit=name)}).amount("input") == nano
 
 
+@pytest.mark.fault(75)
 def test_price_per_thousand_searches_is_kept_per_search() -> None:
     assert card({"web_search": Price(text="10", unit="USD/1K_search")}).amount("web_search") == NANO // 100
 
 
+@pytest.mark.fault(96)
 @pytest.mark.parametrize(
     "text", ["0.000000150000000000000012", "0.00000014999999999999999", "0.000000150000000000000000"]
 )
@@ -88,31 +90,37 @@ def test_float_tails_are_rounded_before_anything_is_compared(text: str) -> None:
     assert card({"input": per_token(text)}) == card({"input": per_token("0.00000015")})
 
 
+@pytest.mark.fault(96)
 def test_source_with_binary_noise_is_rounded_to_its_own_grid() -> None:
     noisy = source(grid_nano=1000)
     for text in ("0.07999999929999999", "0.0799999993", "0.08000000000000002"):
         assert card({"input": Price(text=text, unit="USD/1M_token")}, spec=noisy).amount("input") == 80_000_000
 
 
+@pytest.mark.fault(97)
 @pytest.mark.parametrize("text", ["0.00000075e-6", "0.0000000000000004", "1.2345678912e-9"])
 def test_number_finer_than_the_grid_by_more_than_a_millionth_is_refused(text: str) -> None:
     assert rule({"input": Price(text=text, unit="USD/1M_token")}) == "precision"
 
 
+@pytest.mark.fault(78)
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1_000", "١٢", "0,15", "$0.15", "1e999", "0x10", "1 000", "--1"])
 def test_what_is_not_a_plain_decimal_is_refused(text: str) -> None:
     assert rule({"input": per_token(text)}) == "number"
 
 
+@pytest.mark.fault(86)
 def test_negative_other_than_a_declared_word_is_refused() -> None:
     assert rule({"input": per_token("-2")}) == "negative"
     assert rule({"input": per_token("-0.5")}) == "negative"
 
 
+@pytest.mark.fault(86)
 def test_negative_zero_is_zero() -> None:
     assert card({"input": per_token("-0")}).amount("input") == 0
 
 
+@pytest.mark.fault(82)
 def test_free_varies_unknown_and_not_offered_are_four_facts() -> None:
     found = card({"input": per_token("Free"), "output": per_token("-1"), "cache_read": per_token("")})
     assert [found.state(meter) for meter in ("input", "output", "cache_read", "cache_write")] == [
@@ -127,6 +135,7 @@ def test_word_for_no_such_meter_is_not_offered() -> None:
     assert card({"input": per_token("0.1"), "cache_read": per_token("N/A")}).state("cache_read") == "not_offered"
 
 
+@pytest.mark.fault(83, 84)
 @pytest.mark.parametrize(("zero", "state"), [("price", "free"), ("unknown", "unknown"), ("absent", "not_offered")])
 def test_zero_means_what_its_source_says_it_means(zero: str, state: str) -> None:
     spec = source(prices=(PriceSpec(meter="input", at="x", unit="USD/token", zero=zero),))  # type: ignore[arg-type]
@@ -141,6 +150,7 @@ def test_zero_of_an_offer_declared_free_is_a_price_whatever_zeros_mean_elsewhere
     assert found.state("input") == "free"
 
 
+@pytest.mark.fault(75)
 def test_unit_of_another_thing_is_refused() -> None:
     assert rule({"input": Price(text="1", unit="USD/image")}) == "unit"
 
@@ -156,6 +166,7 @@ def window(start: int, end: int, text: str) -> QuotedOverride:
 DAY = (window(600, 60, "2e-7"), window(60, 240, "4e-7"), window(240, 360, "2e-7"), window(360, 600, "4e-7"))
 
 
+@pytest.mark.fault(94)
 def test_windows_that_cover_the_day_make_the_hour_of_the_poll_irrelevant() -> None:
     off_peak = card({"input": per_token("2e-7"), "web_search": Price(text="0.01", unit="USD/search")}, DAY)
     peak = card({"input": per_token("4e-7"), "web_search": Price(text="0.01", unit="USD/search")}, DAY)
@@ -172,6 +183,7 @@ def test_window_that_differs_from_the_top_level_price_is_kept() -> None:
     assert card({"input": per_token("2e-7")}, (window(60, 240, "4e-7"),)).amount("input") == 200_000_000
 
 
+@pytest.mark.fault(66)
 def test_prompt_size_override_is_kept_with_its_own_amounts() -> None:
     large = QuotedOverride(above_tokens=200_000, prices={"input": per_token("2.5e-6")})
     (found,) = card({"input": per_token("1.25e-6")}, (large,)).overrides
@@ -198,6 +210,7 @@ def dated(since: datetime | None, until: datetime | None, text: str) -> StatedQu
 NEW_YEAR = datetime(2027, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.fault(95)
 def test_dated_entry_that_covers_the_poll_is_in_force_and_all_are_kept_as_stated() -> None:
     entries = (dated(None, NEW_YEAR, "1e-6"), dated(NEW_YEAR, None, "2e-6"))
     now = seen(stated=entries)

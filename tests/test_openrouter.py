@@ -73,6 +73,7 @@ def test_the_list_is_checked_and_quotes_nothing() -> None:
         parse(document({"data": []}), SPEC)
 
 
+@pytest.mark.fault(55)
 @pytest.mark.parametrize("lacking", [{"total_count": 7}, {"links": {"next": f"{LIST}?offset=1000"}}])
 def test_a_list_that_is_not_whole_raises_incomplete(lacking: dict[str, object]) -> None:
     listed = document({**sample("list"), **lacking})
@@ -118,6 +119,7 @@ def test_endpoints_of_one_provider_stay_apart() -> None:
     ]
 
 
+@pytest.mark.fault(65)
 def test_every_known_price_has_its_meter_and_unit() -> None:
     assert told(quotes("sample-mill")["google-vertex/global"].prices) == {
         "input": ("0.00000125", "USD/token"),
@@ -172,11 +174,13 @@ def test_a_zero_is_a_price_of_input_and_output_only() -> None:
     }
 
 
+@pytest.mark.fault(113)
 def test_only_an_id_that_says_free_declares_its_offers_free() -> None:
     assert quotes("sample-free")["chutes/fp4"].declared_free
     assert not one({"prompt": "0", "completion": "0"}).declared_free
 
 
+@pytest.mark.fault(85)
 def test_a_price_decided_at_run_time_keeps_its_word() -> None:
     prices = quotes("sample-mill")["run-time"].prices
     assert {price.text for price in prices.values()} == set(SPEC.varies)
@@ -216,6 +220,7 @@ def test_pricing_without_prompt_and_completion_holds_the_row() -> None:
     assert doubts(one({"web_search": "0.01", "discount": 0})) == [("columns", True)]
 
 
+@pytest.mark.fault(51, 65)
 def test_a_price_under_a_new_name_is_noted_and_the_others_are_read() -> None:
     quote = quotes("sample-mill")["new-words"]
     assert doubts(quote) == [("unmapped_price", False)]
@@ -223,6 +228,7 @@ def test_a_price_under_a_new_name_is_noted_and_the_others_are_read() -> None:
     assert quote.prices["output"].text == "0.000002"
 
 
+@pytest.mark.fault(67)
 def test_facts_are_those_of_the_offer() -> None:
     facts = quotes("sample-mill")["deepinfra/bf16"].facts
     assert (facts.context_length, facts.max_output_tokens, facts.max_prompt_tokens) == (131072, 131072, None)
@@ -233,6 +239,7 @@ def test_facts_are_those_of_the_offer() -> None:
     assert quotes("sample-mill")["together"].facts.quantization is None
 
 
+@pytest.mark.fault(98)
 def test_a_context_of_zero_is_not_stated_and_noted() -> None:
     quote = quotes("sample-mill")["alibaba/us/flex"]
     assert quote.facts.context_length is None

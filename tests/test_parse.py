@@ -161,7 +161,7 @@ def test_a_path_through_a_list_is_doubted() -> None:
         value_at({"pricing": [{"prompt": 1}]}, "pricing.prompt")
 
 
-@pytest.mark.fault(40, 48)
+@pytest.mark.fault(40, 48, 103)
 @pytest.mark.parametrize("name", ["a\x00b", "a\u202eb", "a\u200bb", "x" * 600])
 def test_a_name_that_cannot_be_shown_is_made_safe_and_doubted(name: str) -> None:
     safe, doubt = name_of(name, "id")
@@ -248,6 +248,7 @@ def texts(quote: Quote) -> dict[str, str]:
 GOOD = record("good", {"in": 1, "out": 2})
 
 
+@pytest.mark.fault(53)
 def test_texts_and_numbers_are_read_alike_and_exactly() -> None:
     body = '{"data": [{"id": "a", "price": {"in": "0.10", "out": 0.30}}, {"id": "b", "price": {"in": 1e-1, "out": 3}}]}'
     assert [texts(quote) for quote in json_list.parse(document(body), LIST)] == [
@@ -260,7 +261,7 @@ def test_null_and_missing_prices_are_not_offered() -> None:
     assert texts(listed(record("a", {"in": 1, "out": 2, "cached": None}))[0]).keys() == {"input", "output"}
 
 
-@pytest.mark.fault(44)
+@pytest.mark.fault(44, 53)
 @pytest.mark.parametrize("value", [[1], {"usd": 1}, True])
 def test_a_price_of_another_type_holds_its_row(value: object) -> None:
     quote, other = listed(record("a", {"in": value, "out": 2}), GOOD)
@@ -319,6 +320,7 @@ def test_offers_that_are_no_objects_are_refused(offers: object) -> None:
         listed(TWO, {"id": "b", "by": offers}, spec=OFFERS)
 
 
+@pytest.mark.fault(55)
 @pytest.mark.parametrize("more", [{"more": True}, {}, {"more": [False]}, {"more": 0}, {"more": None}])
 def test_a_document_that_does_not_say_that_it_is_whole_is_refused(more: dict[str, object]) -> None:
     spec = replace(LIST, whole={"more": ("false",)})
@@ -346,6 +348,7 @@ def test_a_flag_of_free_makes_zeros_of_the_prices_that_are_required() -> None:
     assert not unsure.declared_free
 
 
+@pytest.mark.fault(77)
 @pytest.mark.parametrize(
     ("published", "read"), [("$0.50", "0.50"), (" $ 0.50", "0.50"), ("€0.50", "€0.50"), ("$$1", "$1"), ("1$", "1$")]
 )
@@ -360,13 +363,14 @@ def test_skipped_records_are_left_out_by_text_number_truth_and_null() -> None:
     assert [quote.model for quote in quotes] == ["4", "5", "6", "7", "good"]
 
 
+@pytest.mark.fault(73)
 def test_a_stated_unit_that_is_not_understood_holds_its_row() -> None:
     spec = replace(LIST, require={"unit": ("usd_per_1m_tokens",)})
     quotes = listed(*({**GOOD, "unit": unit} for unit in ("usd_per_1m_tokens", "usd_per_1k_tokens", None)), spec=spec)
     assert [[finding.rule for finding in quote.findings] for quote in quotes] == [[], ["require"], ["require"]]
 
 
-@pytest.mark.fault(31, 48)
+@pytest.mark.fault(31, 48, 52, 54)
 @pytest.mark.parametrize(
     ("body", "code"),
     [
@@ -532,13 +536,14 @@ def table_refusal(body: str, spec: SourceSpec = TABLE) -> SourceChanged:
     return refused.value
 
 
-@pytest.mark.fault(50)
+@pytest.mark.fault(50, 57)
 def test_columns_are_bound_by_heading_and_not_by_place() -> None:
     head = row("OUTPUT (per&nbsp;1M\n tokens)", "note", "Input (per 1M <b>tokens</b>)", "model")
     (quote,) = tabled(page(row("$2", "x", "$1", "a"), head=head))
     assert (quote.model, texts(quote)) == ("a", {"input": "1", "output": "2"})
 
 
+@pytest.mark.fault(58, 59, 64)
 def test_a_heading_that_says_another_unit_is_a_missing_column() -> None:
     refused = table_refusal(page(row("a", "$1", "$2"), head=HEAD.replace("Input (per 1M", "Input (per 1K")))
     assert refused.code == "columns"
@@ -551,11 +556,13 @@ def test_a_heading_that_stands_twice_is_refused() -> None:
     assert table_refusal(page(row("a", "$1", "$2", "b"), head=head)).code == "columns"
 
 
+@pytest.mark.fault(79, 80)
 def test_struck_out_prices_footnotes_and_hidden_text_are_not_read() -> None:
     cells = ("<s>$9</s> $1<sup>2</sup>", '<del>$8</del><span hidden>7</span><b style="DISPLAY : none">6</b> $2')
     assert texts(tabled(page(row("a<sub>3</sub>", *cells)))[0]) == {"input": "1", "output": "2"}
 
 
+@pytest.mark.fault(81)
 def test_two_numbers_in_a_cell_never_become_one() -> None:
     for cell in ("$0.6$0.3", "$1<br>$2", "$0.2<span>5</span>", "$1 / $2", "$1<div>2</div>"):
         quote = tabled(page(row("a", cell, "$1"), row("b", "$1", "$1")))[0]
@@ -563,6 +570,7 @@ def test_two_numbers_in_a_cell_never_become_one() -> None:
         assert "input" not in quote.prices
 
 
+@pytest.mark.fault(77)
 def test_another_currency_than_the_declared_one_holds_the_row() -> None:
     assert tabled(page(row("a", "€1", "$2")))[0].findings[0].held
     euros = replace(TABLE, prices=tuple(replace(price, unit="EUR/1M_token") for price in TABLE.prices))
@@ -581,6 +589,7 @@ def test_a_nul_does_not_vanish_from_a_price() -> None:
     assert ("input" not in quote.prices, quote.findings[0].rule) == (True, "amount")
 
 
+@pytest.mark.fault(82)
 def test_declared_words_stay_words_and_empty_cells_say_nothing() -> None:
     assert texts(tabled(page(row("a", "Free", "-")))[0]) == {"input": "Free", "output": "-"}
     assert texts(tabled(page(row("a", "$1", "")))[0]) == {"input": "1", "output": ""}
@@ -626,6 +635,7 @@ def test_spans_that_are_not_sound_are_refused(span: str) -> None:
     assert table_refusal(page(f'<tr><td colspan="{span}">a</td><td>$1</td></tr>')).code == "columns"
 
 
+@pytest.mark.fault(60)
 def test_a_table_of_another_kind_beside_it_is_passed_over() -> None:
     other = "<table><tr><th>Model</th><th>RPM</th></tr><tr><td>a</td><td>9</td></tr></table>"
     body = page(row("a", "$1", "$2")).replace("<table>", f"{other}<table>", 1)

@@ -29,6 +29,7 @@ from store.records import Document
 from store.retention import Pruned
 from store.timeline import PollMark, SourceState
 from store.touched import Track
+from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, Tape
 from tests import worlds
 from tests.killed import killed_at
@@ -361,7 +362,7 @@ def test_worlds_of_parts_siblings_findings_and_telemetry_read_the_same_when_prun
         }
         rules = checks.rules(SETTINGS)
 
-        def anew(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+        def anew(kept: Sequence[KeptPoll], _verdicts: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
             track = Track(SourceState(), rules)
             for poll in kept:
                 if poll.pruned:

@@ -17,6 +17,7 @@ from collector.settings import CheckSettings
 from store.records import EndpointKey, Facts, Finding, Observation, RateCard, Sighting, Stated
 from store.timeline import SourceState
 from store.touched import AT_REST, Track, mark
+from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.test_timeline import store_digest
 from tests.worlds import DOCUMENTS, MODELS, PARTS, START, build, card, observation
@@ -154,7 +155,7 @@ def built(path: Path, drawn: Sequence[Sighting]) -> list[tuple[object, ...]]:
     """The store after all came late, step by step over everything."""
     tape = Tape(str(path))
 
-    def whole(kept: Sequence[KeptPoll]) -> Iterator[tuple[KeptPoll, Replayed]]:
+    def whole(kept: Sequence[KeptPoll], _verdicts: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
         for poll, taken in zip(kept, build(drawn, RULES.judge, RULES.patience), strict=True):
             yield poll, Replayed(step=taken, outcome="ok", failed_parts=poll.failed_parts)
 
@@ -196,7 +197,7 @@ def marks(path: str) -> dict[str, bytes | None]:
 def test_what_waits_for_time_is_visited_at_every_poll_and_what_has_ended_is_at_rest(tmp_path: Path) -> None:
     lasting = [observation(f"other{number}", price=card(5_000_000)) for number in range(9)]
     gone, newborn = observation("gone", price=card(5_000_000)), observation("newborn", price=card(0))
-    siblings = [observation("twins", price=card(1), facts=Facts(context_length=size)) for size in (10, 20)]
+    siblings = [observation("twins", price=card(1_000_000), facts=Facts(context_length=size)) for size in (10, 20)]
     missing = observation("missing", price=card(5_000_000))
     tape = Tape(str(tmp_path / "tape.db"))
     for hour in (0, 1, 10, 26):

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -92,10 +93,11 @@ def expected(polls: list[Poll]) -> dict[Key, list[Expected]]:
             key for key, one in found.items() if one and one[-1].ended is None and parts[key] not in poll.failed
         }
         gone = still_open - poll.seen.keys()
-        absence_counts = poll.complete and not (len(gone) >= 3 and 3 * len(gone) >= len(still_open))
+        absence_counts = poll.complete and not (len(gone) >= 3 and 10 * len(gone) >= len(still_open))
+        bad = _bad_company(poll, found)
         for key, seen in poll.seen.items():
             parts[key] = seen.part
-            _see(found.setdefault(key, []), polls, number, seen)
+            _see(found.setdefault(key, []), polls, number, seen, bad_company=key[0] in bad)
         for key in gone:
             _miss(found[key][-1], poll.at, absence_counts)
     return {key: one for key, one in found.items() if one}
@@ -108,7 +110,7 @@ def _before(polls: list[Poll], number: int, part: str) -> datetime | None:
     return None
 
 
-def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen) -> None:
+def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, *, bad_company: bool) -> None:
     at = polls[number].at
     last = intervals[-1] if intervals else None
     amounts, value = dict(seen.amounts), seen.value
@@ -121,7 +123,18 @@ def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen) 
         lasted = last is not None and last.ended is None and at - last.first_seen >= DAY and len(polls_since) >= 3
         if not lasted:
             amounts, value = nothing, ("unpriced", value)
-    if seen.refused or _doubted(amounts, last):
+    whole, some = _doubted(amounts, last.amounts if last else {})
+    if last is None and bad_company:
+        whole = True
+    if some and last is not None and not whole:
+        amounts = {name: one for name, one in amounts.items() if name not in some}
+        amounts |= {name: last.amounts[name] for name in some if name in last.amounts}
+        value = (sorted(amounts.items()), *value[1:])
+    if last is not None and value[0] != "unpriced":
+        facts, old = value[-1], (last.value[1] if last.value[0] == "unpriced" else last.value)[-1][0]
+        if facts[0] and old and max(facts[0], old) >= 8 * min(facts[0], old):
+            value = (*value[:-1], [old, *facts[1:]])
+    if seen.refused or whole or (some and last is None):
         if last is not None and last.ended is None:
             last.last_seen, last.unseen, last.missing = at, False, []
         return
@@ -145,16 +158,41 @@ def _miss(interval: Expected, at: datetime, absence_counts: bool) -> None:
             interval.ended, interval.reason = interval.missing[0], "withdrawn"
 
 
-def _doubted(amounts: Mapping[str, int], last: Expected | None) -> bool:
-    if any(amount > 1000 * 10**9 for name, amount in amounts.items() if name.split(" ")[0] in TEXT):
-        return True
-    if last is None:
-        return False
+def _bad_company(poll: Poll, found: Mapping[Key, list[Expected]]) -> set[str]:
+    """Providers of whose newcomers three, and a quarter, have a price that no text ever had."""
+    new: dict[str, list[bool]] = {}
+    for key, seen in poll.seen.items():
+        if not found.get(key) and not seen.refused:
+            new.setdefault(key[0], []).append(any(_absurd(name, amount) for name, amount in seen.amounts.items()))
+    return {provider for provider, marks in new.items() if sum(marks) >= 3 and 4 * sum(marks) >= len(marks)}
+
+
+def _absurd(name: str, amount: int) -> bool:
+    return name.split(" ", maxsplit=1)[0] in TEXT and (amount > 1000 * 10**9 or 0 < amount < 10**5)
+
+
+def _doubted(amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool, set[str]]:
+    """Whether the whole is doubted, and which amounts are."""
+    some = {name for name, amount in amounts.items() if _absurd(name, amount)}
+    read = amounts.get("cache_read", 0)
+    if read and (read > (amounts.get("input") or read) or read == amounts.get("cache_write")):
+        some.add("cache_read")
     for name, amount in amounts.items():
-        old = last.amounts.get(name)
-        if old and (amount == 0 or amount >= 10 * old or 10 * amount <= old):
-            return True
-    return False
+        old = last.get(name)
+        if old and (amount == 0 or amount >= 30 * old or 30 * amount <= old):
+            some.add(name)
+    factors = [
+        Fraction(amount, last[name]) for name, amount in amounts.items() if name in TEXT and amount and last.get(name)
+    ]
+    together = bool(factors) and all(abs(one / factors[0] - 1) * 100 <= 1 for one in factors)
+    factor = max(factors[0], 1 / factors[0]) if factors else Fraction(1)
+    swapped = any(
+        last.get(one) and last.get(other) and last[one] != last[other]
+        and (amounts.get(one), amounts.get(other)) == (last[other], last[one])
+        for one in TEXT for other in TEXT
+    )  # fmt: skip
+    whole = swapped or (together and (factor >= 10 or Fraction(62, 10) <= factor <= Fraction(76, 10)))
+    return whole or any(" " in name for name in some), some
 
 
 TEXT = {"input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "citation"}
@@ -233,7 +271,7 @@ def read_openrouter(at: datetime, listed: bytes, answers: Mapping[str, bytes | N
 
 def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, Any], life: list[str | None]) -> Seen:
     pricing = one["pricing"]
-    base = _openrouter_amounts(pricing)
+    base = openrouter_amounts(pricing)
     overrides = pricing.get("overrides", [])
     large = [(item["min_prompt_tokens"], item) for item in overrides if "min_prompt_tokens" in item]
     hours = [item for item in overrides if "utc_start" in item]
@@ -242,10 +280,10 @@ def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, 
         start, end = (item[name] // 100 * 60 + item[name] % 100 for name in ("utc_start", "utc_end"))
         minutes = range(start, end) if start < end else [*range(start, 1440), *range(end)]
         for minute in minutes:
-            by_minute[minute] = tuple(sorted((base | _openrouter_amounts(item)).items()))
+            by_minute[minute] = tuple(sorted((base | openrouter_amounts(item)).items()))
     amounts = dict(min(Counter(by_minute).items(), key=lambda moment: (-moment[1], moment[0]))[0])
     for above, item in large:
-        amounts |= {f"{name} above {above}": amount for name, amount in _openrouter_amounts(item).items()}
+        amounts |= {f"{name} above {above}": amount for name, amount in openrouter_amounts(item).items()}
     facts = [
         one["context_length"] or None,
         one["max_completion_tokens"],
@@ -266,7 +304,8 @@ def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, 
     )
 
 
-def _openrouter_amounts(pricing: Mapping[str, Any]) -> dict[str, int]:
+def openrouter_amounts(pricing: Mapping[str, Any]) -> dict[str, int]:
+    """Amounts of one offer, or of its headline, by our names."""
     found = {}
     for name, meter in OPENROUTER_METERS.items():
         text = pricing.get(name)

@@ -1,0 +1,141 @@
+"""`tokentape held`: what is held, the evidence for it, and the verdict of a person on it."""
+
+import getpass
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from collector.cli import CONFIG_PATH
+from store.cli import held as listed
+from store.doors import Question
+from store.errors import NothingMatched, QueryError
+
+if TYPE_CHECKING:
+    from store.catalogue import HeldRow
+
+RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence"})
+"""Rules about something else than a price: what else has no card cannot be put on the tape."""
+
+_REF = click.argument("ref")
+_NOTE = click.option("--note", default="", help="Why; kept with the verdict.")
+_BY = click.option("--by", default=None, help="Who says so. [default: the user's name on this machine]")
+
+
+class ListByDefault(click.Group):
+    """A group that lists unless told otherwise."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As written, with `list` put before options that belong to it."""
+        if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ListByDefault)
+def held() -> None:
+    """What is kept out of the tape because it is not believed, and why; to release it, or to reject it.
+
+    Time alone releases nothing: a value back within bounds does, a second source that copies from neither does, and
+    so does a person. What is released is believed from its first sighting on, and what is rejected is as if it had
+    never been seen, both as known from now on.
+
+    \b
+    Examples:
+      tokentape held
+      tokentape held --source litellm --format csv
+      tokentape held show 3f2a91c0
+      tokentape held release 3f2a91c0 --note "on the provider's page since Monday"
+      tokentape held reject 3f2a91c0 --note "per 1K, not per 1M"
+    """
+
+
+held.add_command(listed, "list")
+
+
+@held.command(cls=Question)
+@_REF
+@click.pass_context
+def show(ctx: click.Context, ref: str) -> None:
+    """Show what is held under a reference, what stands in its place, and what was said of it.
+
+    \b
+    Examples:
+      tokentape held show 3f2a91c0
+    """
+    from store.catalogue import verdicts
+    from store.show import print_fields
+    from store.views import held_in_full
+
+    rows = _find(ctx, ref)
+    with ctx.obj.open() as reader:
+        print_fields(held_in_full(rows, verdicts(reader, rows[0])))
+
+
+@held.command(cls=Question)
+@_REF
+@_NOTE
+@_BY
+@click.pass_context
+def release(ctx: click.Context, ref: str, note: str, by: str | None) -> None:
+    """Believe what is held, from its first sighting on.
+
+    \b
+    Examples:
+      tokentape held release 3f2a91c0 --note "on the provider's page since Monday"
+    """
+    _decide(ctx, ref, note, by, released=True)
+
+
+@held.command(cls=Question)
+@_REF
+@_NOTE
+@_BY
+@click.pass_context
+def reject(ctx: click.Context, ref: str, note: str, by: str | None) -> None:
+    """Take what is held as if it had never been seen; another value is judged anew.
+
+    \b
+    Examples:
+      tokentape held reject 3f2a91c0 --note "per 1K, not per 1M"
+    """
+    _decide(ctx, ref, note, by, released=False)
+
+
+def _find(ctx: click.Context, ref: str) -> "list[HeldRow]":
+    """Everything that is held under a reference, or what begins with it.
+
+    Raises: NothingMatched, QueryError.
+    """
+    from store.catalogue import held as find
+
+    with ctx.obj.open() as reader:
+        found = [row for row in find(reader) if row.held_ref.startswith(ref.lower())]
+    refs = sorted({row.held_ref for row in found})
+    if not refs:
+        raise NothingMatched(f"nothing is held under {ref!r}: `tokentape held` lists what is")
+    if len(refs) > 1:
+        raise QueryError(f"{ref!r} is the beginning of {', '.join(refs)}: name one of them")
+    return found
+
+
+def _decide(ctx: click.Context, ref: str, note: str, by: str | None, *, released: bool) -> None:
+    from collector.commands import decide_held
+    from collector.config import load
+    from store.records import Verdict
+
+    rows, doors = _find(ctx, ref), ctx.obj
+    row = rows[0]
+    if released and row.card is None and row.rule not in RELEASED_WITHOUT_CARD:
+        raise QueryError(f"{row.held_ref}: {row.rule}: {row.message}: there is no price in it to release")
+    verdict = Verdict(
+        subject=row.subject,
+        value=row.value,
+        released=released,
+        by=by or getpass.getuser(),
+        note=note,
+        since=min(one.first_seen for one in rows),
+    )
+    config = replace(load(ctx.meta[CONFIG_PATH]), store=doors.store_url, archive=str(doors.archive or ""))
+    for line in decide_held(config, row, verdict, doors.now()):
+        click.echo(line)
