@@ -224,6 +224,8 @@ def record(ctx: click.Context, source: str, file: Path | None, folder: Path | No
 def sources(ctx: click.Context, form: str) -> None:
     """Every configured source: last success, age, endpoints, changes, held, failures, when it is due next.
 
+    A source of the store that is configured no longer is not watched: what it said stays, and gets older.
+
     \b
     Examples:
       tokentape sources

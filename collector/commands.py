@@ -30,7 +30,7 @@ from store.lock import daemon_of, only_daemon, reset_danger
 from store.mounts import refuse_network
 from store.policy import Policy
 from store.read import open_store
-from store.records import Document, Observation, RateCard, Verdict
+from store.records import TRUST_ORDER, Document, Observation, RateCard, Trust, Verdict
 from store.retention import Pruned
 from store.text import one_line, printable
 from store.units import CORE_METERS, decimal_text
@@ -269,13 +269,14 @@ def _prices(card: RateCard) -> str:
 
 
 def list_sources(config: Config, form: str, now: datetime) -> None:
-    """Print every configured source with what the store knows of it."""
+    """Print every source that is configured, or was once, with what the store knows of it."""
     from store import catalogue, show
 
     known: dict[str, catalogue.SourceRow] = {}
     with suppress(StoreMissing), open_store(config.store) as reader:  # before the first poll there is no store
         known = {row.source: row for row in catalogue.sources(reader, now)}
-    rows = [_source_row(spec, known.get(spec.id), now) for spec in config.sources.values()]
+    rows = [_source_row(spec, known.pop(spec.id, None), now) for spec in config.sources.values()]
+    rows += [_told_of(row.source, "not watched", TRUST_ORDER[row.trust], row, None, now) for row in known.values()]
     show.rows([_to_the_minute(row) for row in rows] if form == "table" else rows, form)
     if config.http.allow_private:
         click.secho(
@@ -291,10 +292,16 @@ def _source_row(spec: SourceSpec, row: "SourceRow | None", now: datetime) -> dic
     on = ready(spec, os.environ)
     polled = (row.last_poll, row.failures) if row else (None, 0)
     due = schedule.next_due(spec.id, polled[0], spec.every_s, now, polled[1]) if on else None
+    return _told_of(spec.id, _state(spec), spec.trust, row, due, now)
+
+
+def _told_of(
+    source: str, state: str, trust: Trust, row: "SourceRow | None", due: datetime | None, now: datetime
+) -> dict[str, "Cell"]:
     return {
-        "source": spec.id,
-        "state": _state(spec),
-        "trust": spec.trust,
+        "source": source,
+        "state": state,
+        "trust": trust,
         "last_success": row.last_success if row else None,
         "age": age_text(now - row.last_success) if row and row.last_success else None,
         "endpoints": row.endpoints if row else 0,

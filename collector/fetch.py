@@ -37,7 +37,7 @@ from collector.release import release
 from collector.settings import HttpSettings
 from collector.transport import Resolve, Transport, named_errors, system_addresses
 from store.errors import NO_RESOURCES
-from store.instants import age_text
+from store.instants import age_text, iso
 from store.records import Document
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -319,7 +319,7 @@ class Fetcher:
         if body != sent:
             digest = hashlib.sha256(sent).hexdigest()
             notes = (f"{shown(job.url)} repeated our key, which was removed from what it sent, of SHA-256 {digest}",)
-        notes += _skewed(job.url.host, response.headers, self._clock())
+        notes += (*_skewed(job.url.host, response.headers, self._clock()), *_ending(job.url.host, response.headers))
         facts = {name: _plain(response.headers.get(name)) for name in ("content-type", "etag", "last-modified")}
         facts = {name: None if _holds(value, job.keys) else value for name, value in facts.items()}
         return Document(
@@ -471,6 +471,19 @@ def _skewed(host: str, headers: httpx.Headers, now: datetime) -> tuple[str, ...]
         return ()
     side = "behind" if behind > timedelta() else "ahead of"
     return (f"{host} dates its answer {age_text(abs(behind))} {side} our clock",)
+
+
+def _ending(host: str, headers: httpx.Headers) -> Iterator[str]:
+    """What is to be said of a resource that its upstream gives up (RFC 8594, RFC 9745)."""
+    if sunset := _http_date(headers.get("sunset", "")):
+        yield f"{host} will answer this no longer from {iso(sunset)} on (Sunset)"
+    said = headers.get("deprecation", "")
+    if since := re.fullmatch(r"@([0-9]{1,11})", said):
+        yield f"{host} has deprecated this as of {iso(datetime.fromtimestamp(int(since[1]), UTC))} (Deprecation)"
+    elif dated := _http_date(said):
+        yield f"{host} has deprecated this as of {iso(dated)} (Deprecation)"
+    elif said.strip().lower() == "true":
+        yield f"{host} has deprecated this (Deprecation)"
 
 
 def _http_date(text: str) -> datetime | None:

@@ -123,6 +123,24 @@ def test_a_source_that_fails_keeps_its_prices_and_does_not_stop_the_others(
     assert rows(tmp_path / "tape.db", "SELECT count(*) FROM interval WHERE ended IS NULL") == [(6,)]
 
 
+@pytest.mark.fault(116)
+def test_a_source_that_is_configured_no_longer_is_not_watched_and_nothing_of_it_is_withdrawn(
+    tmp_path: Path, upstreams: Upstreams
+) -> None:
+    def collected(*names: str) -> dict[str, tuple[str, str]]:
+        config = own_sources(tmp_path, mirror=upstreams.mirror, every=dict.fromkeys(names, "1h"))
+        assert ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "collect").exit_code == 0
+        said = ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "sources", "--format", "json")
+        return {row["source"]: (row["state"], row["endpoints"]) for row in json.loads(said.stdout)}
+
+    offers = "SELECT e.id, i.ended FROM endpoint e JOIN interval i ON i.endpoint_id = e.id ORDER BY e.id"
+    assert collected("one", "two") == {"one": ("on", 3), "two": ("on", 3)}
+    before = rows(tmp_path / "tape.db", offers)
+    assert collected("one") == {"one": ("on", 3), "two": ("not watched", 3)}
+    assert collected("one", "two") == {"one": ("on", 3), "two": ("on", 3)}
+    assert rows(tmp_path / "tape.db", offers) == before
+
+
 def test_several_collectors_at_once_make_one_store_and_all_go_well(tmp_path: Path, upstreams: Upstreams) -> None:
     config = own_sources(tmp_path, mirror=upstreams.mirror, every={"one": "1h", "two": "1h"})
     command: list[str | Path] = [TOKENTAPE, "--config", config, "--store", "tape.db", "collect"]

@@ -70,6 +70,31 @@ def test_validators_that_could_not_be_sent_back_are_dropped() -> None:
     assert (document.etag, document.last_modified) == (None, None)
 
 
+@pytest.mark.fault(68)
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        (
+            "Sunset: Sat, 31 Oct 2026 23:59:59 GMT",
+            "127.0.0.1 will answer this no longer from 2026-10-31T23:59:59Z on (Sunset)",
+        ),
+        ("Deprecation: @1785542400", "127.0.0.1 has deprecated this as of 2026-08-01T00:00:00Z (Deprecation)"),
+        (
+            "Deprecation: Sat, 01 Aug 2026 00:00:00 GMT",
+            "127.0.0.1 has deprecated this as of 2026-08-01T00:00:00Z (Deprecation)",
+        ),
+        ("Deprecation: true", "127.0.0.1 has deprecated this (Deprecation)"),
+    ],
+)
+def test_what_an_upstream_gives_up_is_noted_with_its_date(head: str, told: str) -> None:
+    assert run(fetched(answer(BODY, head))).notes == (told,)
+
+
+@pytest.mark.parametrize("head", ["Sunset: soon", "Deprecation: false", "Deprecation: @x", "Deprecation: @1e9"])
+def test_a_date_that_is_none_gives_nothing_up(head: str) -> None:
+    assert run(fetched(answer(BODY, head))).notes == ()
+
+
 CODED: dict[str, Callable[[bytes], bytes]] = {
     "gzip": gzip.compress,
     "br": lambda body: bytes(brotli.compress(body)),

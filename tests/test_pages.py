@@ -316,6 +316,30 @@ def with_footnote(source: str, footnote: str) -> tuple[Path, str]:
     return path, text
 
 
+@pytest.mark.fault(102)
+def test_what_stands_behind_an_alias_is_an_offer_of_its_own_and_so_is_what_stands_there_next() -> None:
+    path, spec = FOLDER / "deepseek" / "sample.html", SOURCES["deepseek"]
+    before, after = (
+        {(quote.model, quote.tag) for quote in read(spec, path, text)}
+        for text in (path.read_text(), path.read_text().replace("Deep-Test-Flash-0731", "Deep-Test-Flash-0920"))
+    )
+    assert before - after == {("deep-test-flash", "Deep-Test-Flash-0731")}
+    assert after - before == {("deep-test-flash", "Deep-Test-Flash-0920")}
+    assert ("deep-test-flash", "") in before & after
+
+
+@pytest.mark.fault(62)
+def test_no_model_is_an_anchor_of_its_page_and_one_that_is_gone_is_gone_alone() -> None:
+    path, spec = FOLDER / "fireworks" / "sample.md", SOURCES["fireworks"]
+    text = path.read_text()
+    prices = [
+        {(quote.model, quote.tag): quote.prices for quote in read(spec, path, page)}
+        for page in (text, re.sub(r"\| \[Kimi Test\].*\n", "", text))
+    ]
+    assert {model for model, _ in prices[0].keys() - prices[1].keys()} == {"Kimi Test"}
+    assert prices[1].items() <= prices[0].items()
+
+
 def test_a_version_that_is_more_than_a_name_is_not_quoted() -> None:
     path = FOLDER / "deepseek" / "sample.html"
     text = path.read_text()

@@ -330,6 +330,25 @@ def test_a_document_that_does_not_say_that_it_is_whole_is_refused(more: dict[str
     assert refused.value.code == "incomplete"
 
 
+@pytest.mark.fault(56)
+@pytest.mark.parametrize(
+    "paging",
+    [
+        {"next": "https://acme.example/models?page=2"},
+        {"next": "https://acme.example/models"},
+        {"next": None, "total": 2},
+        {"next": "https://acme.example/models?page=2", "total": 1},
+    ],
+    ids=["another page", "itself", "fewer than in all", "pages that overlap"],
+)
+def test_a_list_on_several_pages_is_never_taken_for_the_whole(paging: dict[str, object]) -> None:
+    spec = replace(LIST, whole={"next": ("null", "missing"), "total": ("1", "missing")})
+    assert json_list.parse(document(json.dumps({"data": [GOOD], "next": None, "total": 1})), spec)
+    with pytest.raises(SourceChanged) as refused:
+        json_list.parse(document(json.dumps({"data": [GOOD], **paging})), spec)
+    assert refused.value.code == "incomplete"
+
+
 def test_a_missing_mark_of_more_may_be_said_to_be_whole() -> None:
     spec = replace(LIST, whole={"page.next": ("null", "missing")})
     for body in ({"data": [GOOD]}, {"data": [GOOD], "page": {"next": None}}):
