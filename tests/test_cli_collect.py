@@ -127,7 +127,7 @@ def test_a_source_that_fails_keeps_its_prices_and_does_not_stop_the_others(
 def test_a_source_that_is_configured_no_longer_is_not_watched_and_nothing_of_it_is_withdrawn(
     tmp_path: Path, upstreams: Upstreams
 ) -> None:
-    def collected(*names: str) -> dict[str, tuple[str, str]]:
+    def collected(*names: str) -> dict[str, tuple[str, int]]:
         config = own_sources(tmp_path, mirror=upstreams.mirror, every=dict.fromkeys(names, "1h"))
         assert ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "collect").exit_code == 0
         said = ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "sources", "--format", "json")
