@@ -476,6 +476,7 @@ def test_what_stands_before_the_name_of_an_image_model_is_the_size_and_a_tag() -
         [{"mode": "chat"}],
         {"sample_spec": {"mode": "chat"}},
         {"acme/one": {"mode": "talk", "input_cost_per_token": 1}},
+        {"acme/one": {"mode": ["chat"], "input_cost_per_token": 1}},
         {"": {"mode": "chat", "litellm_provider": "acme", "input_cost_per_token": 1}},
         b"",
         b"404: Not Found",

@@ -85,6 +85,7 @@ PIECES = {
     "vector_store": frozenset({"query"}),
 }
 """Mode of an entry that is read -> meters by the piece that mean there what they say."""
+MODES = tuple(PIECES)
 IMAGE_TOKENS = 10
 """A price by the image that is at most so many times that of a token is perhaps one of an image token."""
 
@@ -176,7 +177,7 @@ def parse(document: Document, spec: SourceSpec) -> list[Quote]:
         raise SourceChanged(f"{spec.id}: wanted an object keyed by model name, found {describe(body)}")
     found = quotes(body, spec)
     if not found:
-        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(PIECES)}, found none", code="empty")
+        raise SourceChanged(f"{spec.id}: wanted entries of mode {', '.join(MODES)}, found none", code="empty")
     return found
 
 
@@ -185,7 +186,7 @@ def quotes(members: Mapping[str, Json], spec: SourceSpec) -> list[Quote]:
     return [
         quote
         for name, entry in members.items()
-        if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in PIECES
+        if name != "sample_spec" and isinstance(entry, Mapping) and entry.get("mode") in MODES
         for quote in _quotes(name, entry, spec)
     ]
 

@@ -9,7 +9,7 @@ Prices
     request is charged at the price of its range. Where the length of the answer is a condition as well
     (`completion_tokens`), a rate card cannot say so: the row is held.
     Several entries without a condition are several upstreams, or hours, behind one name: where they differ, what a
-    request costs is not to be told, and the meter is unknown; of long prompts only, the row is held.
+    request costs is not to be told, and the meter is unknown, for long prompts only where it is so of these.
     A 0 is a price only where the id ends in `-free`; for what else is charged it means that nothing is.
 
 Oddities
