@@ -194,7 +194,7 @@ def polls(store: Path, source: str) -> list[tuple[Any, ...]]:
     )
 
 
-def until(condition: Callable[[], object], within_s: float = 20) -> None:
+def until(condition: Callable[[], object], within_s: float = 60) -> None:
     """Wait for something to become true."""
     end = time.monotonic() + within_s
     while not condition():

@@ -181,14 +181,14 @@ def test_on_a_full_disk_polls_are_refused_prices_are_read_and_it_goes_on_when_th
     with small_disk(tmp_path / "disk", "2m") as disk:
         store = disk / "tape.db"
         assert ask(tmp_path, "--config", config, "--store", store, "collect", "one").exit_code == 0
-        before = ask(tmp_path, "--store", store, "endpoints", "acme/model-1").stdout
+        before = ask(tmp_path, "--store", store, "endpoints", "acme/model-1", "--format", "csv").stdout
         filler = disk / "filler"
         with pytest.raises(OSError, match="No space left"):
             filler.write_bytes(b"x" * 2**22)
         refused = ask(tmp_path, "--config", config, "--store", store, "collect", "two")
         assert refused.exit_code == 1
         assert "failed (disk_full)" in refused.stderr + refused.stdout
-        assert ask(tmp_path, "--store", store, "endpoints", "acme/model-1").stdout == before
+        assert ask(tmp_path, "--store", store, "endpoints", "acme/model-1", "--format", "csv").stdout == before
         examined = ask(tmp_path, "--config", config, "--store", store, "doctor")
         assert examined.exit_code == 1
         assert f"fault: disk: 0 MiB are free at {disk}" in examined.stdout
@@ -205,14 +205,14 @@ def test_on_a_disk_that_may_not_be_written_collecting_is_refused_and_prices_are_
     with small_disk(tmp_path / "disk", "4m") as disk:
         store = disk / "tape.db"
         assert ask(tmp_path, "--config", config, "--store", store, "collect").exit_code == 0
-        before = ask(tmp_path, "--store", store, "endpoints", "acme/model-1").stdout
+        before = ask(tmp_path, "--store", store, "endpoints", "acme/model-1", "--format", "csv").stdout
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         for command in ("collect", "daemon"):
             refused = ask(tmp_path, "--config", config, "--store", store, command)
             said = refused.stdout + refused.stderr
             assert (refused.exit_code, said.count("\n")) == (1 if command == "collect" else 2, 1)
             assert str(disk) in said
-        assert ask(tmp_path, "--store", store, "endpoints", "acme/model-1").stdout == before
+        assert ask(tmp_path, "--store", store, "endpoints", "acme/model-1", "--format", "csv").stdout == before
         subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
         assert ask(tmp_path, "--config", config, "--store", store, "collect").exit_code == 0
 

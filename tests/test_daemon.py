@@ -219,7 +219,7 @@ class Daemon:
         """Outcome and changes of the polls of a source."""
         return [(outcome, changes) for *_, outcome, changes in polls(self.store, source)]
 
-    def stop(self, *signals: int, within_s: float = 10) -> list[str]:
+    def stop(self, *signals: int, within_s: float = 60) -> list[str]:
         """Stop it as a service manager does; the lines that it has written."""
         for name in signals:
             self.process.send_signal(name)
@@ -305,7 +305,7 @@ def test_a_daemon_that_is_told_twice_leaves_a_hanging_poll_as_if_it_had_not_been
     config = own_sources(tmp_path, mirror=upstreams.mirror, every={"hanging": "1h"})
     with daemon(tmp_path, config) as running:
         until(lambda: upstreams.asked["hanging"])
-        assert running.stop(signal.SIGTERM, signal.SIGTERM, within_s=3) == []
+        assert running.stop(signal.SIGTERM, signal.SIGTERM, within_s=30) == []
     assert running.polled("hanging") == []
     upstreams.wait_s.clear()
     assert ask(tmp_path, "--config", config, "--store", running.store, "collect").exit_code == 0
@@ -319,7 +319,7 @@ def test_a_daemon_goes_on_when_nobody_reads_its_lines_any_more(tmp_path: Path, u
         until(lambda: len(polls(running.store, "steady")) >= 3)
         running.process.stdout = None
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(timeout=10) == 0
+        assert running.process.wait(timeout=60) == 0
         assert running.process.stderr is not None
         assert running.process.stderr.read().count("\n") == 1
     assert running.polled("steady")[0] == ("ok", 3)
@@ -385,7 +385,7 @@ def test_a_daemon_reads_its_configuration_again_when_told_and_keeps_the_old_one_
             process.send_signal(signal.SIGHUP)
             until(lambda: polls(store, "another"))
             process.send_signal(signal.SIGTERM)
-            _, stderr = process.communicate(timeout=10)
+            _, stderr = process.communicate(timeout=60)
         finally:
             process.kill()
     assert process.returncode == 0, stderr
