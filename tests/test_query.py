@@ -17,6 +17,7 @@ from store.moves import percent_text
 from store.query import changes, current, endpoints, explain, find_model, held, history, models, sources
 from store.read import open_store
 from store.records import Document, Facts, Override, RateCard
+from store.version import SCHEMA_VERSION
 from tests.stores import run
 from tests.tape import T0, Tape, hour, usd
 
@@ -668,10 +669,15 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path, content: bytes) -> No
         pass
 
 
-@pytest.mark.parametrize(("pragma", "message"), [("application_id", "not a tokentape"), ("user_version", "schema 7")])
+NEWER = SCHEMA_VERSION + 1
+
+
+@pytest.mark.parametrize(
+    ("pragma", "message"), [("application_id", "not a tokentape"), ("user_version", f"schema {NEWER}")]
+)
 def test_a_database_of_another_program_or_version_is_refused(file: Tape, pragma: str, message: str) -> None:
     with closing(sqlite3.connect(file.path)) as connection:
-        connection.execute(f"PRAGMA {pragma} = 7")
+        connection.execute(f"PRAGMA {pragma} = {NEWER}")
     with pytest.raises(StoreForeign, match=message), open_store(file.url):
         pass
 

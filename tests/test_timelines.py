@@ -26,7 +26,7 @@ from tests import timelines
 from tests.test_timeline import store_digest
 from tests.timelines import Expected, Key, Poll
 
-pytestmark = pytest.mark.recorded
+pytestmark = [pytest.mark.recorded, pytest.mark.timeout(1200)]  # 330 sweeps: minutes, where others use the machine
 CONFIG = load(None, {})
 
 INTERVALS = """

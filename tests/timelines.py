@@ -177,6 +177,8 @@ def _doubted(amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool,
     read = amounts.get("cache_read", 0)
     if read and (read > (amounts.get("input") or read) or read == amounts.get("cache_write")):
         some.add("cache_read")
+    if amounts == last:
+        return any(" " in name for name in some), some  # what did not move is doubted for itself alone
     for name, amount in amounts.items():
         old = last.get(name)
         if old and (amount == 0 or amount >= 30 * old or 30 * amount <= old):
