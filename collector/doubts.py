@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import NamedTuple
 
 from collector.settings import CheckSettings
+from store import rates
 from store.records import Facts, Finding, Observation, RateCard
 from store.units import NANO, decimal_text
 
@@ -28,6 +29,9 @@ EXCHANGE = ((62, 10), (76, 10))
 
 BATCH = "batch"
 """Part of a tag that says that an offer is for work that may wait."""
+
+RATE = 3
+"""Times that a rate of exchange may not move: no currency lost two thirds overnight."""
 
 CONTEXT = 8
 """Times that a context may not grow or shrink: 128 for 128K, characters for tokens."""
@@ -137,9 +141,11 @@ def moved_too_far(card: RateCard, last: RateCard, settings: CheckSettings) -> It
             continue
         if new == 0:
             yield _doubt("to_zero", f"{meter}{condition} fell from {decimal_text(old)} to 0", only)
-        elif new >= old * settings.ratio or new * settings.ratio <= old:
+            continue
+        ratio = RATE if meter == rates.METER else settings.ratio
+        if new >= old * ratio or new * ratio <= old:
             told = f"{meter}{condition} moved from {decimal_text(old)} to {decimal_text(new)}"
-            yield _doubt("ratio", f"{told}, {settings.ratio} times or more", only)
+            yield _doubt("ratio", f"{told}, {ratio} times or more", only)
 
 
 def no_price_any_more(card: RateCard, last: RateCard) -> Iterator[Doubt]:

@@ -128,7 +128,7 @@ def _read(connection: Connection, source_id: int, ids: Sequence[int] | None) -> 
         key = EndpointKey(row.published_provider, row.published_model, row.tag, row.sibling)
         keys[row.id] = key
         loaded.endpoint_ids[key], loaded.marks[key] = row.id, row.mark
-        if row.first_seen is None and row.id not in stated:
+        if row.first_seen is None and not row.stated_only:
             continue  # all that was believed of it is superseded
         endpoints[key] = tl.EndpointState(
             key=key,

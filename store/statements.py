@@ -239,7 +239,9 @@ ENDPOINTS = _of_some(
            endpoint.part, endpoint.variant, endpoint.mark, provider.name AS provider, model.name AS model,
            interval.first_seen, interval.not_before, interval.last_seen, interval.ended, interval.end_reason,
            interval.locator, rate_card.body AS card, facts.body AS facts, document.part AS document_part,
-           document.sha256, document.url, gap.since AS unseen_since, gap.last_seen AS seen_before_gap
+           document.sha256, document.url, gap.since AS unseen_since, gap.last_seen AS seen_before_gap,
+           interval.first_seen IS NULL AND EXISTS (
+               SELECT 1 FROM stated WHERE stated.endpoint_id = endpoint.id AND stated.known_to IS NULL) AS stated_only
       FROM endpoint
       JOIN provider ON provider.id = endpoint.provider_id
       JOIN model ON model.id = endpoint.model_id

@@ -488,8 +488,8 @@ def _end_stated_only(
 
 
 def _restate(events: list[Event], matched: Match, before: frozenset[Stated], evidence: Evidence) -> frozenset[Stated]:
-    if matched.held:
-        return before
+    if matched.held or matched.card != matched.observation.card:
+        return before  # of dated prices of which one is not believed as it is, none is
     now = frozenset(matched.observation.stated)
     if now == before:
         return before

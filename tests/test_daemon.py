@@ -309,7 +309,8 @@ def test_a_daemon_that_is_told_twice_leaves_a_hanging_poll_as_if_it_had_not_been
         assert running.stop(signal.SIGTERM, signal.SIGTERM, within_s=30) == []
     assert running.polled("hanging") == []
     upstreams.wait_s.clear()
-    assert ask(tmp_path, "--config", config, "--store", running.store, "collect").exit_code == 0
+    again = ask(tmp_path, "--config", config, "--store", running.store, "collect")
+    assert again.exit_code == 0, again.output
 
 
 def test_a_daemon_goes_on_when_nobody_reads_its_lines_any_more(tmp_path: Path, upstreams: Upstreams) -> None:

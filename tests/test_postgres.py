@@ -222,7 +222,7 @@ def test_writers_of_one_source_wait_for_each_other_and_lose_nothing(url: str) ->
 @pytest.mark.fault(117)
 def test_knowledge_only_grows_whatever_the_clock_of_another_collector_says(url: str) -> None:
     for number, known in enumerate((NOW + timedelta(hours=2), NOW, NOW)):
-        facts, seen = saw(observation(price=card(number + 5)), number=number)
+        facts, seen = saw(observation(price=card((number + 5) * 1_000_000)), number=number)
         assert Tape(url).record(SOURCE, facts, seen, RULES, known=known)
     first = round(NOW.timestamp()) * 1000 + 7_200_000
     assert rows(url, "SELECT known FROM poll ORDER BY at") == [(first,), (first + 1,), (first + 2,)]
@@ -235,10 +235,10 @@ def test_knowledge_only_grows_whatever_the_clock_of_another_collector_says(url: 
 
 def test_a_writer_of_another_source_is_not_waited_for_and_one_of_the_same_is(url: str) -> None:
     slow, quick = Tape(url), Tape(url, busy_s=0.2)
-    facts, seen = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5_000_000)))
 
     def meanwhile() -> None:
-        quick.record(OTHER, *saw(observation(price=card(7))), RULES, known=NOW)
+        quick.record(OTHER, *saw(observation(price=card(7_000_000))), RULES, known=NOW)
         with pytest.raises(StoreBusy, match="is locked by another program: try again when it is done"):
             quick.record_failure(SOURCE, failure(1), known=NOW)
 
@@ -248,7 +248,7 @@ def test_a_writer_of_another_source_is_not_waited_for_and_one_of_the_same_is(url
 
 @pytest.mark.fault(144)
 def test_writers_of_many_sources_store_what_they_share_once_and_never_for_ever_wait(url: str) -> None:
-    offers = [observation(f"model{number}", price=card(number + 1)) for number in range(60)]
+    offers = [observation(f"model{number}", price=card((number + 1) * 1_000_000)) for number in range(60)]
     together = threading.Barrier(6)
 
     def poll(number: int) -> None:
@@ -282,7 +282,7 @@ def test_readers_see_one_state_whatever_is_written_meanwhile(url: str) -> None:
 @pytest.mark.fault(141)
 def test_a_connection_that_is_cut_leaves_nothing_and_the_next_poll_goes_on(url: str) -> None:
     tape = Tape(url)
-    facts, seen = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5_000_000)))
 
     def cut() -> None:
         with connected(url) as other:
@@ -302,10 +302,10 @@ def test_a_connection_that_is_cut_leaves_nothing_and_the_next_poll_goes_on(url: 
 @pytest.mark.fault(142)
 def test_a_poll_whose_commit_nobody_confirmed_is_not_written_twice(url: str) -> None:
     tape = Tape(url)
-    facts, seen = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5_000_000)))
     assert tape.record(SOURCE, facts, seen, RULES, known=NOW)
     assert tape.record(SOURCE, facts, seen, RULES, known=NOW) is None, "it is there: not again"
-    later, anew = saw(observation(price=card(6)), number=1)
+    later, anew = saw(observation(price=card(6_000_000)), number=1)
     assert tape.record(SOURCE, later, anew, RULES, known=NOW + timedelta(minutes=1))
     assert rows(url, "SELECT lasted FROM span ORDER BY first_seen") == [(60_000,), (None,)]
 
@@ -327,7 +327,7 @@ def test_a_poll_whose_commit_nobody_confirmed_is_not_written_twice(url: str) -> 
 def test_beliefs_that_overlap_and_rows_that_point_to_nothing_are_refused(url: str, change: str, refused: str) -> None:
     tape = Tape(url)
     for number in range(2):
-        facts, seen = saw(observation(price=card(number + 5)), number=number)
+        facts, seen = saw(observation(price=card((number + 5) * 1_000_000)), number=number)
         assert tape.record(SOURCE, facts, seen, RULES, known=facts.at)
     before = content(url)
     with pytest.raises(psycopg.Error, match=refused):
@@ -340,7 +340,7 @@ def test_beliefs_that_overlap_and_rows_that_point_to_nothing_are_refused(url: st
 def test_beliefs_that_touch_or_are_of_neighbours_do_not_overlap(url: str) -> None:
     tape = Tape(url)
     for number in range(6):
-        offers = [observation(name, price=card(number + 5)) for name in ("one", "two", "three")]
+        offers = [observation(name, price=card((number + 5) * 1_000_000)) for name in ("one", "two", "three")]
         facts, seen = saw(*offers, number=number)
         assert tape.record(SOURCE, facts, seen, RULES, known=facts.at)
     run(url, "UPDATE span SET lasted = 1, first_seen = 4102444800000 + first_seen / 60000 % 6")

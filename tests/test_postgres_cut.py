@@ -59,7 +59,7 @@ def test_of_a_poll_during_which_the_server_stops_nothing_is_there_and_it_is_writ
     own_server: Server, url: str
 ) -> None:
     tape = Tape(url)
-    facts, seen = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5_000_000)))
     with pytest.raises(StoreError):
         tape.record(SOURCE, facts, seen, after(own_server.quit), known=START)
     with pytest.raises(StoreError, match=r"cannot be reached|is busy"):
@@ -175,7 +175,7 @@ def test_what_the_database_takes_back_is_written_again_three_times_at_most(
 @pytest.mark.fault(144)
 def test_a_statement_that_takes_too_long_is_a_conflict_and_leaves_nothing(url: str) -> None:
     tape = Tape(f"{url}&options=-c%20statement_timeout%3D50")
-    facts, seen = saw(observation(price=card(5)))
+    facts, seen = saw(observation(price=card(5_000_000)))
     with connected(url) as other:
         other.execute("LOCK TABLE poll IN ACCESS EXCLUSIVE MODE")
         with pytest.raises(StoreConflict, match="statement timeout"):

@@ -129,7 +129,8 @@ def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, 
     if some and last is not None and not whole:
         amounts = {name: one for name, one in amounts.items() if name not in some}
         amounts |= {name: last.amounts[name] for name in some if name in last.amounts}
-        value = (sorted(amounts.items()), *value[1:])
+        unknown = sorted((name, "unknown") for name in some if name not in last.amounts)
+        value = ([*sorted(amounts.items()), *unknown], *value[1:])
     if last is not None and value[0] != "unpriced":
         facts, old = value[-1], (last.value[1] if last.value[0] == "unpriced" else last.value)[-1][0]
         if facts[0] and old and max(facts[0], old) >= 8 * min(facts[0], old):

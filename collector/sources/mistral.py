@@ -174,7 +174,7 @@ def _prices(pricing: Mapping[str, Literal], part: str) -> tuple[dict[str, Price]
             known = METERS.get((side, str(counted))) if label in LABELS else None
             known = ("cache_read", known[1]) if known and known[0] == "input" and label == CACHED else known
             if known is None or known[0] in prices or not isinstance(price, Number):
-                doubt = Doubt("amount", f"{side} at {price!r} {counted!r}")
+                doubt = Doubt("amount", f"{side} at {str(price)!r} {counted!r}")
                 findings.append(doubt.finding(f"{part}.ts"))
             else:
                 prices[known[0]] = Price(text=price.text, unit=known[1])
