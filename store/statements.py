@@ -121,6 +121,15 @@ LAST_KNOWN = text(
           JOIN endpoint ON endpoint.id = interval.endpoint_id WHERE endpoint.source_id = :source_id) AS both_kinds
     """
 )
+NEWEST_KNOWN = text(
+    """
+    SELECT max(both_kinds.known) FROM (
+        SELECT (SELECT known FROM poll ORDER BY id DESC LIMIT 1) AS known
+        UNION ALL
+        SELECT max(known_to) FROM span WHERE known_to IS NOT NULL) AS both_kinds
+    """
+)
+"""Of all sources: of the poll written last, and of the last correction."""
 ORIGINS = text(
     """
     SELECT poll.at, poll.message FROM poll JOIN source ON source.id = poll.source_id

@@ -301,7 +301,7 @@ class Tape:
         """Write the row of a poll that changes nothing."""
         with self._writing(source.name) as connection:
             source_id = _source_id(connection, source)
-            _insert_poll(connection, source_id, poll, known=known)
+            _insert_poll(connection, source_id, poll, known=_after_others(connection, known))
             self._need(poll)
 
     def record(
@@ -316,7 +316,8 @@ class Tape:
             last = connection.execute(sql.LAST_POLLS, {"name": source.name}).one()
             if last.newest_ok is not None and to_millis(poll.at) <= last.newest_ok:
                 return None
-            if last.known is not None:  # of several who collect, the clock of one may be behind
+            known = _after_others(connection, known)
+            if last.known is not None:
                 known = max(known, from_millis(last.known + 1))
             source_id = _source_id(connection, source)
             loaded, touched = load_touched(connection, source_id, sighting, fresh)
@@ -442,8 +443,18 @@ class Tape:
 
 
 def _after_all(connection: Connection, source_id: int, known: datetime) -> datetime:
-    """Knowledge only grows: whatever the clock says, what is learned now is known after all that was known before."""
+    """As `_after_others`, and after all that is known of this source, in whatever order it was written."""
     newest = connection.execute(sql.LAST_KNOWN, {"source_id": source_id}).scalar()
+    known = _after_others(connection, known)
+    return known if newest is None else max(known, from_millis(newest + 1))
+
+
+def _after_others(connection: Connection, known: datetime) -> datetime:
+    """Knowledge only grows: what is learned now is known after all that was known before, of whatever source.
+
+    The clock of one who collects may be behind that of another, or go back: an answer that was given is given again.
+    """
+    newest = connection.execute(sql.NEWEST_KNOWN).scalar()
     return known if newest is None else max(known, from_millis(newest + 1))
 
 
