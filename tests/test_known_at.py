@@ -43,6 +43,26 @@ def hour(count: float) -> datetime:
     return START + timedelta(hours=count)
 
 
+def test_where_a_clock_goes_back_what_is_learned_of_another_source_changes_no_answer_of_before(store_url: str) -> None:
+    tape = Written(store_url)
+
+    def polled(source: str, at: datetime, price: int) -> None:
+        seen = Sighting(at=at, complete=True, documents=DOCUMENTS, observations=(observation("m", price=card(price)),))
+        facts = PollFacts(at=at, outcome="ok", pack=tape.archive.keep(()))
+        assert tape.record(replace(SOURCE, name=source), facts, seen, RULES, known=at)
+
+    def asked() -> list[IntervalRow]:
+        with open_store(store_url) as reader:
+            return list(history(reader, None, hour(100), known=hour(9)))
+
+    polled("one", hour(1), 5_000_000)
+    polled("other", hour(9), 5_000_000)
+    before = asked()
+    polled("one", hour(6), 6_000_000)
+    tape.close()
+    assert asked() == before
+
+
 # --- worlds in which documents arrive in any order; that PostgreSQL holds the same is shown in `test_engines` ---
 
 

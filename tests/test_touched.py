@@ -173,6 +173,16 @@ def test_what_a_poll_leaves_out_changes_nothing_in_the_store(drawn: list[Sightin
         assert polled(Path(folder) / "a.db", drawn) == built(Path(folder) / "b.db", drawn)
 
 
+def test_an_offer_that_had_stated_prices_only_is_remembered_when_it_comes_back_and_is_held(tmp_path: Path) -> None:
+    other = observation("other", price=card(5_000_000))
+    shown = [(other, observation("one", stated=(LATER,))), (other,), (other, observation("one", price=card(DEAR)))]
+    drawn = [
+        Sighting(at=START + timedelta(hours=number), complete=True, documents=DOCUMENTS, observations=seen)
+        for number, seen in enumerate(shown)
+    ]
+    assert polled(tmp_path / "a.db", drawn) == built(tmp_path / "b.db", drawn)
+
+
 def test_a_poll_that_shows_nothing_new_writes_its_row_and_nothing_else(tmp_path: Path) -> None:
     seen = tuple(observation(f"m{number}", price=card(5_000_000)) for number in range(50))
     tape = Tape(str(tmp_path / "tape.db"))
