@@ -1,6 +1,7 @@
 """`tokentape held`: what is held, the evidence for it, and the verdict of a person on it."""
 
 import getpass
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,13 @@ def _find(ctx: click.Context, ref: str) -> "list[HeldRow]":
     return found
 
 
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number that has no name
+        return f"user {os.getuid()}"
+
+
 def _decide(ctx: click.Context, ref: str, note: str, by: str | None, *, released: bool) -> None:
     from collector.commands import decide_held
     from collector.config import load
@@ -132,7 +140,7 @@ def _decide(ctx: click.Context, ref: str, note: str, by: str | None, *, released
         subject=row.subject,
         value=row.value,
         released=released,
-        by=by or getpass.getuser(),
+        by=by or _user(),
         note=note,
         since=min(one.first_seen for one in rows),
     )
