@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -411,7 +411,9 @@ def test_the_catalogues_of_a_recorded_day_are_wrong_where_they_are_known_to_be(r
 
     def faults(name: str, provider: str = "") -> dict[tuple[str, str], tuple[str, str | None]]:
         words = ("--provider", provider, "--format", "jsonl", "--kind", "unit", "--kind", "conflict")
-        result = asked(Doors(str(store), now=lambda: at), recorded / "recorded" / name, *words)
+        # A moment later: of polls at one instant, each is known after the one before.
+        doors = Doors(str(store), now=lambda: at + timedelta(seconds=1))
+        result = asked(doors, recorded / "recorded" / name, *words)
         return {(one["published_model"], one["meter"]): (one["kind"], one["tape_value"]) for one in told(result)}
 
     portkey = faults("portkey/2026-08-21-pricing-together-ai.json", "together-ai")
