@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import zstandard
 
@@ -123,7 +123,7 @@ def _identity(part: str, url: str, status: int, sha256: str) -> str:
     return json.dumps([part, url, status, sha256], separators=(",", ":"))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Folded:
     """Documents as one string, in the pieces that it is made of: a line about them, then the bodies.
 
@@ -139,9 +139,9 @@ class Folded:
         """Bytes of the string."""
         return len(self.line) + sum(len(body) for _, body in self.bodies)
 
-    @property
+    @cached_property
     def whole(self) -> bytes:
-        """The string."""
+        """The string: made where it is asked for, and kept, for the next one may be a difference from it."""
         return self.without(())
 
     def without(self, numbers: Collection[int]) -> bytes:

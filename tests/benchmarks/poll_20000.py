@@ -27,6 +27,8 @@ from store.write import PollFacts, SourceFacts, Tape
 from tests.benchmarks.measure import note, spread
 
 ENDPOINTS = 20_000
+MILL = 1_000_000
+"""A thousandth of a dollar in nano units: what is cheaper by much is not believed, and looked at in every poll."""
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RULES = checks.rules(CheckSettings())
 SOURCE = SourceFacts(name="source", trust=0, every_s=3600)
@@ -113,7 +115,7 @@ class Store:
             Observation(
                 key=EndpointKey(f"provider-{number % 50}", f"author/model-{number // 50}"),
                 identity=Identity(provider=f"provider-{number % 50}", model=f"author/model-{number // 50}"),
-                card=_card(number + 1, 2 * number + 2),
+                card=_card((number + 1) * MILL, (2 * number + 2) * MILL),
                 facts=Facts(context_length=128_000, features=("tools",)),
                 locator=f"data[{number}]",
             )
@@ -127,7 +129,7 @@ class Store:
             one = self._seen[number]
             assert one.card is not None
             (_, given), (_, taken) = one.card.amounts
-            self._seen[number] = replace(one, card=_card(given + 1000, taken))
+            self._seen[number] = replace(one, card=_card(given + MILL, taken))
         at = START + timedelta(hours=self._polls)
         self._polls += 1
         documents = {"": (f"{self._polls:064x}", "https://upstream.example/models")}
