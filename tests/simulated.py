@@ -17,9 +17,11 @@ from collector.contract import SourceSpec
 from collector.errors import FetchFailed
 from collector.mend import source_facts
 from collector.poll import Poller, Report
+from collector.settings import CheckSettings
 from collector.sighting import Received
 from store.instants import from_millis, to_millis
 from store.records import Document
+from store.units import NANO
 from store.write import PollFacts, Tape
 from tests.changing import START
 from tests.stores import rows
@@ -90,6 +92,7 @@ HARMLESS: dict[str, Fault] = {
     "another key": lambda world, _: body(world).replace(b'{"id"', b'{"new": null, "id"'),
 }
 """It is the same that is said."""
+DEAREST = CheckSettings().above_usd * NANO
 TRANSPORT = ("connect", "http_500", "http_429", "truncated", "deadline", "first_byte_timeout", "tls", "dns")
 """Nothing came."""
 
@@ -117,11 +120,12 @@ class Upstream:
         return one, one * self.chance.randrange(1, 6)
 
     def go_on(self) -> None:
-        """Some prices move, by less than is odd."""
+        """Some prices move, by less than is odd, and none beyond what any text costs."""
         for model, (one, other) in self.world.items():
             if self.chance.random() < 0.004:
                 up = self.chance.choice([5, 8, 12, 20, 40])
-                self.world[model] = (one * up // 10, other * up // 10)
+                if other * up // 10 <= DEAREST:
+                    self.world[model] = (one * up // 10, other * up // 10)
 
 
 @dataclass
