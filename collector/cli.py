@@ -40,6 +40,7 @@ ELSEWHERE = (
     | dict.fromkeys(NAMING, "collector.names_cli")
     | {
         "audit-catalogue": "collector.audit_cli",
+        "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
         "db": "collector.database",
         "held": "collector.held_cli",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from store.facts import OF_THE_MODEL
+from store.facts import OF_THE_MODEL, Measured
 from store.intervals import IntervalRow
 from store.records import DATE_FACTS, Facts, is_day
 
@@ -23,15 +23,9 @@ BITS = MappingProxyType(
     | {"fp32": 32}
 )
 """Bits of a weight, by the name of a quantization."""
+GONE = timedelta(days=1)
+"""An offer that its source has not listed for longer is no route, whether or not it is confirmed to be withdrawn."""
 _REGIONS = MappingProxyType({"europe": "eu", "usa": "us"})
-
-
-class Measured(NamedTuple):
-    """How an endpoint fared, when last measured."""
-
-    uptime_percent: int | None = None
-    first_token_ms: int | None = None
-    tokens_per_second: int | None = None
 
 
 class Seen(NamedTuple):
@@ -173,6 +167,8 @@ def _of_terms(row: IntervalRow, seen: Seen, _needed: tuple[int, int], at: dateti
     if "any" not in wanted.tiers:
         for part in sorted((parts & DEFERRED) - wanted.tiers):
             return f"tier {part} not asked for"
+    if row.unseen_since is not None and at - row.unseen_since > GONE:
+        return "no longer listed"
     if wanted.max_age is not None and at - row.last_seen > wanted.max_age:
         return "not seen for too long"
     if wanted.regions and not wanted.regions & _regions(parts, seen.facts):

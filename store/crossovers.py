@@ -1,6 +1,6 @@
 """Where the cheapest route changes: with cache hits, with the length of the prompt, with the hour. Pure and exact."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from fractions import Fraction
@@ -175,3 +175,52 @@ def _joined(winners: Iterable[Winner[Place]]) -> list[Winner[Place]]:
 
 def _names(winner: Winner[Place]) -> tuple[int, ...]:
     return tuple(row.endpoint_id for row in winner.rows)
+
+
+class Crossing(NamedTuple):
+    """A stretch in which one endpoint is cheapest, as it is shown."""
+
+    by: str
+    """`cache hits` (shares of the prompt), `prompt` (tokens) or `hour` (instants)."""
+    since: Fraction | int | datetime
+    until: Fraction | int | datetime
+    """Of hours, up to and without; of prompts, with it."""
+    row: IntervalRow
+    tied: bool
+    cost_since: Fraction
+    """A request at either end, in 1e-15 currency units."""
+    cost_until: Fraction
+    currency: str
+    always: bool
+    """Nobody else ever is."""
+
+
+def rows(
+    offers: Sequence[IntervalRow],
+    routes: Sequence[Route],
+    traffic: Traffic,
+    at: datetime,
+    constraints: Constraints,
+    into: Converter,
+    seen: Callable[[IntervalRow], Seen],
+) -> Iterator[Crossing]:
+    """Every stretch of every kind; of prompts only where the traffic is of one kind and nothing but tokens of text."""
+    found: list[tuple[str, Sequence[Winner[Fraction] | Winner[int] | Winner[datetime]]]] = []
+    if all(load.input_tokens for load in traffic.loads):
+        found.append(("cache hits", by_hits(routes, traffic, at, into)))
+    if len(traffic.loads) == 1 and not traffic.loads[0].more:
+        found.append(("prompt", by_prompt(routes, traffic, at, into)))
+    found.append(("hour", by_hour(offers, traffic, at, constraints, into, seen)))
+    for by, winners in found:
+        for winner in winners:
+            for row in winner.rows:
+                yield Crossing(
+                    by,
+                    winner.since,
+                    winner.until,
+                    row,
+                    len(winner.rows) > 1,
+                    *winner.costs,
+                    into.currency,
+                    len(winners) == 1,
+                )

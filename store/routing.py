@@ -6,6 +6,7 @@ An endpoint of which the cost is not known (see `store.costing`) is never cheape
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
 
@@ -16,7 +17,19 @@ from store.instants import to_millis
 from store.intervals import IntervalRow
 from store.traffic import Spend, Traffic, spend
 
-__all__ = ["Constraints", "Cost", "Excluded", "Ranking", "Route", "Unpriced", "Workload", "believed", "cost", "rank"]
+__all__ = [
+    "Constraints",
+    "Cost",
+    "Excluded",
+    "Ranking",
+    "Route",
+    "Unpriced",
+    "Workload",
+    "against",
+    "believed",
+    "cost",
+    "rank",
+]
 
 
 class Route(NamedTuple):
@@ -29,6 +42,10 @@ class Route(NamedTuple):
     spend: Spend
     fits: bool | None
     """Input and output together fit the context length; None: that is unknown."""
+    month: Fraction | None = None
+    """In 1e-15 currency units; None: nobody said how many requests there are."""
+    saving: Fraction | None = None
+    """What a request costs less than it does where it is sent now; None: nobody said where that is."""
 
     @property
     def cost(self) -> Cost:
@@ -116,15 +133,21 @@ def rank(
             excluded.append(Excluded(row=row, reason=priced))
     routes.sort(key=lambda route: (route[0].request, *_place(route[1])))
     excluded.sort(key=lambda one: _place(one.row))
-    return Ranking(routes=tuple(_numbered(routes, sum(traffic.needed))), excluded=tuple(excluded))
+    return Ranking(routes=tuple(_numbered(routes, traffic)), excluded=tuple(excluded))
+
+
+def against(routes: Iterable[Route], current: Spend) -> tuple[Route, ...]:
+    """Routes with what each saves of what a request costs now."""
+    return tuple(route._replace(saving=current.request - route.spend.request) for route in routes)
 
 
 def _place(row: IntervalRow) -> tuple[str, str, str, str]:
     return row.provider, row.endpoint, row.model, row.source
 
 
-def _numbered(routes: Sequence[tuple[Spend, IntervalRow]], needed: int) -> Iterable[Route]:
+def _numbered(routes: Sequence[tuple[Spend, IntervalRow]], traffic: Traffic) -> Iterable[Route]:
     before = 0
+    needed = sum(traffic.needed)
     for _, group in groupby(routes, key=lambda route: route[0].request):
         alike = list(group)
         for priced, row in alike:
@@ -134,6 +157,7 @@ def _numbered(routes: Sequence[tuple[Spend, IntervalRow]], needed: int) -> Itera
                 row=row,
                 spend=priced,
                 fits=None if row.context_length is None else needed <= row.context_length,
+                month=None if traffic.a_month is None else priced.request * traffic.a_month,
             )
         before += len(alike)
 
