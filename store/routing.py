@@ -42,9 +42,9 @@ class Route(NamedTuple):
     spend: Spend
     fits: bool | None
     """Input and output together fit the context length; None: that is unknown."""
-    month: Fraction | None = None
+    month: Fraction | int | None = None
     """In 1e-15 currency units; None: nobody said how many requests there are."""
-    saving: Fraction | None = None
+    saving: Fraction | int | None = None
     """What a request costs less than it does where it is sent now; None: nobody said where that is."""
 
     @property
