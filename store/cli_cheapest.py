@@ -152,7 +152,8 @@ def cheapest(
 ) -> None:
     """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
 
-    For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
+    For each provider the most trusted source answers (a fresh one, where that is stale and it saw the price begin
+    since), unless --source names others. A price that is
     unknown, varies or is not offered never competes, and neither does one in a currency without a rate, an endpoint
     known to be too small for the request, or one that answers later (--tier). The prices shown are those that apply to
     the workload. Cached tokens are charged as cache reads where those are offered, else as input. Several models are
