@@ -16,7 +16,7 @@ from store.errors import StoreError
 from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
-from store.http.routes import routes
+from store.http.routes import add_routes
 from store.http.settings import ServeSettings
 from store.http.state import state_of
 from store.read import open_store
@@ -60,7 +60,7 @@ def _questions(doors: Doors, settings: ServeSettings) -> FastAPI:
         lifespan=lifespan,
         license_info={"name": "MIT"},
     )
-    app.include_router(routes(doors, settings.statement_s))
+    add_routes(app, doors, settings.statement_s)
 
     @app.get("/healthz", summary="Whether this process answers", response_class=Response, tags=["health"])
     async def healthz() -> Response:

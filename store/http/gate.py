@@ -171,6 +171,7 @@ def _host(header: bytes) -> str:
     """The name in a `Host` header, without port; empty for what is none."""
     text = header.decode("latin-1").strip().lower()
     if text.startswith("["):
-        return text[1:].partition("]")[0]
+        name, closed, port = text[1:].partition("]")
+        return name if closed and (not port or port[1:].isdecimal()) else ""
     name, _, port = text.partition(":")
     return name if not port or port.isdecimal() else ""

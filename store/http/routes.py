@@ -5,7 +5,7 @@ from fractions import Fraction
 from itertools import chain, groupby
 from typing import Annotated, Any, Literal, NamedTuple
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import Field
 
 from store import catalogue, columns, disputes, gateways, intervals, mix, rates
@@ -393,12 +393,11 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def routes(doors: Doors, statement_s: float) -> APIRouter:
-    """The routes over a store."""
-    router = APIRouter(prefix="/v1")
+def add_routes(app: FastAPI, doors: Doors, statement_s: float) -> None:
+    """Give an application the routes over a store."""
     for door in DOORS:
-        router.add_api_route(
-            door.path,
+        app.add_api_route(
+            f"/v1{door.path}",
             _handler(door, doors, statement_s),
             methods=["GET"],
             summary=door.summary,
@@ -406,7 +405,6 @@ def routes(doors: Doors, statement_s: float) -> APIRouter:
             response_class=Response,
             responses=_RESPONSES,
         )
-    return router
 
 
 def _handler(door: Door, doors: Doors, statement_s: float) -> Callable[..., Response]:
