@@ -38,6 +38,7 @@ NAMING = ("aliases", "identify")
 ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
+    | dict.fromkeys(("breakeven", "compare", "model"), "store.cli_compare")
     | {
         "audit-catalogue": "collector.audit_cli",
         "config": "collector.config_cli",
