@@ -4,6 +4,7 @@ import re
 import sys
 from collections import deque
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +21,6 @@ from store.doors import (
     Doubts,
     answer,
     currency_option,
-    done,
     question,
 )
 from store.errors import NothingMatched
@@ -65,6 +65,8 @@ REQUEST: tuple[Decorator, ...] = (
     click.option("--output", "output_tokens", type=COUNT, default=1000, show_default=True, help="Tokens answered."),
 )
 """The request that such a volume is made of."""
+PLOT = click.option("--plot", type=click.Path(path_type=Path), help="x")
+DARK = click.option("--dark", is_flag=True)
 CURRENCY = currency_option("Compare in this currency, by the rates on the tape.", "USD")
 
 
@@ -131,6 +133,73 @@ def compare(
         answer(form, found, views.PROPERTIES, (), raw=raw)
     tell(into.used())
     doubts.tell(next(iter(names)) if len(names) == 1 else "")
+
+
+@question(
+    click.argument("name", metavar="MODEL"),
+    TOKENS_A_DAY,
+    CURRENCY,
+    PLOT,
+    DARK,
+    AT,
+    KNOWN_AT,
+    FORMAT,
+    RAW,
+)
+def model(
+    doors: Doors,
+    *,
+    name: str,
+    tokens_a_day: tuple[int, ...],
+    currency: str,
+    plot: Path | None,
+    dark: bool,
+    at: datetime | None,
+    known_at: datetime | None,
+    form: str,
+    raw: bool,
+) -> None:
+    """Show the page of a model: what it is, what it costs where, how prices moved, and what else its author makes.
+
+    Endpoints are those of one source a provider, cheapest first: `pct` is how many percent of the others are cheaper,
+    `up %`, `ms` and `tok/s` are what is measured (uptime, time to the first token, speed; coarsely), `90 days` is the
+    course of the price (75 % prompt), each from its own least to its own most, with `·` where it is not known, and
+    `moves` is how often the input or output price became another in that time. `price stands` is by the lowest price of
+    a model in any source; `lowest` what the cheapest offer was, every sixth day.
+
+    \b
+    Examples:
+      tokentape model openai/gpt-oss-120b
+      tokentape model gpt-oss-120b --plot gpt-oss-120b.svg --dark
+      tokentape model openai/gpt-oss-120b --at 2026-08-22 --format json
+    """
+    from store import views_compare, views_model
+    from store.compare import subject
+    from store.model_page import page as put_together
+    from store.naming import find_model
+    from store.show import print_fields, print_lines, terminal_width
+
+    instant, known = doors.instants(at, known_at)
+    with doors.open() as reader:
+        into = doors.converter(reader, currency, known)
+        one = subject(reader, find_model(reader, name), instant, known=known, into=into)
+        if not one.offers:
+            raise NothingMatched(f"no endpoint of {one.model} then; see `tokentape history {one.model}`")
+        page = put_together(reader, one, known, tokens_a_day)
+    if form == "table":
+        print_fields(views_model.fields(page, one, terminal_width(sys.stdout)))
+        answer(form, page.offers, (), views_model.offers(min(instant, known)), raw=raw)
+        if page.siblings:
+            print_lines([""])
+            answer(form, page.siblings[: views_model.SIBLINGS_SHOWN], (), views_model.siblings(), raw=raw)
+            more = len(page.siblings) - views_model.SIBLINGS_SHOWN
+            print_lines([f"and {more} more: `tokentape models {one.author}/`"] if more > 0 else [])
+    else:
+        answer(form, views_model.long(page), views_compare.PROPERTIES, (), raw=raw)
+    tell(into.used())
+    doubts = Doubts()
+    deque(doubts.counted(one.believed), maxlen=0)
+    doubts.tell(one.model)
 
 
 def request(input_tokens: int, output_tokens: int) -> "Workload":

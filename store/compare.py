@@ -48,6 +48,11 @@ _OF_AN_AUTHOR = ("status", "successor", "deprecated_on", "retires_on")
 """What only the author can say of a model: a provider says so of its own offer."""
 
 
+def shops(author: str) -> frozenset[str]:
+    """Providers through which an author sells."""
+    return frozenset((author, *SHOPS.get(author, ())))
+
+
 class Property(NamedTuple):
     """One thing about a model, or about one of its endpoints."""
 
@@ -89,7 +94,7 @@ class Subject:
     @property
     def shops(self) -> frozenset[str]:
         """Providers through which its author sells."""
-        return frozenset((self.author, *SHOPS.get(self.author, ())))
+        return shops(self.author)
 
     @cached_property
     def believed(self) -> list[IntervalRow]:

@@ -79,7 +79,7 @@ def facts(
     said: dict[tuple[str, str], dict[str, _Said]] = {}
     for row in in_force:
         stated = _since(row, earlier.get(row.endpoint_id, ()))
-        for name, value, since in (*stated, *_measured(reader, row, coverage)):
+        for name, value, since in (*stated, *measured(reader, row, coverage)):
             about = (name, "" if name in OF_THE_MODEL else row.provider)
             one = said.setdefault(about, {}).setdefault(value, _Said(since))
             one.since = min(one.since, since)
@@ -123,7 +123,8 @@ def _values(stated: Facts) -> Iterator[tuple[str, str]]:
             yield name, str(one).lower() if isinstance(one, bool) else str(one)
 
 
-def _measured(reader: Reader, row: IntervalRow, coverage: Coverage) -> Iterator[tuple[str, str, datetime]]:
+def measured(reader: Reader, row: IntervalRow, coverage: Coverage) -> Iterator[tuple[str, str, datetime]]:
+    """How an endpoint fares: each of `MEASURES` that is known (name, value, when it last became another)."""
     measured = reader.row(_MEASURED, {"endpoint": row.endpoint_id, "seen": coverage.seen_millis})
     if measured is not None:
         for name, value in zip(MEASURES, measured[1:], strict=True):

@@ -52,12 +52,12 @@ def by_name(properties: Sequence[Property]) -> Found:
 
 def lines(found: Sequence[Found], width: int | None, *, currency: str) -> Iterator[Line]:
     """The lines of a comparison, in cells that fit beside each other into a width; None: as long as they are."""
-    told = [dict(_told(one, currency)) for one in found]
-    labels = [label for label in told[0] if any(one[label] != "-" for one in told)]
-    rest = None if width is None else width - max(map(len, labels)) - _GAP * len(told)
-    room = None if rest is None else max(_NARROWEST, rest // len(told))
+    cells_of = [dict(told(one, currency)) for one in found]
+    labels = [label for label in cells_of[0] if any(one[label] != "-" for one in cells_of)]
+    rest = None if width is None else width - max(map(len, labels)) - _GAP * len(found)
+    room = None if rest is None else max(_NARROWEST, rest // len(found))
     for label in labels:
-        cells = [_wrapped(one[label], room) for one in told]
+        cells = [_wrapped(one[label], room) for one in cells_of]
         for place in range(max(map(len, cells))):
             yield Line(label if place == 0 else "", tuple(cell[place] if place < len(cell) else "" for cell in cells))
 
@@ -82,7 +82,7 @@ def _wrapped(text: str, room: int | None) -> list[str]:
     return found if len(found) <= _LINES else [*found[: _LINES - 1], f"{found[_LINES - 1][: room - 1]}{ELLIPSIS}"]
 
 
-def _told(found: Found, currency: str) -> Iterator[tuple[str, str]]:
+def told(found: Found, currency: str) -> Iterator[tuple[str, str]]:
     """Labels and cells of one model; `-` is unknown."""
     sign = "$" if currency == USD else currency
     yield "author", _cell(found, "author")
