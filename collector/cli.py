@@ -38,9 +38,10 @@ NAMING = ("aliases", "identify")
 ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
-    | dict.fromkeys(("breakeven", "compare", "model"), "store.cli_compare")
+    | dict.fromkeys(("compare", "model"), "store.cli_compare")
     | {
         "audit-catalogue": "collector.audit_cli",
+        "breakeven": "store.cli_breakeven",
         "config": "collector.config_cli",
         "db": "collector.database",
         "held": "collector.held_cli",

@@ -3,7 +3,7 @@
 import re
 import sys
 from collections import deque
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,17 @@ from store.cli_currency import tell
 from store.doors import (
     AT,
     COUNT,
+    DARK,
     FORMAT,
     KNOWN_AT,
+    PLOT,
     RAW,
     Decorator,
     Doors,
     Doubts,
     answer,
     currency_option,
+    drawn,
     question,
 )
 from store.errors import NothingMatched
@@ -49,15 +52,20 @@ def _volumes(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
     return tuple(sorted(set(map(_count_of_tokens, values))))
 
 
-TOKENS_A_DAY = click.option(
-    "--tokens-a-day",
-    multiple=True,
-    default=("1M", "10M"),
-    show_default=True,
-    callback=_volumes,
-    metavar="COUNT",
-    help="Cost of a month of this volume (repeatable): 250000, 10M, 1.5B.",
-)
+def volumes_option(*default: str) -> Decorator:
+    """The option that names volumes."""
+    return click.option(
+        "--tokens-a-day",
+        multiple=True,
+        default=default,
+        show_default=True,
+        callback=_volumes,
+        metavar="COUNT",
+        help="Cost of a month of this volume (repeatable): 250000, 10M, 1.5B.",
+    )
+
+
+TOKENS_A_DAY = volumes_option("1M", "10M")
 REQUEST: tuple[Decorator, ...] = (
     click.option(
         "--input", "input_tokens", type=COUNT, default=3000, show_default=True, help="Prompt tokens a request."
@@ -65,8 +73,6 @@ REQUEST: tuple[Decorator, ...] = (
     click.option("--output", "output_tokens", type=COUNT, default=1000, show_default=True, help="Tokens answered."),
 )
 """The request that such a volume is made of."""
-PLOT = click.option("--plot", type=click.Path(path_type=Path), help="x")
-DARK = click.option("--dark", is_flag=True)
 CURRENCY = currency_option("Compare in this currency, by the rates on the tape.", "USD")
 
 
@@ -175,8 +181,11 @@ def model(
     """
     from store import views_compare, views_model
     from store.compare import subject
+    from store.intervals import history
     from store.model_page import page as put_together
     from store.naming import find_model
+    from store.plot import prices
+    from store.rates import converted
     from store.show import print_fields, print_lines, terminal_width
 
     instant, known = doors.instants(at, known_at)
@@ -186,8 +195,11 @@ def model(
         if not one.offers:
             raise NothingMatched(f"no endpoint of {one.model} then; see `tokentape history {one.model}`")
         page = put_together(reader, one, known, tokens_a_day)
+        end = instant + timedelta(milliseconds=1)
+        past = history(reader, one.model, instant, known=known, until=end, superseded=True) if plot else ()
+        rows = [converted(row, into) for row in past]
     if form == "table":
-        print_fields(views_model.fields(page, one, terminal_width(sys.stdout)))
+        print_fields(views_compare.folded(views_model.fields(page, one), terminal_width(sys.stdout)))
         answer(form, page.offers, (), views_model.offers(min(instant, known)), raw=raw)
         if page.siblings:
             print_lines([""])
@@ -196,6 +208,8 @@ def model(
             print_lines([f"and {more} more: `tokentape models {one.author}/`"] if more > 0 else [])
     else:
         answer(form, views_model.long(page), views_compare.PROPERTIES, (), raw=raw)
+    if plot is not None:
+        drawn(plot, prices(plot, rows, one.model, min(instant, known), currency=currency, dark=dark), currency=currency)
     tell(into.used())
     doubts = Doubts()
     deque(doubts.counted(one.believed), maxlen=0)

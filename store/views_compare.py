@@ -1,6 +1,6 @@
 """How comparisons and the page of a model are shown: columns for programs, and tables with a column for each model."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from textwrap import wrap
 from typing import NamedTuple
@@ -82,6 +82,14 @@ def _wrapped(text: str, room: int | None) -> list[str]:
     return found if len(found) <= _LINES else [*found[: _LINES - 1], f"{found[_LINES - 1][: room - 1]}{ELLIPSIS}"]
 
 
+def folded(pairs: Iterable[tuple[str, str]], width: int | None) -> Iterator[tuple[str, str]]:
+    """Names and values, each folded into a width; None: as long as they are."""
+    shown = list(pairs)
+    room = None if width is None else max(_NARROWEST, width - max(len(name) for name, _ in shown) - _GAP)
+    for name, text in shown:
+        yield name, text if room is None else "\n".join(wrap(printable(text), room))
+
+
 def told(found: Found, currency: str) -> Iterator[tuple[str, str]]:
     """Labels and cells of one model; `-` is unknown."""
     sign = "$" if currency == USD else currency
@@ -119,7 +127,7 @@ def told(found: Found, currency: str) -> Iterator[tuple[str, str]]:
         yield label, _with(_cell(found, f"{name}_cost"), _times(found, f"{name}_ratio"), _place(found, f"{name}_cost"))
     for name in found:
         if name.startswith("month_at_"):
-            yield f"{_short(int(name.split('_')[2]))} tokens/day", _a_month(_cell(found, name), currency)
+            yield f"{short(int(name.split('_')[2]))} tokens/day", _a_month(_cell(found, name), currency)
 
 
 def _first(found: Found, name: str) -> Property | None:
@@ -202,7 +210,7 @@ def _place(found: Found, name: str) -> str:
     return one.place if one else ""
 
 
-def _short(count: int) -> str:
+def short(count: int) -> str:
     """`1M`, `2.5B`: a count of tokens in words."""
     for letter, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
         if count >= size:

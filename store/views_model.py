@@ -2,21 +2,18 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from textwrap import wrap
 
 from store.compare import Property, Subject
 from store.currency import USD
 from store.instants import age_text, iso
 from store.model_page import SERIES_DAYS, WINDOWS_DAYS, Offer, Page, Sibling
 from store.show import TableColumn, TableColumns
-from store.text import printable
 from store.units import NANO, decimal_text
 from store.views import price_text
 from store.views_compare import Found, by_name, told
 
 _BARS = "▁▂▃▄▅▆▇█"
 _FLAT, _UNKNOWN = "▄", "·"
-_GAP, _NARROWEST = 2, 20
 SIBLINGS_SHOWN = 12
 """In a table; other forms have all of them."""
 
@@ -33,15 +30,8 @@ def spark(series: Sequence[int | None]) -> str:
     )
 
 
-def fields(page: Page, one: Subject, width: int | None) -> Iterator[tuple[str, str]]:
-    """Names and values of what is known of the model as a whole, folded into a width; None: as long as they are."""
-    pairs = list(_fields(page, one))
-    room = None if width is None else max(_NARROWEST, width - max(len(name) for name, _ in pairs) - _GAP)
-    for name, text in pairs:
-        yield name, text if room is None else "\n".join(wrap(printable(text), room))
-
-
-def _fields(page: Page, one: Subject) -> Iterator[tuple[str, str]]:
+def fields(page: Page, one: Subject) -> Iterator[tuple[str, str]]:
+    """Names and values of what is known of the model as a whole."""
     found = by_name(page.properties)
     yield "model", one.model
     for label, text in told(found, one.into.currency):
@@ -51,10 +41,6 @@ def _fields(page: Page, one: Subject) -> Iterator[tuple[str, str]]:
     for days in WINDOWS_DAYS:
         yield f"moves in {days} days", _moves(found, days)
     yield f"lowest in {SERIES_DAYS} days", _lowest(page, one.into.currency)
-
-
-def _value(found: Found, name: str) -> str:
-    return found[name][0].value or ""
 
 
 def _standing(found: Found) -> str:
