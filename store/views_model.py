@@ -43,6 +43,10 @@ def fields(page: Page, one: Subject) -> Iterator[tuple[str, str]]:
     yield f"lowest in {SERIES_DAYS} days", _lowest(page, one.into.currency)
 
 
+def _value(found: Found, name: str) -> str:
+    return found[name][0].value or ""
+
+
 def _standing(found: Found) -> str:
     share = _value(found, "price_percentile")
     return f"{share} % are {found['price_percentile'][0].note}" if share else ""
