@@ -42,6 +42,7 @@ ELSEWHERE = (
     | {
         "audit-catalogue": "collector.audit_cli",
         "breakeven": "store.cli_breakeven",
+        "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
         "db": "collector.database",
         "held": "collector.held_cli",

@@ -2,8 +2,8 @@
 
 What nobody says is unknown and has no value. Of what an offer has (context, modalities, status, ...) the author's own
 shop is believed; without one, what most providers say. Prices are those of one source a provider, the most trusted that
-is fresh (`store.routing.believed`); offers that charge nothing, and those that answer when there is room (batch, flex),
-are no price to compare with.
+is fresh (`store.routing.believed`); what is no route for ordinary traffic (free, batch, flex, no longer listed) is no
+price to compare with.
 """
 
 from collections import Counter
@@ -14,6 +14,7 @@ from fractions import Fraction
 from functools import cached_property
 from typing import NamedTuple
 
+from store.costing import FEMTO_DIGITS
 from store.currency import Converter
 from store.disputes import in_force
 from store.facts import FactRow, facts
@@ -31,8 +32,6 @@ SHOPS: Mapping[str, tuple[str, ...]] = {
     "x-ai": ("xai",),
 }
 """Author -> providers that are the author's own shop, where that is not simply their name."""
-DEFERRED = frozenset({"batch", "flex"})
-"""Words of a variant that say that an answer comes when there is room."""
 WORKLOADS: Mapping[str, Workload] = {
     "input_heavy": Workload(input_tokens=3600, output_tokens=400),
     "balanced": Workload(input_tokens=3000, output_tokens=1000),
@@ -40,7 +39,6 @@ WORKLOADS: Mapping[str, Workload] = {
 }
 """Requests of 4,000 tokens, of which 90, 75 and 25 percent are prompt."""
 MONTH_DAYS = 30
-_FEMTO_PER_NANO = 10**6
 _TOKENS_PER_PAGE = Fraction(500 * 4, 3)
 """A page has 500 words, a token is three quarters of a word."""
 LISTS = ("input_modalities", "output_modalities", "features")
@@ -103,8 +101,7 @@ class Subject:
 
     def ranking(self, workload: Workload) -> Ranking:
         """Where it can be had for a price at once, cheapest first."""
-        standard = [row for row in self.believed if not DEFERRED & set(row.variant.split("/"))]
-        return rank(standard, workload, self.at, Constraints(), self.into)
+        return rank(self.offers, workload, self.at, Constraints(), self.into)
 
     def own(self, workload: Workload) -> Route | None:
         """Its author's own offer: the plain one, where there is one."""
@@ -165,7 +162,7 @@ def properties(one: Subject, month: Workload, tokens_a_day: Sequence[int]) -> It
     context = _of_offers(one, "context_length")
     yield context
     yield Property(one.model, "context_pages", _pages(context.value), "pages", "0.75 words a token, 500 a page")
-    yield from _largest_prompt(one)
+    yield _largest_prompt(one)
     yield _of_offers(one, "max_output_tokens")
     for fact in LISTS:
         yield from _listed(one, fact)
@@ -227,17 +224,19 @@ def _pages(tokens: str | None) -> str | None:
     return None if tokens is None else str(round(int(tokens) / _TOKENS_PER_PAGE))
 
 
-def _largest_prompt(one: Subject) -> Iterator[Property]:
-    """The longest prompt that any endpoint takes."""
-    taking = [(limit, row) for row in one.believed if (limit := row.facts.max_prompt_tokens or row.context_length)]
+def _largest_prompt(one: Subject) -> Property:
+    """The longest prompt that can be had for a price."""
+    taking = [
+        (limit, route.row)
+        for route in one.ranking(WORKLOADS["balanced"]).routes
+        if (limit := route.row.facts.max_prompt_tokens or route.row.context_length)
+    ]
     if not taking:
-        yield Property(one.model, "largest_prompt", None, "tokens")
-        return
+        return Property(one.model, "largest_prompt", None, "tokens")
     limit, row = min(taking, key=lambda item: (-item[0], item[1].provider, item[1].endpoint))
     note = "" if row.facts.max_prompt_tokens else "less what is answered"
-    yield Property(
-        one.model, "largest_prompt", str(limit), "tokens", note, (row.source,), ref=row.ref, place=row.provider
-    )
+    where = f"{row.provider} {row.variant}".rstrip()
+    return Property(one.model, "largest_prompt", str(limit), "tokens", note, (row.source,), ref=row.ref, place=where)
 
 
 def _listed(one: Subject, fact: str) -> Iterator[Property]:
@@ -256,13 +255,11 @@ def _listed(one: Subject, fact: str) -> Iterator[Property]:
 
 
 def _offered(one: Subject) -> Iterator[Property]:
-    excluded = Counter(left.reason == "free" for left in one.ranking(WORKLOADS["balanced"]).excluded)
+    reasons = Counter(left.reason for left in one.ranking(WORKLOADS["balanced"]).excluded)
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item)))
     yield Property(one.model, "providers", str(len({row.provider for row in one.believed})))
     yield Property(one.model, "endpoints", str(len(one.believed)))
-    yield Property(one.model, "free_endpoints", str(excluded[True]), "", "no price to compare with")
-    yield Property(
-        one.model, "unpriced_endpoints", str(excluded[False]), "", "price unknown, varies or not convertible"
-    )
+    yield Property(one.model, "endpoints_left_out", str(reasons.total()), "", why)
 
 
 def _prices(one: Subject) -> Iterator[Property]:
@@ -275,7 +272,7 @@ def _prices(one: Subject) -> Iterator[Property]:
         ("dearest", routes[-1] if routes else None),
     ):
         yield from _price(one, which, route)
-    spread = _ratio_text(Fraction(routes[-1].cost.femto, routes[0].cost.femto)) if routes else None
+    spread = _ratio_text(routes[-1].spend.request / routes[0].spend.request) if routes else None
     yield Property(one.model, "spread", spread, "times", f"dearest to cheapest of {len(routes)}" if routes else "")
 
 
@@ -341,9 +338,8 @@ def input_share(workload: Workload) -> str:
 
 def cost_of(route: Route, workload: Workload, tokens: int) -> Fraction:
     """What that many tokens cost in requests of a workload, exactly, in currency units."""
-    return Fraction(
-        route.cost.femto * tokens, _FEMTO_PER_NANO * NANO * (workload.input_tokens + workload.output_tokens)
-    )
+    tokens_a_request = workload.input_tokens + workload.output_tokens
+    return route.spend.request * Fraction(tokens, tokens_a_request * 10**FEMTO_DIGITS)
 
 
 def _value(found: Iterable[Property], name: str) -> str | None:

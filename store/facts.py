@@ -1,6 +1,6 @@
 """What is said of a model beside its prices: by whom, since when, and where sources disagree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -26,6 +26,14 @@ FROM telemetry t
 WHERE t.endpoint_id = :endpoint AND t.at <= :seen
 ORDER BY t.at DESC LIMIT 1
 """
+
+
+class Measured(NamedTuple):
+    """How an endpoint fared, when last measured."""
+
+    uptime_percent: int | None = None
+    first_token_ms: int | None = None
+    tokens_per_second: int | None = None
 
 
 class FactRow(NamedTuple):
@@ -79,7 +87,7 @@ def facts(
     said: dict[tuple[str, str], dict[str, _Said]] = {}
     for row in in_force:
         stated = _since(row, earlier.get(row.endpoint_id, ()))
-        for name, value, since in (*stated, *measured(reader, row, coverage)):
+        for name, value, since in (*stated, *_measured(reader, row, coverage)):
             about = (name, "" if name in OF_THE_MODEL else row.provider)
             one = said.setdefault(about, {}).setdefault(value, _Said(since))
             one.since = min(one.since, since)
@@ -123,8 +131,18 @@ def _values(stated: Facts) -> Iterator[tuple[str, str]]:
             yield name, str(one).lower() if isinstance(one, bool) else str(one)
 
 
-def measured(reader: Reader, row: IntervalRow, coverage: Coverage) -> Iterator[tuple[str, str, datetime]]:
-    """How an endpoint fares: each of `MEASURES` that is known (name, value, when it last became another)."""
+def measures(reader: Reader, at: datetime, known: datetime | None = None) -> Callable[[IntervalRow], Measured]:
+    """How endpoints fared, when last measured up to an instant, as known at another."""
+    coverage = Coverage(reader, at, known)
+
+    def of(row: IntervalRow) -> Measured:
+        found = reader.row(_MEASURED, {"endpoint": row.endpoint_id, "seen": coverage.seen_millis})
+        return Measured() if found is None else Measured(*found[2:])
+
+    return of
+
+
+def _measured(reader: Reader, row: IntervalRow, coverage: Coverage) -> Iterator[tuple[str, str, datetime]]:
     measured = reader.row(_MEASURED, {"endpoint": row.endpoint_id, "seen": coverage.seen_millis})
     if measured is not None:
         for name, value in zip(MEASURES, measured[1:], strict=True):

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from store.belief import Coverage, believed, lasted, newest
 from store.changes import ChangeRow, changes
-from store.compare import DEFERRED, WORKLOADS, Property, Subject, cost_of, place, properties
+from store.compare import WORKLOADS, Property, Subject, cost_of, place, properties
+from store.constraints import DEFERRED
 from store.currency import USD
 from store.disputes import in_force
-from store.facts import measured
+from store.facts import Measured, measures
 from store.intervals import IntervalRow, history, prices_only
 from store.naming import CURRENCIES, literally
 from store.read import Reader, Value
@@ -70,7 +71,7 @@ class Offer(NamedTuple):
     """Where it is from and what is in doubt; why it has no cost."""
     percentile: int | None
     """Among those of the page that have a cost."""
-    measures: dict[str, int]
+    measured: Measured
     series: tuple[int | None, ...]
     """What a balanced request cost there at each of `instants`, in a unit of its own; None: that is not known."""
     moves: int
@@ -191,9 +192,9 @@ def _offers(
     reader: Reader, one: Subject, known: datetime, steps: Sequence[datetime], moves: Sequence[ChangeRow]
 ) -> Iterator[Offer]:
     """The endpoints that are believed: those with a cost first, the cheapest first."""
-    ranking = rank(one.believed, BALANCED, one.at, Constraints(), one.into)
+    ranking = rank(one.offers, BALANCED, one.at, Constraints(tiers=frozenset({"any"})), one.into)
     costs = [route.cost.femto for route in ranking.routes]
-    coverage = Coverage(reader, one.at, known)
+    fared = measures(reader, one.at, known)
     stretches = _stretches(reader, one, known, steps)
     moved = Counter(who for _, who in {(row.seen, _endpoint(row)) for row in moves})
 
@@ -204,7 +205,7 @@ def _offers(
             cost=cost_,
             note=note,
             percentile=None if cost_ is None else percentile(cost_.femto, costs),
-            measures={name: int(value) for name, value, _ in measured(reader, row, coverage)},
+            measured=fared(row),
             series=series,
             moves=moved[_endpoint(row)],
         )

@@ -117,7 +117,7 @@ def told(found: Found, currency: str) -> Iterator[tuple[str, str]]:
     yield "gives", _list(found, "output_modalities")
     yield "features", _list(found, "features")
     yield "providers", _cell(found, "providers")
-    yield "endpoints", _with(_cell(found, "endpoints"), _counted(found, "free"), _counted(found, "unpriced"))
+    yield "endpoints", _with(_cell(found, "endpoints"), _left_out(found))
     yield f"author's {sign}/M", _price(found, "first_party")
     yield f"cheapest {sign}/M", _price(found, "cheapest")
     yield f"dearest {sign}/M", _price(found, "dearest")
@@ -172,9 +172,9 @@ def _times(found: Found, name: str, *, least: str = "1x") -> str:
     return least if one.value == "1" else f"{one.value}x"
 
 
-def _counted(found: Found, what: str) -> str:
-    one = _first(found, f"{what}_endpoints")
-    return f"{one.value} {what}" if one and one.value != "0" else ""
+def _left_out(found: Found) -> str:
+    one = _first(found, "endpoints_left_out")
+    return f"{one.value} left out: {one.note}" if one and one.note else ""
 
 
 def _list(found: Found, name: str) -> str:
@@ -214,5 +214,5 @@ def short(count: int) -> str:
     """`1M`, `2.5B`: a count of tokens in words."""
     for letter, size in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
         if count >= size:
-            return f"{decimal_text(round(Fraction(count * 100, size)) * (NANO // 100))}{letter}"
+            return f"{decimal_text(round(Fraction(count * 1000, size)) * (NANO // 1000))}{letter}"
     return str(count)

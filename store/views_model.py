@@ -92,9 +92,9 @@ def offers(now: datetime) -> "TableColumns[Offer]":
         TableColumn("cache read", lambda one: price_text(one.row.card, "cache_read"), spare=4, right=True),
         TableColumn("pct", lambda one: "" if one.percentile is None else str(one.percentile), spare=3, right=True),
         TableColumn("context", lambda one: _text(one.row.context_length), spare=3, right=True),
-        TableColumn("up %", lambda one: _text(one.measures.get("uptime_percent")), spare=4, right=True),
-        TableColumn("ms", lambda one: _text(one.measures.get("first_token_ms")), spare=6, right=True),
-        TableColumn("tok/s", lambda one: _text(one.measures.get("tokens_per_second")), spare=6, right=True),
+        TableColumn("up %", lambda one: _text(one.measured.uptime_percent), spare=4, right=True),
+        TableColumn("ms", lambda one: _text(one.measured.first_token_ms), spare=6, right=True),
+        TableColumn("tok/s", lambda one: _text(one.measured.tokens_per_second), spare=6, right=True),
         TableColumn(f"{SERIES_DAYS} days", lambda one: spark(one.series), spare=7),
         TableColumn("moves", lambda one: str(one.moves) if one.moves else "", spare=5, right=True),
         TableColumn("source", lambda one: one.row.source, spare=3),
@@ -150,7 +150,11 @@ def _of_offer(offer: Offer) -> Iterator[Property]:
         ("endpoint_price_percentile", percent, "percent", "cheaper, of the other endpoints with a price"),
         ("endpoint_context_length", None if row.context_length is None else str(row.context_length), "tokens", ""),
         (f"endpoint_moves_{SERIES_DAYS}d", str(offer.moves), "moves", ""),
-        *((f"endpoint_{name}", str(value), "", "") for name, value in offer.measures.items()),
+        *(
+            (f"endpoint_{name}", str(value), "", "")
+            for name, value in offer.measured._asdict().items()
+            if value is not None
+        ),
     ]
     for name, value, unit, note in (*prices, *others):
         yield Property(
