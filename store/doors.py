@@ -99,7 +99,8 @@ def _picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> 
 
 def drawn(path: Path, left_out: int = 0, *, currency: str = "USD") -> None:
     """Tell of a picture that was made, and of what is not on it."""
-    more = f"; {left_out} endpoints have no price in {currency} and are not on it" if left_out else ""
+    endpoints = "1 endpoint has" if left_out == 1 else f"{left_out} endpoints have"
+    more = f"; {endpoints} no price in {currency} and {'is' if left_out == 1 else 'are'} not on it" if left_out else ""
     click.echo(printable(f"drawn: {path}{more}"), err=True)
 
 

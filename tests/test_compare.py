@@ -37,7 +37,7 @@ def cents(input_: int, output: int, **more: int) -> RateCard:
 
 
 def write(url: str) -> Tape:
-    """A model with open weights that four providers sell and one gives away, one that its author sells, and one gone."""
+    """An open model that some sell and one gives away, one that its author sells, and one that is gone."""
     tape = Tape(url)
     gateway, catalogue = tape.source("openrouter", trust=1), tape.source("models_dev", trust=2)
     for source in (gateway, catalogue):
