@@ -174,10 +174,11 @@ def properties(one: Subject, month: Workload, tokens_a_day: Sequence[int]) -> It
         yield _month(one, month, volume)
 
 
-def place(route: Route) -> str:
-    """Where a price is from, and what is to be doubted about it."""
+def place(route: Route, among: Iterable[Route] = ()) -> str:
+    """Where a price is from, how many of others cost the same, and what is to be doubted about it."""
     where = f"{route.row.provider} {route.row.variant}".rstrip()
-    return ", ".join((where, *route.cost.conditions, *route.row.doubts))
+    alike = sum(other.rank == route.rank and other is not route for other in among)
+    return ", ".join((where, *([f"{alike} alike"] if alike else ()), *route.cost.conditions, *route.row.doubts))
 
 
 def _of_the_model(one: Subject, fact: str) -> Property:
@@ -202,7 +203,9 @@ def _of_offers(one: Subject, fact: str) -> Property:
     """What the author's shop says, else what most providers do; of as many, the least."""
     rows = one.said(fact)
     own = [row for row in rows if row.provider in one.shops]
-    saying = Counter(int(row.value) for row in own or rows)
+    saying = Counter[int]()
+    for row in own or rows:
+        saying[int(row.value)] += row.endpoints if own else 1
     if not saying:
         return Property(one.model, fact, None, "tokens")
     value = min(saying, key=lambda value: (-saying[value], value))
@@ -271,12 +274,12 @@ def _prices(one: Subject) -> Iterator[Property]:
         ("cheapest", routes[0] if routes else None),
         ("dearest", routes[-1] if routes else None),
     ):
-        yield from _price(one, which, route)
+        yield from _price(one, which, route, () if which == "first_party" else routes)
     spread = _ratio_text(routes[-1].spend.request / routes[0].spend.request) if routes else None
     yield Property(one.model, "spread", spread, "times", f"dearest to cheapest of {len(routes)}" if routes else "")
 
 
-def _price(one: Subject, which: str, route: Route | None) -> Iterator[Property]:
+def _price(one: Subject, which: str, route: Route | None, among: Sequence[Route]) -> Iterator[Property]:
     unit = f"{one.into.currency}/1M tokens"
     if route is None:
         nothing = "no such offer with a price" if which == "first_party" else "no offer with a price"
@@ -292,7 +295,7 @@ def _price(one: Subject, which: str, route: Route | None) -> Iterator[Property]:
             (route.row.source,),
             route.row.disputed,
             route.row.ref,
-            place(route),
+            place(route, among),
         )
 
 
@@ -326,7 +329,7 @@ def _at_cheapest(one: Subject, name: str, workload: Workload, tokens: int, unit:
         (route.row.source,),
         route.row.disputed,
         route.row.ref,
-        place(route),
+        place(route, routes),
     )
 
 

@@ -34,7 +34,7 @@ SERIES_DAYS, SERIES_STEP_DAYS = 90, 6
 METERS_MOVED = ("input", "output")
 _OF_SIBLINGS = ("release_date", "context_length", "input_modalities", "output_modalities", "status")
 
-# CROSS JOIN keeps SQLite from going through the whole history instead of from endpoint to endpoint.
+# CROSS JOIN keeps SQLite from going through all endpoints, or the whole history, instead of from model to endpoint.
 _BLENDS = f"""
 SELECT m.name, MIN({BALANCED.input_tokens} * c.input + {BALANCED.output_tokens} * c.output)
 FROM model m
@@ -51,11 +51,11 @@ GROUP BY m.name
 _SIBLINGS = f"""
 SELECT m.name, p.name, CASE WHEN {lasted("i", ":at")} THEN 1 ELSE 0 END, f.id, f.body
 FROM model m
-JOIN endpoint e ON e.model_id = m.id
+CROSS JOIN endpoint e
 JOIN provider p ON p.id = e.provider_id
 CROSS JOIN "interval" i
 JOIN facts f ON f.id = i.facts_id
-WHERE LOWER(m.name) LIKE :pattern ESCAPE '!' AND m.name <> :model
+WHERE LOWER(m.name) LIKE :pattern ESCAPE '!' AND m.name <> :model AND e.model_id = m.id
     AND i.endpoint_id = e.id AND i.first_seen = {newest("e.id", "<= :at")} AND {believed("i")}
 ORDER BY m.name, f.id
 """  # noqa: S608 - put together from constants only

@@ -9,6 +9,7 @@ Text from upstream is hostile: no formula is read in it, and no label is anythin
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,7 +42,7 @@ _COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#b279a2", "#eeca3b", "#
 _GREY = "#8c8c8c"
 _DASHES = ("-", (0, (6, 2)), (0, (2, 1)))
 """With the colours, a look for each endpoint that is named."""
-_APART = 20
+_APART = 8
 """Prices that lie so many times apart are drawn on a logarithmic axis."""
 _LONGEST_LABEL = 60
 
@@ -54,6 +55,7 @@ class Trace:
     """One endpoint's price of one meter, as far as it is known."""
 
     endpoint_id: int
+    endpoint: str
     label: str
     seen: list[Stretch] = field(default_factory=list)
     between: list[tuple[datetime, datetime, int, int]] = field(default_factory=list)
@@ -90,7 +92,7 @@ def traces(rows: Iterable[IntervalRow], meter: str, at: datetime) -> list[Trace]
     found: list[Trace] = []
     for _, group in groupby(rows, key=lambda row: row.endpoint_id):
         intervals = list(group)
-        trace = Trace(intervals[0].endpoint_id, _label(intervals[0]))
+        trace = Trace(intervals[0].endpoint_id, intervals[0].endpoint, _label(intervals[0]))
         believed = [row for row in intervals if row.basis == "observed" and row.known_to is None]
         for before, row, after in zip((None, *believed), believed, (*believed[1:], None), strict=False):
             _draw(trace, before, row, after, meter, at)
@@ -203,10 +205,15 @@ def _named(drawn: Sequence[Trace]) -> dict[int, tuple[str, str, Any]]:
     for trace in drawn:
         last[trace.endpoint_id] = last.get(trace.endpoint_id, 0) + trace.last
     cheapest = set(sorted(last, key=lambda key: (last[key], key))[:_LABELLED])
-    labels = {trace.endpoint_id: trace.label for trace in drawn if trace.endpoint_id in cheapest}
+    chosen = {trace.endpoint_id: trace for trace in drawn if trace.endpoint_id in cheapest}
+    alike = Counter(trace.label for trace in chosen.values())
     return {
-        key: (label, _COLOURS[place % len(_COLOURS)], _DASHES[place // len(_COLOURS)])
-        for place, (key, label) in enumerate(labels.items())
+        key: (
+            trace.label if alike[trace.label] == 1 else one_line(f"{trace.label} {trace.endpoint}", _LONGEST_LABEL),
+            _COLOURS[place % len(_COLOURS)],
+            _DASHES[place // len(_COLOURS)],
+        )
+        for place, (key, trace) in enumerate(chosen.items())
     }
 
 

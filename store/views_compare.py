@@ -53,7 +53,7 @@ def by_name(properties: Sequence[Property]) -> Found:
 def lines(found: Sequence[Found], width: int | None, *, currency: str) -> Iterator[Line]:
     """The lines of a comparison, in cells that fit beside each other into a width; None: as long as they are."""
     cells_of = [dict(told(one, currency)) for one in found]
-    labels = [label for label in cells_of[0] if any(one[label] != "-" for one in cells_of)]
+    labels = list(cells_of[0])
     rest = None if width is None else width - max(map(len, labels)) - _GAP * len(found)
     room = None if rest is None else max(_NARROWEST, rest // len(found))
     for label in labels:

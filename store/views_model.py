@@ -34,9 +34,7 @@ def fields(page: Page, one: Subject) -> Iterator[tuple[str, str]]:
     """Names and values of what is known of the model as a whole."""
     found = by_name(page.properties)
     yield "model", one.model
-    for label, text in told(found, one.into.currency):
-        if text != "-":
-            yield label, text
+    yield from told(found, one.into.currency)
     yield "price stands", _standing(found)
     for days in WINDOWS_DAYS:
         yield f"moves in {days} days", _moves(found, days)

@@ -163,6 +163,14 @@ def test_the_price_of_an_author_is_that_of_their_own_shop(tape: Tape) -> None:
     assert found[OPEN]["first_party_input"].note == "no such offer with a price"
 
 
+def test_offers_that_cost_the_same_are_told_as_such(fresh: Tape) -> None:
+    fresh.interval(fresh.endpoint(1, "aaa", OPEN), hour(0), cents(3, 17))
+    found = of(fresh, OPEN)[OPEN]
+    assert found["cheapest_input"].place == "aaa, 1 alike"
+    assert found["balanced_cost"].place == "aaa, 1 alike"
+    assert found["dearest_input"].place == "small"
+
+
 def test_what_a_provider_says_of_its_own_offer_is_not_the_status_of_the_model(tape: Tape) -> None:
     found = of(tape, OPEN, CLOSED)
     assert found[CLOSED]["status"].value == "legacy"

@@ -123,6 +123,16 @@ def test_more_endpoints_than_can_be_named_are_drawn_all_the_same(tape: Tape, tmp
     assert "p24 (openrouter)" not in told
 
 
+def test_endpoints_of_one_name_are_told_apart_by_what_they_are_published_as(tape: Tape, tmp_path: Path) -> None:
+    for published in ("one", "two"):
+        endpoint = tape.endpoint(tape_source(tape), "acme", MODEL, published_model=published)
+        tape.interval(endpoint, hour(0), usd(input=1, output=1))
+    tape.interval(offer(tape, "other"), hour(0), usd(input=1, output=1))
+    prices(tmp_path / "a.svg", intervals(tape), MODEL, NOW)
+    told = re.findall(r"<!-- (.*?) -->", (tmp_path / "a.svg").read_text())
+    assert {"acme (openrouter) one", "acme (openrouter) two", "other (openrouter)"} <= set(told)
+
+
 # --- the same every time, whatever the text ---
 
 
