@@ -152,7 +152,8 @@ def cheapest(
 ) -> None:
     """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
 
-    For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
+    For each provider the most trusted source answers (a fresh one, where that is stale and it saw the price begin
+    since), unless --source names others. A price that is
     unknown, varies or is not offered never competes, and neither does one in a currency without a rate, an endpoint
     known to be too small for the request, or one that answers later (--tier). The prices shown are those that apply to
     the workload. Cached tokens are charged as cache reads where those are offered, else as input. Several models are
@@ -171,6 +172,7 @@ def cheapest(
       tokentape cheapest openai/gpt-oss-120b --min-bits 8 --region eu --format litellm
     """
     from store import columns, gateways, views
+    from store.disputes import held_against
     from store.routing import against, rank
 
     traffic, wanted = _described(described)
@@ -197,7 +199,7 @@ def cheapest(
         _left_out(left_out, why=why)
         done(written, nothing)
         return
-    routes = routes[: top or (None if model else _TOP)]
+    routes = held_against(routes[: top or (None if model else _TOP)], rows, instant)
     if form in {"litellm", "openrouter"}:
         if not routes:
             _left_out(left_out, why=why)
@@ -265,13 +267,13 @@ def _offers(
 ) -> "tuple[list[str], list[IntervalRow], Callable[[IntervalRow], Seen]]":
     """The models that are meant (none: any), their offers, and what is known of each."""
     from store.constraints import sights
-    from store.disputes import in_force
     from store.facts import Measured, measures
+    from store.intervals import current
     from store.naming import find_model
 
     names = list(dict.fromkeys(find_model(reader, name) for name in model))
     asked: Sequence[str | None] = names or [None]
-    rows = [row for name in asked for row in in_force(reader, instant, known=known, model=name)]
+    rows = [row for name in asked for row in current(reader, instant, known=known, model=name)]
     if not wanted.measured:
         return names, rows, sights(rows)
     of = measures(reader, instant, known)

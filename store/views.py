@@ -142,7 +142,7 @@ _DIGITS = 6
 """Digits of a mean, which may have no end."""
 
 
-def _short(femto: Fraction) -> str:
+def _short(femto: Fraction | int) -> str:
     """An exact amount, or the digits that tell it from others."""
     if femto.denominator == 1:
         return femto_text(int(femto))
@@ -152,7 +152,7 @@ def _short(femto: Fraction) -> str:
 
 
 def _month(route: "Route") -> str:
-    return "" if route.month is None else f"{Decimal(round(route.month / 10 ** (FEMTO_DIGITS - 2))) / 100:.2f}"
+    return "" if route.month is None else f"{Decimal(round(Fraction(route.month, 10 ** (FEMTO_DIGITS - 2)))) / 100:.2f}"
 
 
 def crossovers() -> "TableColumns[Crossing]":
