@@ -1,9 +1,9 @@
 """What is known of models side by side: facts, prices, and what a workload costs; pure, and nothing made up.
 
 What nobody says is unknown and has no value. Of what an offer has (context, modalities, status, ...) the author's own
-shop is believed; without one, what most providers say. Prices are those of one source a provider, the most trusted that
-is fresh (`store.routing.believed`); what is no route for ordinary traffic (free, batch, flex, no longer listed) is no
-price to compare with.
+shop is believed; without one, what most providers say. Prices are those of one source a provider, the one that is
+believed (`store.routing`); what is no route for ordinary traffic (free, batch, flex, no longer listed) is no price to
+compare with.
 """
 
 from collections import Counter
@@ -275,7 +275,7 @@ def _prices(one: Subject) -> Iterator[Property]:
         ("dearest", routes[-1] if routes else None),
     ):
         yield from _price(one, which, route, () if which == "first_party" else routes)
-    spread = _ratio_text(routes[-1].spend.request / routes[0].spend.request) if routes else None
+    spread = _ratio_text(Fraction(routes[-1].spend.request, routes[0].spend.request)) if routes else None
     yield Property(one.model, "spread", spread, "times", f"dearest to cheapest of {len(routes)}" if routes else "")
 
 
