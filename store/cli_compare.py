@@ -133,8 +133,8 @@ def compare(
         raise NothingMatched("none of them is on offer then; see `tokentape history`")
     if form == "table":
         told = [views.by_name([one for one in found if one.model == name]) for name in names]
-        lines = views.lines(told, terminal_width(sys.stdout), currency=currency)
-        answer(form, lines, (), views.compared(list(names)), raw=raw)
+        room = views.room(told, terminal_width(sys.stdout))
+        answer(form, views.lines(told, room, currency=currency), (), views.compared(list(names), room), raw=raw)
     else:
         answer(form, found, views.PROPERTIES, (), raw=raw)
     tell(into.used())

@@ -50,36 +50,48 @@ def by_name(properties: Sequence[Property]) -> Found:
     return found
 
 
-def lines(found: Sequence[Found], width: int | None, *, currency: str) -> Iterator[Line]:
-    """The lines of a comparison, in cells that fit beside each other into a width; None: as long as they are."""
+def room(found: Sequence[Found], width: int | None) -> int | None:
+    """Cells of a terminal that each model has beside the others in a width; None: as many as it takes."""
+    if width is None:
+        return None
+    longest = max(len(label) for label, _ in told(found[0], USD))
+    return max(_NARROWEST, (width - longest) // len(found) - _GAP)
+
+
+def lines(found: Sequence[Found], room: int | None, *, currency: str) -> Iterator[Line]:
+    """The lines of a comparison, in cells of so much room."""
     cells_of = [dict(told(one, currency)) for one in found]
-    labels = list(cells_of[0])
-    rest = None if width is None else width - max(map(len, labels)) - _GAP * len(found)
-    room = None if rest is None else max(_NARROWEST, rest // len(found))
-    for label in labels:
-        cells = [_wrapped(one[label], room) for one in cells_of]
+    for label in cells_of[0]:
+        cells = [_wrapped(one[label], room, _LINES) for one in cells_of]
         for place in range(max(map(len, cells))):
             yield Line(label if place == 0 else "", tuple(cell[place] if place < len(cell) else "" for cell in cells))
 
 
-def compared(models: Sequence[str]) -> "TableColumns[Line]":
+def compared(models: Sequence[str], room: int | None) -> "TableColumns[Line]":
     """A line for each property, a column for each model."""
+    slugs = [model.rpartition("/")[2] for model in models]
     return (
         TableColumn("", lambda line: line.label),
-        *(_column(place, model) for place, model in enumerate(models)),
+        *(_column(place, _wrapped(slug, room, 1)[0]) for place, slug in enumerate(slugs)),
     )
 
 
-def _column(place: int, model: str) -> "TableColumn[Line]":
-    return TableColumn(model.rpartition("/")[2], lambda line: line.cells[place])
+def _column(place: int, title: str) -> "TableColumn[Line]":
+    return TableColumn(title, lambda line: line.cells[place])
 
 
-def _wrapped(text: str, room: int | None) -> list[str]:
-    """A text in lines of so many cells of a terminal; what does not fit into three of them is left out, visibly."""
+def _wrapped(text: str, room: int | None, most: int) -> list[str]:
+    """A text in lines of so many cells of a terminal, and so many lines at most; a cut is visible."""
     if room is None or display_width(text) <= room:
         return [text]
-    found = wrap(printable(text), room)
-    return found if len(found) <= _LINES else [*found[: _LINES - 1], f"{found[_LINES - 1][: room - 1]}{ELLIPSIS}"]
+    found = _folded(text, room)
+    return found if len(found) <= most else [*found[: most - 1], f"{found[most - 1][: room - 1]}{ELLIPSIS}"]
+
+
+def _folded(text: str, room: int) -> list[str]:
+    """A text in lines; one of other letters than ours in lines half as long, for they may be twice as wide."""
+    shown = printable(text)
+    return wrap(shown, room if shown.isascii() else room // 2)
 
 
 def folded(pairs: Iterable[tuple[str, str]], width: int | None) -> Iterator[tuple[str, str]]:
@@ -87,13 +99,13 @@ def folded(pairs: Iterable[tuple[str, str]], width: int | None) -> Iterator[tupl
     shown = list(pairs)
     room = None if width is None else max(_NARROWEST, width - max(len(name) for name, _ in shown) - _GAP)
     for name, text in shown:
-        yield name, text if room is None else "\n".join(wrap(printable(text), room))
+        yield name, text if room is None else "\n".join(_folded(text, room))
 
 
 def told(found: Found, currency: str) -> Iterator[tuple[str, str]]:
     """Labels and cells of one model; `-` is unknown."""
     sign = "$" if currency == USD else currency
-    yield "author", _cell(found, "author")
+    yield "model", found["author"][0].model
     yield "released", _with(_cell(found, "release_date"), _newer(found))
     yield "knowledge to", _cell(found, "knowledge_cutoff")
     yield "status", _noted(found, "status")

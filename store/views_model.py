@@ -33,7 +33,6 @@ def spark(series: Sequence[int | None]) -> str:
 def fields(page: Page, one: Subject) -> Iterator[tuple[str, str]]:
     """Names and values of what is known of the model as a whole."""
     found = by_name(page.properties)
-    yield "model", one.model
     yield from told(found, one.into.currency)
     yield "price stands", _standing(found)
     for days in WINDOWS_DAYS:

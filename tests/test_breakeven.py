@@ -154,6 +154,12 @@ def test_gpus_that_cannot_be_are_refused(ask: Ask, options: tuple[str, str]) -> 
     assert ask(MODEL, *options).exit_code == 2
 
 
+def test_the_first_columns_are_those_of_the_readme(ask: Ask) -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text()
+    promised = next(line for line in readme.splitlines() if line.startswith("| `breakeven` | `")).split("`")[-2]
+    assert ask(MODEL, "--format", "csv").stdout.startswith(f"{promised},")
+
+
 def test_a_break_even_fits_a_terminal_of_80_columns(ask: Ask) -> None:
     result = ask(MODEL, "--against", VENDOR, "--tokens-per-second", "25000", COLUMNS="80")
     assert max(map(len, result.stdout.splitlines())) <= 80

@@ -253,11 +253,14 @@ def test_two_models_fit_a_terminal_of_80_columns(fresh: Tape) -> None:
         cents(2, 2),
         Facts(licence=f"\x1b[31m{long}", features=(long, "日本語" * 40), context_length=10**6),
     )
-    result = ask("compare", OPEN, CLOSED, COLUMNS="80")
-    assert result.exit_code == 0
-    assert "\x1b" not in result.stdout
-    assert max(map(display_width, result.stdout.splitlines())) <= 80
-    assert result.stdout.splitlines()[0].split() == ["gpt-oss-120b", "gpt-4o-mini"]
+    wide = f"openai/{'日本' * 30}"
+    tape.interval(tape.endpoint(gateway, "acme", wide), hour(1), cents(2, 2), Facts(licence="日本語 " * 40))
+    for other in (CLOSED, wide):
+        result = ask("compare", OPEN, other, COLUMNS="80")
+        assert result.exit_code == 0
+        assert "\x1b" not in result.stdout
+        assert max(map(display_width, result.stdout.splitlines())) <= 80
+    assert ask("compare", OPEN, CLOSED).stdout.splitlines()[0].split() == ["gpt-oss-120b", "gpt-4o-mini"]
 
 
 def test_every_cell_of_a_comparison_for_programs_has_its_model_and_property(ask: Ask) -> None:
