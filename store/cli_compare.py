@@ -1,4 +1,4 @@
-"""The `compare` command: models side by side."""
+"""The `compare` and `model` commands: models side by side, and the page of one."""
 
 import re
 import sys
