@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import click
 
-from collector.cli import read_config
+from collector.cli import CONFIG_PATH, read_config
+from collector.errors import ConfigError
+from collector.held_cli import decide
 from store.doors import Doors
+from store.errors import QueryError, StoreError
 
 TOKEN = "TOKENTAPE_TOKEN"  # noqa: S105 - the name of the variable that holds it
 
@@ -27,8 +30,10 @@ def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
       tokentape serve --port 8080
       TOKENTAPE_TOKEN=... tokentape serve --host 0.0.0.0
     """
-    from store.http.app import serve as run
-
+    try:
+        from store.http.app import serve as run
+    except ImportError as error:
+        raise StoreError(f"serving needs what is not installed ({error}): pip install 'tokentape[serve]'") from None
     doors: Doors = ctx.obj
     configured = read_config(ctx).serve
     settings = replace(
@@ -37,4 +42,11 @@ def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
         port=configured.port if port is None else port,
         token=os.environ.get(TOKEN, "").strip(),
     )
-    run(doors, settings, ready=lambda url: click.echo(f"serving {url}", err=True))
+
+    def decided(ref: str, released: bool, note: str, by: str) -> list[str]:
+        try:
+            return list(decide(ctx.meta[CONFIG_PATH], doors, ref, released=released, note=note, by=by))
+        except ConfigError as error:
+            raise QueryError(str(error)) from None
+
+    run(doors, settings, decided, ready=lambda url: click.echo(f"serving {url}", err=True))

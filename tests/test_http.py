@@ -17,7 +17,9 @@ from click.testing import CliRunner
 
 from collector.cli import READING
 from store import cli
+from store.cli_breakeven import breakeven
 from store.cli_calendar import calendar
+from store.cli_compare import compare, model
 from store.doors import Doors
 from store.errors import StoreError
 from store.http.app import OPEN, create_app
@@ -36,6 +38,7 @@ NOW = hour(3)
 
 @pytest.fixture
 def doors(tape: Tape) -> Doors:
+    tape.interval(tape.endpoint(1, "acme", "other/model"), hour(0), usd(input=1, output=1))
     return Doors(tape.url, now=lambda: NOW)
 
 
@@ -47,7 +50,8 @@ def http(doors: Doors) -> Iterator[Served]:
 
 def command(doors: Doors, *words: str) -> str:
     group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
-    group.add_command(calendar)
+    for one in (breakeven, calendar, compare, model):
+        group.add_command(one)
     result = CliRunner().invoke(group, words, obj=doors, prog_name="tokentape")
     assert result.exit_code in {0, 3}, result.stderr
     return result.stdout
@@ -79,6 +83,13 @@ ASKED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("facts", {"model": MODEL}, ["facts", MODEL]),
     ("conflicts", {}, ["conflicts"]),
     ("held", {}, ["held"]),
+    ("compare", {"model": [MODEL, "other/model"]}, ["compare", MODEL, "other/model"]),
+    ("model", {"model": MODEL}, ["model", MODEL]),
+    (
+        "breakeven",
+        {"model": MODEL, "gpu_rate": "1.99", "tokens_per_second": "500", "tokens_a_day": [1000]},
+        ["breakeven", MODEL, "--gpu-rate", "1.99", "--tokens-per-second", "500", "--tokens-a-day", "1000"],
+    ),
     ("rates", {}, ["rates"]),
 ]  # fmt: skip
 
@@ -176,10 +187,13 @@ def test_nothing_is_written_unless_that_is_turned_on_and_a_token_shown(doors: Do
     for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE"):
         with served(doors) as http:
             assert http.client.request(method, "/v1/held").status_code == 405
-    with served(doors, ServeSettings(writes=True, token="secret")) as http:
+    with served(doors, ServeSettings(writes=True, token="secret"), lambda *_: []) as http:
         assert http.client.post("/v1/held/1234abcd/release").status_code == 401
     with pytest.raises(StoreError, match="shows no token"):
-        create_app(doors, ServeSettings(writes=True))
+        create_app(doors, ServeSettings(writes=True), lambda *_: [])
+    with served(doors, ServeSettings(writes=True, token="secret")) as http:  # and there is nobody to take it
+        shown = {"Authorization": "Bearer secret"}
+        assert http.client.post("/v1/held/1234abcd/release", headers=shown).status_code == 405
 
 
 @pytest.mark.fault(188)
@@ -203,7 +217,7 @@ def test_a_foreign_host_is_answered_on_no_route(http: Served) -> None:
 def test_pages_of_others_read_nothing_unless_they_are_named(doors: Doors) -> None:
     settings = ServeSettings(origins=("https://app.example",), writes=True, token="secret")
     shown = {"Authorization": "Bearer secret"}
-    with served(doors, settings) as http:
+    with served(doors, settings, lambda *_: []) as http:
         for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
             answer = http.get("/v1/models", headers={"Origin": origin, **shown})
             assert "access-control-allow-origin" not in answer.headers

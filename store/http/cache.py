@@ -55,7 +55,7 @@ class Cache:
         kept = self._kept.get(key)
         if kept is None or kept.of != of:
             made = _Made(send)
-            await self._app(scope, receive, made)
+            await self._app({**scope, "method": "GET"}, receive, made)
             if made.start is None:
                 return  # it was too large, or no answer to keep, and is sent already
             kept = _kept(of, made, coding)

@@ -21,15 +21,13 @@ from store.doors import Doors
 from store.errors import QueryError
 from store.evidence import explain as find_evidence
 from store.facts import facts as find_facts
-from store.http.asked import Asked, Instant, Name, Paged, Question, asked
+from store.http import models
+from store.http.asked import TOKENS, Asked, Count, Currency, Instant, Name, Paged, Question, asked
 from store.naming import find_model
 
-_TOKENS = 10**12
 _MANY = 20
 """Names in one list of a question."""
 Names = Annotated[tuple[Name, ...], Field(max_length=_MANY)]
-Count = Annotated[int, Field(ge=0, le=_TOKENS)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"])]
 Ref = Annotated[str, Field(max_length=600, examples=["openrouter:groq:openai/gpt-oss-120b@groq"])]
 MODEL = Field(max_length=300, examples=["openai/gpt-oss-120b"], description="A canonical id, or a slug of one model.")
 
@@ -114,7 +112,7 @@ class Sent(Paged):
     cache_hit: float | None = Field(None, ge=0, le=1, description="Of `input`, the share read from a cache.")
     cache_ttl: Literal["5m", "1h"] | None = None
     also: Names = Field((), description="METER=N of what is used beside.", examples=[["web_search=2"]])
-    requests: Annotated[int, Field(ge=1, le=_TOKENS)] | None = Field(None, description="Requests a month.")
+    requests: Annotated[int, Field(ge=1, le=TOKENS)] | None = Field(None, description="Requests a month.")
     hours: Annotated[str, Field(max_length=500)] | None = Field(None, examples=["Mon-Fri 08-18 x3; 0-24"])
     tz: Name = "UTC"
     min_context: Count | None = None
@@ -366,6 +364,11 @@ DOORS = (
     Door("/conflicts", "Where two sources state different things of one offer", Contradicted, _conflicts),
     Door("/held", "What is kept out of the tape, and why", Of, _held),
     Door("/sources", "How every source that was ever polled fares", Everything, _sources),
+    Door("/compare", "Models side by side", models.Compared, models.compared),
+    Door(
+        "/model", "The page of a model: what it is, what it costs where, how it moved", models.Page, models.model_page
+    ),
+    Door("/breakeven", "Own GPUs, hosted open weights and a vendor's API", models.Even, models.broken_even),
     Door("/rates", "Exchange rates: what one euro costs", Everything, _exchange),
 )
 _RESPONSES: dict[int | str, dict[str, Any]] = {
