@@ -21,7 +21,9 @@ from collector.contract import SourceSpec
 from collector.doubts import Doubt
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
+from store.instants import iso
 from store.records import Facts, Finding, Observation, RateCard, Sighting
+from store.returned import ROLLBACK
 from store.timeline import (
     EndpointState,
     Interval,
@@ -70,9 +72,13 @@ def expected(counts: Mapping[str, int], spec: SourceSpec) -> None:
 def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match], state: SourceState) -> Judged:
     judged: list[Match] = []
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
-    doubted = _doubted_company(settings, matches, state)
+    doubted, back = _doubted_company(settings, matches, state), rollback(sighting, state, settings)
+    if back is not None:
+        findings.append((None, back))
     for matched in matches:
         one, found = _believed(settings, sighting, matched, state, doubted)
+        if back is not None:
+            one, found = _as_before(one, found, back, state)
         judged.append(one)
         findings += ((one, finding) for finding in found)
     missing = mass_absence(sighting, judged, state, settings)
@@ -80,7 +86,7 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
         findings.append((None, missing))
     return Judged(
         at=sighting.at,
-        complete=sighting.complete and missing is None,
+        complete=sighting.complete and missing is None and back is None,
         failed_parts=sighting.failed_parts,
         documents=sighting.documents,
         matches=tuple(judged),
@@ -120,6 +126,41 @@ def _believed(
     facts, doubted_facts = _facts(matched, last, state)
     found += (replace(one.finding, held=verdict is None) for one in doubted)
     return replace(matched, held=accepted is None, card=accepted, facts=facts, waits=waits), [*found, *doubted_facts]
+
+
+def rollback(sighting: Sighting, state: SourceState, settings: CheckSettings) -> Finding | None:
+    """Documents of before others came: an old copy, until they have lasted as long as an absence must."""
+    if sighting.returned is None:
+        return None
+    since, of = sighting.returned
+    told = f"the documents of {iso(of)} came back at {iso(since)}: what they say otherwise than those between waits"
+    verdict = state.verdicts.get(("", told))
+    if verdict or (verdict is None and lasted(state.polls, "", since, sighting.at, patience(settings))):
+        return None
+    return Finding(rule=ROLLBACK, message=told, held=verdict is None)
+
+
+def _as_before(matched: Match, found: list[Finding], back: Finding, state: SourceState) -> tuple[Match, list[Finding]]:
+    """What is believed of an offer in documents that came back: what was believed before."""
+    observation, endpoint = matched.observation, state.endpoints.get(matched.key)
+    text = "" if observation.card is None else observation.card.text
+    verdict = state.verdicts.get((subject(matched.key), text)) if state.verdicts else None
+    if matched.held or verdict or _is_as_before(matched, endpoint):
+        return matched, found
+    old = Finding(rule=ROLLBACK, message=_OLD_DOCUMENT, held=back.held and verdict is None)
+    return replace(matched, held=True, card=None, waits=True), [*found, old]
+
+
+def _is_as_before(matched: Match, endpoint: EndpointState | None) -> bool:
+    """Whether what is believed of an offer is what stands."""
+    stated = endpoint.stated if endpoint is not None else frozenset()
+    if matched.card == matched.observation.card and stated != frozenset(matched.observation.stated):
+        return False
+    current = endpoint.open if endpoint is not None else None
+    if current is None or matched.card is None:
+        return current is None and matched.card is None
+    facts = matched.observation.facts if matched.facts is None else matched.facts
+    return (matched.card, facts) == (current.card, current.facts)
 
 
 def _without_doubt(card: RateCard, doubted: Sequence[Doubt], last: RateCard | None) -> RateCard | None:
@@ -178,6 +219,7 @@ _IN_BAD_COMPANY = Finding(
     message="new together with others of its provider that are out of all bounds: their unit is in doubt",
     held=True,
 )
+_OLD_DOCUMENT = "said by documents that came back, and otherwise by those after them: waits until they last"
 _ZERO_AT_BIRTH = Finding(
     rule="zero_at_birth",
     message="a new offer at 0/0 that is not declared free: unknown until it has lasted",

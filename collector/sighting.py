@@ -12,7 +12,7 @@ from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
 from collector.trees import Trees, is_tree
-from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Sighting
+from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Returned, Sighting
 from store.text import one_line
 from store.timeline import Step
 from store.touched import Change, Track
@@ -92,11 +92,12 @@ class Seen:
     quotes: int
     failed: Mapping[str, CollectorError]
 
-    def step(self, track: Track) -> Step:
-        """The step that it is."""
+    def step(self, track: Track, returned: Returned | None = None) -> Step:
+        """The step that it is; `returned` where its documents came back."""
+        sighting = replace(self.sighting, returned=returned)
         if self.offers is None:
-            return track.take(self.sighting)
-        return track.change(Change(sighting=self.sighting, offers=self.offers))
+            return track.take(sighting)
+        return track.change(Change(sighting=sighting, offers=self.offers))
 
 
 class Seer:

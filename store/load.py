@@ -19,11 +19,13 @@ from store.records import (
     Observation,
     Offer,
     RateCard,
+    Returned,
     Sighting,
     Stated,
     Telemetry,
     parts_from_text,
 )
+from store.returned import BEHIND, ROLLBACK
 from store.touched import AT_REST, Mark
 from store.verdicts import verdicts_on
 
@@ -205,3 +207,25 @@ def _polls(connection: Connection, source_id: int, endpoints: Iterable[tl.Endpoi
         )
         for row in connection.execute(sql.POLLS_SINCE, {"source_id": source_id, "since": since})
     )
+
+
+def returned(connection: Connection, source_id: int, at: datetime, pack: str) -> Returned | None:
+    """What came back with a poll newer than all in the store, as `store.returned.Sent` has it, from the rows.
+
+    Of documents that are the same as those of the poll before, only as long as that poll had the finding: else they
+    were new when they came, or are believed by now.
+    """
+    values = {"source_id": source_id, "pack": pack}
+    before = connection.execute(sql.NEWEST_READ, values).first()
+    if before is None:
+        return None
+    if before.pack != pack:
+        span = {"since": to_millis(at - BEHIND), "before": to_millis(at)}
+        of = connection.execute(sql.LAST_READ_WITH, values | span).scalar()
+        return None if of is None else Returned(since=at, of=from_millis(of))
+    if connection.execute(sql.STANDS, {"source_id": source_id, "rule": ROLLBACK}).first() is None:
+        return None
+    run = connection.execute(sql.RUN, values).one()
+    since = from_millis(run.since)
+    span = {"since": to_millis(since - BEHIND), "before": run.since}
+    return Returned(since=since, of=from_millis(connection.execute(sql.LAST_READ_WITH, values | span).scalar_one()))

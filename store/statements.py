@@ -112,6 +112,33 @@ LAST_WITH = text(
      WHERE source.name = :name AND poll.pack = :pack AND poll.at < :before
     """
 )
+NEWEST_READ = text(
+    """
+    SELECT pack FROM poll WHERE source_id = :source_id AND outcome <> 'failed' ORDER BY at DESC, id DESC LIMIT 1
+    """
+)
+LAST_READ_WITH = text(
+    """
+    SELECT max(at) FROM poll
+     WHERE source_id = :source_id AND outcome <> 'failed' AND pack = :pack AND at >= :since AND at < :before
+    """
+)
+RUN = text(
+    """
+    SELECT min(at) AS since FROM poll
+     WHERE source_id = :source_id AND outcome <> 'failed' AND at > (
+           SELECT at FROM poll WHERE source_id = :source_id AND outcome <> 'failed' AND pack <> :pack
+            ORDER BY at DESC LIMIT 1)
+    """
+)
+"""The first of the newest polls that had the same documents."""
+STANDS = text(
+    """
+    SELECT 1 FROM finding
+     WHERE source_id = :source_id AND endpoint_id IS NULL AND rule = :rule AND ended IS NULL AND known_to IS NULL
+     LIMIT 1
+    """
+)
 LAST_KNOWN = text(
     """
     SELECT max(both_kinds.known) FROM (

@@ -11,7 +11,7 @@ and a document that is there already is not written again.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -25,10 +25,11 @@ from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors
 from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, go_on, mend
-from store.load import load, load_touched
+from store.load import load, load_touched, returned
 from store.location import archive_folder
 from store.policy import Policy
 from store.records import Sighting, Verdict, parts_from_text
+from store.returned import Sent
 from store.scribe import Scribe, inserted
 from store.touched import by_mark
 from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, verdicts_on
@@ -94,6 +95,8 @@ class Standing:
     """Instant and archive key of all that got documents."""
     newest: datetime | None = None
     """Of them."""
+    sent: Sent = field(default_factory=Sent)
+    """What those that were read had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,6 +323,8 @@ class Tape:
             if last.known is not None:
                 known = max(known, from_millis(last.known + 1))
             source_id = _source_id(connection, source)
+            came = None if poll.pack is None else returned(connection, source_id, poll.at, poll.pack)
+            sighting = replace(sighting, returned=came)
             loaded, touched = load_touched(connection, source_id, sighting, fresh)
             step = tl.step(loaded.state, touched, rules.judge, rules.patience)
             poll_id = _insert_poll(connection, source_id, poll.after(step), known=known)
@@ -342,10 +347,14 @@ class Tape:
             row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
             if row is None:
                 return Standing()
-            kept = _kept_polls(connection, row.id)
+            kept, sent = _kept_polls(connection, row.id), Sent()
+            for poll in kept:
+                if not poll.failed:
+                    sent.take(poll.at, poll.pack)
             return Standing(
                 polls=frozenset((poll.at, poll.pack) for poll in kept if not poll.pruned),
                 newest=kept[-1].at if kept else None,
+                sent=sent,
             )
 
     def state(self, source: str) -> tl.SourceState:
