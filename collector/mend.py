@@ -229,7 +229,8 @@ def replay(
         if poll.pruned:
             if not poll.failed:
                 sent.take(poll.at, poll.pack)
-                track.pass_by(PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True))
+                mark = PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True)
+                track.pass_by(mark, poll.quotes)
             continue
         yield poll, _replay(seer, track, sent, received(tape, spec, poll), poll.at, poll.pack)
 
@@ -245,7 +246,6 @@ def _replay(seer: Seer, track: Track, sent: Sent, received: Received, at: dateti
         outcome="partial" if seen.failed else "ok",
         code="incomplete" if seen.failed else None,
         message=in_words(seen.failed) if seen.failed else None,
-        quotes=seen.quotes,
         failed_parts=seen.sighting.failed_parts,
     )
 

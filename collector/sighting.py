@@ -89,7 +89,6 @@ class Seen:
     sighting: Sighting
     offers: Mapping[Offer, tuple[Observation, ...]] | None
     """What is otherwise than in the sighting before, which is why `sighting` has no observations; None: it has all."""
-    quotes: int
     failed: Mapping[str, CollectorError]
 
     def step(self, track: Track, returned: Returned | None = None) -> Step:
@@ -131,7 +130,7 @@ class Seer:
             documents=_evidence(received.documents),
             observations=self._trees.everything() if whole else (),
         )
-        return Seen(sighting=sighting, offers=None if whole else changed, quotes=self._trees.quotes, failed={})
+        return Seen(sighting=sighting, offers=None if whole else changed, failed={})
 
     def _see(self, received: Received, at: datetime) -> Seen:
         if self._entries is not None and len(received.documents) == 1 and not received.failures:
@@ -143,13 +142,13 @@ class Seer:
                 sighting = Sighting(
                     at=at, complete=True, documents=_evidence(received.documents), observations=everything
                 )
-                return Seen(sighting=sighting, offers=None if first else offers, quotes=self._entries.quotes, failed={})
+                return Seen(sighting=sighting, offers=None if first else offers, failed={})
         sighting, failed = see(received, self._spec, at)
         if sighting.complete:
             checks.expected(checks.counted(sighting.observations), self._spec)
         if self._entries is not None:
             self._entries.forget()
-        return Seen(sighting=sighting, offers=None, quotes=len(sighting.observations), failed=failed)
+        return Seen(sighting=sighting, offers=None, failed=failed)
 
 
 def in_words(failures: Mapping[str, CollectorError]) -> str:

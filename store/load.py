@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -29,6 +29,7 @@ from store.returned import BEHIND, ROLLBACK
 from store.touched import AT_REST, Mark
 from store.verdicts import verdicts_on
 
+EPOCH = date(1970, 1, 1).toordinal()
 PATIENCE_POLLS_LIMIT = 100
 """Complete polls always loaded, so that any setting of patience up to this finds what it needs."""
 
@@ -150,6 +151,10 @@ def _read(connection: Connection, source_id: int, ids: Sequence[int] | None) -> 
         endpoints=endpoints,
         findings=frozenset(loaded.finding_ids),
         polls=_polls(connection, source_id, endpoints.values()),
+        offered={
+            EPOCH + row.day: row.offers
+            for row in connection.execute(sql.OFFERED, {"source_id": source_id, "days": tl.OFFERED_DAYS})
+        },
         verdicts=verdicts_on(connection, source_id),
     )
     return loaded

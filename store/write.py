@@ -70,7 +70,7 @@ class PollFacts:
 
     def after(self, step: tl.Step) -> "PollFacts":
         """With what the poll changed."""
-        return replace(self, complete=step.complete, changes=step.changes, held=step.held)
+        return replace(self, complete=step.complete, quotes=step.offers, changes=step.changes, held=step.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +113,8 @@ class KeptPoll:
     """Absence counted when it was read last."""
     pruned: bool
     """Its documents were dropped, for nothing rests on them."""
+    quotes: int
+    """When it was read last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +126,6 @@ class Replayed:
     outcome: Outcome
     code: str | None = None
     message: str | None = None
-    quotes: int = 0
     failed_parts: frozenset[str] = frozenset()
 
     def settled(self, poll: PollFacts) -> PollFacts:
@@ -134,7 +135,6 @@ class Replayed:
             outcome=self.outcome,
             code=self.code,
             message=self.message or poll.message,
-            quotes=self.quotes,
             failed_parts=self.failed_parts,
         )
         return found if self.step is None else found.after(self.step)
@@ -481,6 +481,7 @@ def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
                 failed_parts=parts_from_text(row.failed_parts),
                 complete=bool(row.complete),
                 pruned=row.pruned is not None,
+                quotes=row.quotes,
             )
     return list(kept.values())
 
@@ -494,6 +495,7 @@ def _settle(
     """
     taken = replayed.step
     figures = {
+        "quotes": taken.offers if taken else 0,
         "complete": taken is not None and taken.complete,
         "changes": taken.changes if taken else 0,
         "held": taken.held if taken else 0,
@@ -505,7 +507,6 @@ def _settle(
             pack=poll.pack,
             code=replayed.code,
             message=replayed.message,
-            quotes=replayed.quotes,
             failed_parts=replayed.failed_parts,
         )
         return _insert_poll(connection, source_id, facts.after(taken), known=known)
@@ -514,7 +515,6 @@ def _settle(
             "outcome": replayed.outcome,
             "code": replayed.code,
             "message": replayed.message,
-            "quotes": replayed.quotes,
             "failed_parts": json.dumps(sorted(replayed.failed_parts)) if replayed.failed_parts else None,
         }
         connection.execute(sql.SETTLE_POLL, {"poll": poll.id, **outcome, **figures})
