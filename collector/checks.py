@@ -9,12 +9,13 @@ What is true of every price there can ever be is checked where values are made (
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
 from hashlib import blake2b
+from math import ceil
 
 from collector import doubts
 from collector.contract import SourceSpec
@@ -81,16 +82,16 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
             one, found = _as_before(one, found, back, state)
         judged.append(one)
         findings += ((one, finding) for finding in found)
-    offers = state.unchanged + len(matches)
-    missing = mass_absence(sighting, judged, state, settings) or worn_down(sighting, offers, state, settings)
-    if missing is not None:
-        findings.append((None, missing))
+    told = mass_absence(sighting, matches, state, settings)
+    missing = told is not None and not state.verdicts.get(("", told))
+    if told is not None and missing:
+        findings.append((None, Finding(rule="mass_absence", message=told, held=True)))
     return Judged(
         at=sighting.at,
-        complete=sighting.complete and missing is None and back is None,
+        complete=sighting.complete and not missing and back is None,
         failed_parts=sighting.failed_parts,
         documents=sighting.documents,
-        offers=offers,
+        offers=state.unchanged + len(matches),
         matches=tuple(judged),
         findings=tuple(findings),
     )
@@ -257,46 +258,53 @@ def unpriced(card: RateCard) -> RateCard:
 
 
 def mass_absence(
-    sighting: Sighting, matches: Iterable[Match], state: SourceState, settings: CheckSettings
-) -> Finding | None:
-    """A large share of the open endpoints missing at once is a fault of the document until proven otherwise.
+    sighting: Sighting, matches: Sequence[Match], state: SourceState, settings: CheckSettings
+) -> str | None:
+    """A large share of the offers missing, at once or bit by bit, is a fault of the document until proven otherwise.
 
-    The share counts what was already missing before, so that small losses cannot add up unseen.
+    Returns: what is to be said of it, which changes only where more is missing; None if there is nothing to say.
     """
-    seen = {match.key for match in matches}
-    open_keys = [
-        key
-        for key, endpoint in state.endpoints.items()
-        if endpoint.open is not None and endpoint.part not in sighting.failed_parts
-    ]
-    missing = sorted(subject(key) for key in open_keys if key not in seen)
-    if not _is_a_loss(len(missing), len(open_keys) + state.unchanged, settings):
-        return None
-    these = blake2b("\n".join(missing).encode(), digest_size=4).hexdigest()
-    found = Finding(
-        rule="mass_absence",
-        message=f"{len(missing)} of the open endpoints ({these}) missing at once: their absence does not count",
-        held=True,
-    )
-    return None if state.verdicts.get(("", found.message)) else found
+    return _leak(sighting, state.unchanged + len(matches), state, settings) or _loss(sighting, matches, state, settings)
 
 
-def worn_down(sighting: Sighting, offers: int, state: SourceState, settings: CheckSettings) -> Finding | None:
-    """So many fewer offers than there were within a month, although no poll lost so many at once.
+def _leak(sighting: Sighting, offers: int, state: SourceState, settings: CheckSettings) -> str | None:
+    """So many fewer offers than there were within a month.
 
     Measured against what complete polls showed, day by day: while absence does not count no day is added, so that time
     alone does not wear down what it is measured against. A loss that was believed all the same, for it was released,
-    begins a new count. Offers that were replaced are not lost: of 400 tags, 150 were renamed within seven weeks.
+    begins a new count. What others took the place of is not lost: of 1,269 tags, 157 were renamed within seven weeks.
     """
     most, day = 0, 0
     for one, offered in sorted(state.offered.items()):
-        if offered >= most or _is_a_loss(most - offered, most, settings):
+        if offered >= most or _is_large(most - offered, most, settings):
             most, day = offered, one
-    if not sighting.complete or not _is_a_loss(most - offers, most, settings):
+    lost = most - offers
+    if not sighting.complete or not _is_large(lost, most, settings):
         return None
-    told = f"too few of the {most} offers of {date.fromordinal(day)} are left: their absence does not count"
-    return None if state.verdicts.get(("", told)) else Finding(rule="mass_absence", message=told, held=True)
+    share = settings.missing_share * most
+    least = max(3, ceil(lost // share * share))
+    return f"at least {least} of the {most} offers of {date.fromordinal(day)} are gone: their absence does not count"
 
 
-def _is_a_loss(lost: int, of: int, settings: CheckSettings) -> bool:
+def _loss(sighting: Sighting, matches: Sequence[Match], state: SourceState, settings: CheckSettings) -> str | None:
+    """So many of the open endpoints missing whose absence no poll has counted yet, whatever took their place."""
+    seen = {match.key for match in matches}
+    counted = max((mark.at for mark in state.polls if mark.complete), default=None)
+    open_endpoints = {
+        key: endpoint.open
+        for key, endpoint in state.endpoints.items()
+        if endpoint.open is not None and endpoint.part not in sighting.failed_parts
+    }
+    missing = sorted(
+        subject(key)
+        for key, one in open_endpoints.items()
+        if key not in seen and (one.unseen_since is None or counted is None or one.unseen_since > counted)
+    )
+    if not _is_large(len(missing), len(open_endpoints) + state.unchanged, settings):
+        return None
+    these = blake2b("\n".join(missing).encode(), digest_size=4).hexdigest()
+    return f"{len(missing)} of the open endpoints ({these}) missing at once: their absence does not count"
+
+
+def _is_large(lost: int, of: int, settings: CheckSettings) -> bool:
     return lost >= 3 and lost >= settings.missing_share * of

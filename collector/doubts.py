@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from collector.settings import CheckSettings
 from store import rates
-from store.records import Facts, Finding, Observation, RateCard
+from store.records import Facts, Finding, Observation, Offer, RateCard
 from store.units import NANO, decimal_text
 
 TEXT_METERS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "citation"})
@@ -32,6 +32,9 @@ BATCH = "batch"
 
 RATE = 3
 """Times that a rate of exchange may not move: no currency lost two thirds overnight."""
+
+SHARED = 4
+"""Other sellers of a model at whose price an offer that has another one too is copied from them."""
 
 CONTEXT = 8
 """Times that a context may not grow or shrink: 128 for 128K, characters for tokens."""
@@ -181,6 +184,38 @@ def among(observations: Iterable[Observation]) -> list[Observation]:
                 dearer = tuple(batch_order(one.card, usual))
                 found[place] = replace(one, findings=(*one.findings, *dearer)) if dearer else one
     return found
+
+
+def copied(observations: Iterable[Observation]) -> list[Observation]:
+    """The same, where a provider states two prices of one offer, and one of them is what many others charge: no price
+    of its own, but one that was filled in.
+
+    Only within an answer about one model. Many sellers honestly share a price: without the second one it is no doubt.
+    """
+    found = [*observations]
+    prices: dict[tuple[Offer, str | None], set[tuple[str, int, int]]] = {}
+    sellers: dict[tuple[str, tuple[str, int, int]], set[str]] = {}
+    priced = [(place, one, price) for place, one in enumerate(found) if one.part and (price := _of_text(one.card))]
+    for _, one, price in priced:
+        prices.setdefault((one.key.offer, one.facts.quantization), set()).add(price)
+        sellers.setdefault((one.part, price), set()).add(one.key.provider)
+    for place, one, price in priced:
+        own = [
+            other for other in prices[one.key.offer, one.facts.quantization] if len(sellers[one.part, other]) <= SHARED
+        ]
+        if own and len(sellers[one.part, price]) > SHARED:
+            _, cost, answer = min(own)
+            told = f"what {SHARED} others charge or more; the provider itself says {decimal_text(cost)}"
+            copy = Finding(rule="copied", message=f"{told} and {decimal_text(answer)} for the same offer", held=True)
+            found[place] = replace(one, findings=(*one.findings, copy))
+    return found
+
+
+def _of_text(card: RateCard | None) -> tuple[str, int, int] | None:
+    """Currency and prices of input and output, if both have one."""
+    if card is None or not card.amount("input") or not card.amount("output"):
+        return None
+    return card.currency, card.by_meter["input"], card.by_meter["output"]
 
 
 def batch_order(card: RateCard, usual: RateCard) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from store.errors import NothingMatched, QueryError
 if TYPE_CHECKING:
     from store.catalogue import HeldRow
 
-RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence"})
+RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence", "rollback"})
 """Rules about something else than a price: what else has no card cannot be put on the tape."""
 
 _REF = click.argument("ref")

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from collector import checks, parsing
 from collector.contract import EntryParser, Quote, SourceSpec, TreeParser
-from collector.doubts import among
+from collector.doubts import among, copied
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
@@ -59,7 +59,7 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
         complete=not failed,
         failed_parts=frozenset(failed),
         documents=_evidence(received.documents),
-        observations=tuple(among(_each_once(seen))),
+        observations=tuple(copied(among(_each_once(seen)))),
     )
     return sighting, failed
 

@@ -30,7 +30,6 @@ from store.records import (
     endpoint_reference,
 )
 
-
 OFFERED_DAYS = 30
 """Days over which losses add up."""
 

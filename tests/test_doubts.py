@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import checks, doubts
+from collector.config import load
 from collector.settings import CheckSettings
-from store.records import Facts, Override, RateCard, Sighting
+from collector.sighting import Received, see
+from store.records import Document, Facts, Observation, Override, RateCard, Sighting
 from store.timeline import Opened
 from store.units import NANO
+from tests import timelines
 from tests.worlds import DOCUMENTS, START, build, observation
 
 SETTINGS = CheckSettings()
@@ -167,3 +171,63 @@ def test_a_decision_to_change_all_prices_by_half_or_fivefold_is_believed(one: Ra
     moved = times(one, percent, 100)
     within = all(doubts.SMALLEST <= amount <= 1000 * USD for _, amount in moved.amounts)
     assert not found(moved, one) - {"swap"} or not within
+
+
+def sellers(model: str, prices: dict[str, tuple[float | str, float | str]], part: str = "a/x") -> list[Observation]:
+    """Offers of a model by provider (and a fact that tells two of one apart)."""
+    found = []
+    for number, (name, (cost, answer)) in enumerate(prices.items()):
+        one = observation(
+            model, price=card(input=cost, output=answer), part=part, facts=Facts(context_length=1 + number)
+        )
+        key = one.key._replace(provider=name.partition(" ")[0])
+        found.append(replace(one, key=key))
+    return found
+
+
+def doubted(offers: list[Observation]) -> list[str]:
+    """The offers that are said to be copied."""
+    names = [one.key.provider for one in doubts.copied(offers) if one.findings]
+    assert all(found.held for one in doubts.copied(offers) for found in one.findings)
+    return names
+
+
+BLOCK: dict[str, tuple[float | str, float | str]] = {f"seller{number}": ("0.039", "0.19") for number in range(16)}
+
+
+def test_a_price_that_many_have_is_doubted_where_its_provider_states_another_for_the_same_offer() -> None:
+    pair = {"Cerebras": ("0.039", "0.19"), "Cerebras again": ("0.35", "0.75")}
+    (copy,) = [one for one in doubts.copied(sellers("gpt-oss-120b", BLOCK | pair)) if one.findings]
+    assert (copy.key.provider, copy.card) == ("Cerebras", card(input="0.039", output="0.19"))
+    assert [one.message for one in copy.findings] == [
+        "what 4 others charge or more; the provider itself says 0.35 and 0.75 for the same offer"
+    ]
+
+
+def test_a_price_that_many_share_is_no_doubt_without_a_contradiction_nor_is_one_between_offers() -> None:
+    assert not doubted(sellers("gpt-oss-120b", BLOCK | {"Cerebras": ("0.35", "0.75")}))
+    twice = sellers("gpt-oss-120b", BLOCK | {"Cerebras": ("0.039", "0.19"), "Cerebras again": ("0.35", "0.75")})
+    other = replace(twice[-1], key=twice[-1].key._replace(tag="fast"))
+    assert not doubted([*twice[:-1], other])
+    quantized = replace(twice[-1], facts=replace(twice[-1].facts, quantization="fp4"))
+    assert not doubted([*twice[:-1], quantized])
+
+
+def test_two_prices_of_one_offer_are_no_doubt_where_few_others_have_either() -> None:
+    few = dict([*BLOCK.items()][: doubts.SHARED - 1])
+    pair = {"Cerebras": ("0.039", "0.19"), "Cerebras again": ("0.35", "0.75")}
+    assert not doubted(sellers("gpt-oss-120b", few | pair))
+
+
+@pytest.mark.recorded
+def test_no_seller_in_the_recorded_answers_is_taken_for_a_copy(recorded: Path) -> None:
+    spec = load(None, {}).sources["openrouter"]
+    at, listed, answers = next(one for one in timelines.openrouter(recorded) if f"{one[0]:%F}" == "2026-08-08")
+    bodies = {"": listed} | {part: body for part, body in answers.items() if body is not None}
+    documents = tuple(
+        Document(source=spec.id, url=f"{spec.url}/{part}", fetched_at=at, status=200, body=body, part=part)
+        for part, body in bodies.items()
+    )
+    sighting, _ = see(Received(documents=documents, failures={}), spec, at)
+    assert len(sighting.observations) > 1000
+    assert not [one for one in sighting.observations for found in one.findings if found.rule == "copied"]
