@@ -12,6 +12,7 @@ from store.belief import Coverage, believed, lasted
 from store.conflicts import Conflict, conflicts_of
 from store.currency import Conversion
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
+from store.flaps import flaps as flaps_of
 from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
@@ -44,6 +45,8 @@ class Evidence:
     """Why there is no record to show."""
     list_card: RateCard | None
     """What is charged without the discount that the source states; None: it states none."""
+    flaps: tuple[datetime, ...]
+    """When its price came back after a short time of another one, up to that instant (see `store.flaps`)."""
     conflicts: tuple[Conflict, ...]
     """What other sources state differently at that instant; `row` is the one of each that is explained."""
 
@@ -99,16 +102,31 @@ def explain(
             f"no endpoint {one_line(ref, 120)!r} in this store; {_hint(source, provider, reference, offered)}"
         )
     rows: list[IntervalRow] = []
+    past: dict[int, list[IntervalRow]] = {}
     for model in models:
         in_force = endpoints(reader, model, at, known=known, provider=provider, source=source)
         before = history(reader, model, at, known=known, until=at, provider=provider, source=source)
-        newest = {row.endpoint_id: row for row in before if row.endpoint == reference}
+        newest: dict[int, IntervalRow] = {}
+        for row in before:
+            if row.endpoint == reference:
+                newest[row.endpoint_id] = row
+                past.setdefault(row.endpoint_id, []).append(row)
         rows += [row for row in in_force if row.endpoint == reference] or newest.values()
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
     coverage = Coverage(reader, at, known)
     stated = [one for model in models for one in endpoints(reader, model, at, known=known, provider=provider)]
-    return [_evidence(reader, row, coverage, archive, tuple(conflicts_of(row, stated, at))) for row in rows]
+    return [
+        _evidence(
+            reader,
+            row,
+            coverage,
+            archive,
+            flaps=flaps_of(past.get(row.endpoint_id, ())),
+            conflicts=tuple(conflicts_of(row, stated, at)),
+        )
+        for row in rows
+    ]
 
 
 def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, str]]) -> str:
@@ -121,7 +139,13 @@ def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, s
 
 
 def _evidence(
-    reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None, conflicts: tuple[Conflict, ...]
+    reader: Reader,
+    row: IntervalRow,
+    coverage: Coverage,
+    archive: Path | None,
+    *,
+    flaps: tuple[datetime, ...],
+    conflicts: tuple[Conflict, ...],
 ) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
@@ -143,6 +167,7 @@ def _evidence(
         record=record,
         record_missing=missing,
         list_card=None if facts is None else list_card(row.card, Facts.from_text(facts[0])),
+        flaps=flaps,
         conflicts=conflicts,
     )
 

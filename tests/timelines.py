@@ -94,7 +94,7 @@ def expected(polls: list[Poll]) -> dict[Key, list[Expected]]:
     parts: dict[Key, str] = {}
     counted: list[Poll] = []
     for number, poll in enumerate(polls):
-        old = _is_old(polls[: number + 1])
+        returned = _is_old(polls[: number + 1])
         still_open = {
             key for key, one in found.items() if one and one[-1].ended is None and parts[key] not in poll.failed
         }
@@ -104,12 +104,12 @@ def expected(polls: list[Poll]) -> dict[Key, list[Expected]]:
         too_few = any(
             lost >= 3 and 10 * lost >= of for lost, of in ((at_once, len(still_open)), (most - len(poll.seen), most))
         )
-        absence_counts = poll.complete and not too_few and not old
+        absence_counts = poll.complete and not too_few and not returned
         counted += [poll] * absence_counts
         bad = _bad_company(poll, found)
         for key, seen in poll.seen.items():
             parts[key] = seen.part
-            _see(found.setdefault(key, []), polls, number, seen, bad_company=key[0] in bad, old=old)
+            _see(found.setdefault(key, []), polls, number, seen, bad_company=key[0] in bad, returned=returned)
         for key in gone:
             _miss(found[key][-1], poll.at, absence_counts)
     return {key: one for key, one in found.items() if one}
@@ -133,7 +133,7 @@ def _is_old(polls: list[Poll]) -> bool:
 
 
 def _see(
-    intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, *, bad_company: bool, old: bool
+    intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, *, bad_company: bool, returned: bool
 ) -> None:
     at = polls[number].at
     last = intervals[-1] if intervals else None
@@ -160,7 +160,7 @@ def _see(
         if facts[0] and old and max(facts[0], old) >= 8 * min(facts[0], old):
             value = (*value[:-1], [old, *facts[1:]])
     stands = last is not None and last.ended is None and last.value == value
-    if seen.refused or whole or (some and last is None) or (old and not stands):
+    if seen.refused or whole or (some and last is None) or (returned and not stands):
         if last is not None and last.ended is None:
             last.last_seen, last.unseen, last.missing = at, False, []
         return
