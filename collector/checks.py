@@ -1,8 +1,9 @@
 """What is believed, all pure.
 
 A finding that *holds* keeps an amount, or a whole card, off the tape, visibly: the endpoint counts as seen, and what
-was accepted last stands. Time alone never releases what is held: a value back within bounds does, and a verdict of a
-person or of a second source (`SourceState.verdicts`), which is as much a part of a timeline as its documents are.
+was accepted last stands. Time alone never releases what is held, but for documents that came back: a value back within
+bounds does, and a verdict of a person or of a second source (`SourceState.verdicts`), which is as much a part of a
+timeline as its documents are.
 
 What is true of every price there can ever be is checked where values are made (`store.records`,
 `collector.normalise`); what is merely plausible is in `collector.doubts`.
@@ -74,12 +75,11 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
     judged: list[Match] = []
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
     doubted, back = _doubted_company(settings, matches, state), rollback(sighting, state, settings)
-    if back is not None:
-        findings.append((None, back))
     for matched in matches:
         one, found = _believed(settings, sighting, matched, state, doubted)
-        if back is not None:
-            one, found = _as_before(one, found, back, state)
+        if back is not None and (old := _otherwise(one, back, state)) is not None:
+            one, found = replace(one, held=True, card=None, waits=True), [*found, old]
+            findings.append((None, back))
         judged.append(one)
         findings += ((one, finding) for finding in found)
     told = mass_absence(sighting, matches, state, settings)
@@ -88,7 +88,7 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
         findings.append((None, Finding(rule="mass_absence", message=told, held=True)))
     return Judged(
         at=sighting.at,
-        complete=sighting.complete and not missing and back is None,
+        complete=sighting.complete and not missing,
         failed_parts=sighting.failed_parts,
         documents=sighting.documents,
         offers=state.unchanged + len(matches),
@@ -110,6 +110,7 @@ def _believed(
     last = endpoint.last if endpoint is not None else None
     verdict = state.verdicts.get((subject(matched.key), matched.card.text)) if state.verdicts else None
     doubted = [*doubts.of_card(matched.card, settings)]
+    doubted += doubts.too_dear_for_its_size(matched.key.model, matched.card)
     if last is None and matched.key.provider in company:
         doubted.append(Doubt(_IN_BAD_COMPANY))
     if last is not None:
@@ -132,26 +133,28 @@ def _believed(
 
 
 def rollback(sighting: Sighting, state: SourceState, settings: CheckSettings) -> Finding | None:
-    """Documents of before others came: an old copy, until they have lasted as long as an absence must."""
+    """Documents of before others came: an old copy, until they have lasted as long as an absence must.
+
+    It stands as long as they say anything otherwise. Absence has a patience of its own.
+    """
     if sighting.returned is None:
         return None
     since, of = sighting.returned
     told = f"the documents of {iso(of)} came back at {iso(since)}: what they say otherwise than those between waits"
     verdict = state.verdicts.get(("", told))
-    if verdict or (verdict is None and lasted(state.polls, "", since, sighting.at, patience(settings))):
+    stood = since == sighting.at or any(one.rule == ROLLBACK and not one.subject for one in state.findings)
+    if verdict or not stood or (verdict is None and lasted(state.polls, "", since, sighting.at, patience(settings))):
         return None
     return Finding(rule=ROLLBACK, message=told, held=verdict is None)
 
 
-def _as_before(matched: Match, found: list[Finding], back: Finding, state: SourceState) -> tuple[Match, list[Finding]]:
-    """What is believed of an offer in documents that came back: what was believed before."""
-    observation, endpoint = matched.observation, state.endpoints.get(matched.key)
-    text = "" if observation.card is None else observation.card.text
+def _otherwise(matched: Match, back: Finding, state: SourceState) -> Finding | None:
+    """What documents that came back say of an offer otherwise than what stands."""
+    text = "" if matched.observation.card is None else matched.observation.card.text
     verdict = state.verdicts.get((subject(matched.key), text)) if state.verdicts else None
-    if matched.held or verdict or _is_as_before(matched, endpoint):
-        return matched, found
-    old = Finding(rule=ROLLBACK, message=_OLD_DOCUMENT, held=back.held and verdict is None)
-    return replace(matched, held=True, card=None, waits=True), [*found, old]
+    if matched.held or verdict or _is_as_before(matched, state.endpoints.get(matched.key)):
+        return None
+    return Finding(rule=ROLLBACK, message=_OLD_DOCUMENT, held=back.held and verdict is None)
 
 
 def _is_as_before(matched: Match, endpoint: EndpointState | None) -> bool:

@@ -5,8 +5,10 @@ public catalogues really had: no genuine move of a text price was as large as a 
 none exchanged two prices, none moved everything by an exchange rate.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations
 from typing import NamedTuple
 
@@ -26,6 +28,12 @@ UNIFORM = 10
 
 EXCHANGE = ((62, 10), (76, 10))
 """Between these factors lies what a dollar has been worth in yuan: moved together by it, prices changed currency."""
+
+SMALL_USD = 10
+"""USD per 1M text tokens that are believed of any model; of a larger one, a dollar for each billion parameters."""
+
+_SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])", re.ASCII)
+"""`8b`, `8x22b`, `1.5b`; not the `a3b` of those that are active."""
 
 BATCH = "batch"
 """Part of a tag that says that an offer is for work that may wait."""
@@ -92,6 +100,21 @@ def out_of_bounds(card: RateCard, settings: CheckSettings) -> Iterator[Doubt]:
             yield _doubt("bound", f"{told} above {settings.above_usd}", only)
         elif 0 < amount < SMALLEST:
             yield _doubt("too_small", f"{told} below {decimal_text(SMALLEST)}", only)
+
+
+def too_dear_for_its_size(model: str, card: RateCard) -> Iterator[Doubt]:
+    """Text far dearer than models with so few parameters are sold for, where the name tells how many it has.
+
+    Of 3,051 recorded offers that do, none that was right cost two thirds of the bound.
+    """
+    sizes = [int(times or 1) * Fraction(billions) for times, billions in _SIZE.findall(model.lower())]
+    if not sizes or card.currency != "USD":
+        return
+    ceiling = max(SMALL_USD, *sizes) * NANO
+    for condition, meter, amount in amounts(card):
+        if meter in TEXT_METERS and amount > ceiling:
+            told = f"{meter}{condition} at {decimal_text(amount)} USD per 1M tokens"
+            yield _doubt("size", f"{told} of a model named by its size", None if condition else meter)
 
 
 def cache_order(card: RateCard) -> Iterator[Doubt]:

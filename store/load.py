@@ -218,7 +218,7 @@ def returned(connection: Connection, source_id: int, at: datetime, pack: str) ->
     """What came back with a poll newer than all in the store, as `store.returned.Sent` has it, from the rows.
 
     Of documents that are the same as those of the poll before, only as long as that poll had the finding: else they
-    were new when they came, or are believed by now.
+    were new when they came, said nothing otherwise, or are believed by now.
     """
     values = {"source_id": source_id, "pack": pack}
     before = connection.execute(sql.NEWEST_READ, values).first()

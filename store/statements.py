@@ -135,7 +135,7 @@ RUN = text(
 STANDS = text(
     """
     SELECT 1 FROM finding
-     WHERE source_id = :source_id AND endpoint_id IS NULL AND rule = :rule AND ended IS NULL AND known_to IS NULL
+     WHERE source_id = :source_id AND subject = '' AND rule = :rule AND ended IS NULL AND known_to IS NULL
      LIMIT 1
     """
 )

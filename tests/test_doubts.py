@@ -104,6 +104,29 @@ def test_prices_that_change_places_are_held(one: RateCard) -> None:
     assert ("swap" in found(swapped, one)) == (prompt != answer)
 
 
+@pytest.mark.fault(69, 70, 87)
+@pytest.mark.parametrize(
+    ("model", "usd", "held"),
+    [
+        ("ibm/granite-3-8b-instruct", "200", True),
+        ("ibm/granite-3-8b-instruct", "10", False),
+        ("mistralai/mixtral-8x22b-instruct", "176", False),
+        ("mistralai/mixtral-8x22b-instruct", "177", True),
+        ("Qwen/Qwen2.5-1.5B", "11", True),
+        ("qwen/qwen3-235b-a22b-2507", "200", False),
+        ("google/gemma-3n-e4b-it", "200", False),
+        ("openai/o1-pro", "600", False),
+    ],
+)
+def test_a_price_that_no_model_of_its_size_has_is_held_from_its_birth(model: str, usd: str, held: bool) -> None:
+    dear = card(input="0.1", output=usd)
+    assert [one.meter for one in doubts.too_dear_for_its_size(model, dear)] == ["output"] * held
+    assert not [*doubts.too_dear_for_its_size(model, replace(dear, currency="CNY"))]
+    shown = Sighting(at=START, complete=True, documents=DOCUMENTS, observations=(observation(model, price=dear),))
+    (step,) = build([shown], RULES.judge, RULES.patience)
+    assert any(isinstance(event, Opened) for event in step.events) != held
+
+
 @pytest.mark.fault(90)
 def test_a_cache_that_costs_more_to_read_than_the_prompt_is_held_from_its_birth() -> None:
     assert found(card(input="3", output="15", cache_read="3.75", cache_write="0.3")) == {"cache_order"}

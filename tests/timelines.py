@@ -6,6 +6,7 @@ the absence rule and the rules of doubt are applied endpoint by endpoint, in the
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from hashlib import sha256
 from itertools import takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -104,12 +106,12 @@ def expected(polls: list[Poll]) -> dict[Key, list[Expected]]:
         too_few = any(
             lost >= 3 and 10 * lost >= of for lost, of in ((at_once, len(still_open)), (most - len(poll.seen), most))
         )
-        absence_counts = poll.complete and not too_few and not returned
+        absence_counts = poll.complete and not too_few
         counted += [poll] * absence_counts
         bad = _bad_company(poll, found)
         for key, seen in poll.seen.items():
             parts[key] = seen.part
-            _see(found.setdefault(key, []), polls, number, seen, bad_company=key[0] in bad, returned=returned)
+            _see(found.setdefault(key, []), polls, number, seen, key[1], bad_company=key[0] in bad, returned=returned)
         for key in gone:
             _miss(found[key][-1], poll.at, absence_counts)
     return {key: one for key, one in found.items() if one}
@@ -133,7 +135,14 @@ def _is_old(polls: list[Poll]) -> bool:
 
 
 def _see(
-    intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, *, bad_company: bool, returned: bool
+    intervals: list[Expected],
+    polls: list[Poll],
+    number: int,
+    seen: Seen,
+    model: str,
+    *,
+    bad_company: bool,
+    returned: bool,
 ) -> None:
     at = polls[number].at
     last = intervals[-1] if intervals else None
@@ -147,7 +156,7 @@ def _see(
         lasted = last is not None and last.ended is None and at - last.first_seen >= DAY and len(polls_since) >= 3
         if not lasted:
             amounts, value = nothing, ("unpriced", value)
-    whole, some = _doubted(amounts, last.amounts if last else {})
+    whole, some = _doubted(model, amounts, last.amounts if last else {})
     if last is None and bad_company:
         whole = True
     if some and last is not None and not whole:
@@ -197,9 +206,16 @@ def _absurd(name: str, amount: int) -> bool:
     return name.split(" ", maxsplit=1)[0] in TEXT and (amount > 1000 * 10**9 or 0 < amount < 10**5)
 
 
-def _doubted(amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool, set[str]]:
+def _too_dear(model: str, name: str, amount: int) -> bool:
+    """Whether a text of a model that is named by its size costs more than a dollar for each billion, and ten."""
+    words = [word.removesuffix("b").split("x") for word in re.split(r"[^a-z0-9.]", model.lower()) if word.endswith("b")]
+    sizes = [prod(map(float, word)) for word in words if all(re.fullmatch(r"\d+(\.\d+)?", one) for one in word)]
+    return bool(sizes) and name.split(" ", maxsplit=1)[0] in TEXT and amount > max(10.0, *sizes) * 10**9
+
+
+def _doubted(model: str, amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool, set[str]]:
     """Whether the whole is doubted, and which amounts are."""
-    some = {name for name, amount in amounts.items() if _absurd(name, amount)}
+    some = {name for name, amount in amounts.items() if _absurd(name, amount) or _too_dear(model, name, amount)}
     read = amounts.get("cache_read", 0)
     if read and (read > (amounts.get("input") or read) or read == amounts.get("cache_write")):
         some.add("cache_read")
