@@ -110,7 +110,7 @@ def too_dear_for_its_size(model: str, card: RateCard) -> Iterator[Doubt]:
     sizes = [int(times or 1) * Fraction(billions) for times, billions in _SIZE.findall(model.lower())]
     if not sizes or card.currency != "USD":
         return
-    ceiling = max(SMALL_USD, *sizes) * NANO
+    ceiling = max(Fraction(SMALL_USD), *sizes) * NANO
     for condition, meter, amount in amounts(card):
         if meter in TEXT_METERS and amount > ceiling:
             told = f"{meter}{condition} at {decimal_text(amount)} USD per 1M tokens"

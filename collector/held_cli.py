@@ -38,8 +38,8 @@ def held() -> None:
     """What is kept out of the tape because it is not believed, and why; to release it, or to reject it.
 
     Time alone releases nothing but documents that came back: a value back within bounds does, a second source that
-    copies from neither does, and so does a person. What is released is believed from its first sighting on, and what is rejected is as if it had
-    never been seen, both as known from now on.
+    copies from neither does, and so does a person. What is released is believed from its first sighting on, and what
+    is rejected is as if it had never been seen, both as known from now on.
 
     \b
     Examples:
