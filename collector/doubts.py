@@ -29,7 +29,7 @@ UNIFORM = 10
 EXCHANGE = ((62, 10), (76, 10))
 """Between these factors lies what a dollar has been worth in yuan: moved together by it, prices changed currency."""
 
-SMALL_USD = 10
+SMALL_USD = 25
 """USD per 1M text tokens that are believed of any model; of a larger one, a dollar for each billion parameters."""
 
 _SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])", re.ASCII)
@@ -105,7 +105,7 @@ def out_of_bounds(card: RateCard, settings: CheckSettings) -> Iterator[Doubt]:
 def too_dear_for_its_size(model: str, card: RateCard) -> Iterator[Doubt]:
     """Text far dearer than models with so few parameters are sold for, where the name tells how many it has.
 
-    Of 3,051 recorded offers that do, none that was right cost two thirds of the bound.
+    Of 3,051 recorded offers that do, none cost as much but two, at a hundred and two hundred, which were slips of unit.
     """
     sizes = [int(times or 1) * Fraction(billions) for times, billions in _SIZE.findall(model.lower())]
     if not sizes or card.currency != "USD":

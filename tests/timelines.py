@@ -207,10 +207,10 @@ def _absurd(name: str, amount: int) -> bool:
 
 
 def _too_dear(model: str, name: str, amount: int) -> bool:
-    """Whether a text of a model that is named by its size costs more than a dollar for each billion, and ten."""
+    """Whether a text of a model that is named by its size costs more than a dollar for each billion, and 25."""
     words = [word.removesuffix("b").split("x") for word in re.split(r"[^a-z0-9.]", model.lower()) if word.endswith("b")]
     sizes = [prod(map(float, word)) for word in words if all(re.fullmatch(r"\d+(\.\d+)?", one) for one in word)]
-    return bool(sizes) and name.split(" ", maxsplit=1)[0] in TEXT and amount > max(10.0, *sizes) * 10**9
+    return bool(sizes) and name.split(" ", maxsplit=1)[0] in TEXT and amount > max(25.0, *sizes) * 10**9
 
 
 def _doubted(model: str, amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool, set[str]]:
