@@ -109,7 +109,7 @@ REFUSED = text(
 LAST_WITH = text(
     """
     SELECT max(poll.at) FROM poll JOIN source ON source.id = poll.source_id
-     WHERE source.name = :name AND poll.pack = :pack AND poll.at < :before
+     WHERE source.name = :name AND poll.pack = :pack AND poll.at >= :since AND poll.at < :before
     """
 )
 NEWEST_READ = text(

@@ -29,7 +29,7 @@ from store.load import load, load_touched, returned
 from store.location import archive_folder
 from store.policy import Policy
 from store.records import Sighting, Verdict, parts_from_text
-from store.returned import Sent
+from store.returned import BEHIND, Sent
 from store.scribe import Scribe, inserted
 from store.touched import by_mark
 from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, verdicts_on
@@ -227,11 +227,10 @@ class Tape:
             return {row.name: (from_millis(row.at), row.message or "") for row in found}
 
     def last_with(self, source: str, pack: str, before: datetime) -> datetime | None:
-        """When a source last sent these very documents, before an instant; None: it never did."""
+        """When a source last sent these very documents, within a month before an instant; None: it did not."""
+        values = {"name": source, "pack": pack, "since": to_millis(before - BEHIND), "before": to_millis(before)}
         with self._reading() as connection:
-            found = connection.execute(
-                sql.LAST_WITH, {"name": source, "pack": pack, "before": to_millis(before)}
-            ).scalar()
+            found = connection.execute(sql.LAST_WITH, values).scalar()
         return None if found is None else from_millis(found)
 
     def claim(
