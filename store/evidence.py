@@ -8,11 +8,11 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
-from store.belief import Coverage, believed, lasted
+from store.belief import Coverage, at_end, believed, lasted
 from store.conflicts import Conflict, conflicts_of
 from store.currency import Conversion
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
-from store.flaps import flaps as flaps_of
+from store.flaps import Span, flaps
 from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
@@ -72,6 +72,11 @@ SELECT g.rule, g.message FROM finding g
 WHERE g.endpoint_id = :endpoint AND g.held AND {believed("g")} AND g.first_seen <= :seen AND {lasted("g", ":seen")}
 ORDER BY g.id
 """  # noqa: S608 - put together from constants only
+_PAST = f"""
+SELECT i.card_id, i.first_seen, {at_end("i", "ended")} FROM "interval" i
+WHERE i.endpoint_id = :endpoint AND i.first_seen <= :at AND {believed("i")}
+ORDER BY i.first_seen
+"""  # noqa: S608 - put together from constants only
 _WHITE = re.compile(r"[ \t\n\r]*")
 _INDEX = re.compile(r"\[([0-9]{1,9})\]", re.ASCII)
 # Numbers stay the text that they are: nothing is computed from them here.
@@ -102,31 +107,16 @@ def explain(
             f"no endpoint {one_line(ref, 120)!r} in this store; {_hint(source, provider, reference, offered)}"
         )
     rows: list[IntervalRow] = []
-    past: dict[int, list[IntervalRow]] = {}
     for model in models:
         in_force = endpoints(reader, model, at, known=known, provider=provider, source=source)
         before = history(reader, model, at, known=known, until=at, provider=provider, source=source)
-        newest: dict[int, IntervalRow] = {}
-        for row in before:
-            if row.endpoint == reference:
-                newest[row.endpoint_id] = row
-                past.setdefault(row.endpoint_id, []).append(row)
+        newest = {row.endpoint_id: row for row in before if row.endpoint == reference}
         rows += [row for row in in_force if row.endpoint == reference] or newest.values()
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
     coverage = Coverage(reader, at, known)
     stated = [one for model in models for one in endpoints(reader, model, at, known=known, provider=provider)]
-    return [
-        _evidence(
-            reader,
-            row,
-            coverage,
-            archive,
-            flaps=flaps_of(past.get(row.endpoint_id, ())),
-            conflicts=tuple(conflicts_of(row, stated, at)),
-        )
-        for row in rows
-    ]
+    return [_evidence(reader, row, coverage, archive, tuple(conflicts_of(row, stated, at))) for row in rows]
 
 
 def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, str]]) -> str:
@@ -139,13 +129,7 @@ def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, s
 
 
 def _evidence(
-    reader: Reader,
-    row: IntervalRow,
-    coverage: Coverage,
-    archive: Path | None,
-    *,
-    flaps: tuple[datetime, ...],
-    conflicts: tuple[Conflict, ...],
+    reader: Reader, row: IntervalRow, coverage: Coverage, archive: Path | None, conflicts: tuple[Conflict, ...]
 ) -> Evidence:
     document = reader.row(_DOCUMENT, {"document": row.document_id})
     if document is None:
@@ -155,7 +139,12 @@ def _evidence(
     record, missing = _published(archive or reader.archive, row, pack, part)
     if record is None and pruned is not None:
         missing = f"it was dropped from the archive on {from_millis(pruned):%Y-%m-%d}, as asked for"
-    held = reader.rows(_HELD, coverage.values | {"endpoint": row.endpoint_id})
+    values = coverage.values | {"endpoint": row.endpoint_id}
+    held = reader.rows(_HELD, values)
+    past = (
+        Span(card_id, from_millis(first), None if ended is None else from_millis(ended))
+        for card_id, first, ended in reader.rows(_PAST, values)
+    )
     return Evidence(
         row=row,
         url=url,
@@ -167,7 +156,7 @@ def _evidence(
         record=record,
         record_missing=missing,
         list_card=None if facts is None else list_card(row.card, Facts.from_text(facts[0])),
-        flaps=flaps,
+        flaps=flaps(past),
         conflicts=conflicts,
     )
 
