@@ -1,8 +1,6 @@
 """The application: routes behind a cache behind a gate."""
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -175,36 +173,3 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 operation["responses"].pop("422", None)
         app.openapi_schema = schema
     return app.openapi_schema
-
-
-def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the address once it is listened on.
-
-    Raises: StoreError if it cannot be, or must not.
-    """
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready(f"http://{listening.getsockname()[0]}:{listening.getsockname()[1]}/")
-
-    app = create_app(doors, settings, decide)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=int(settings.idle_s),
-        timeout_graceful_shutdown=5,
-        limit_concurrency=settings.connections,
-        h11_max_incomplete_event_size=16_384,
-    )
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
-    with listening:
-        asyncio.run(Server(config).serve([listening]))
