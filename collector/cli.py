@@ -50,6 +50,8 @@ ELSEWHERE = (
         "daemon": "collector.daemon_cli",
         "db": "collector.database",
         "held": "collector.held_cli",
+        "init": "collector.init_cli",
+        "mcp": "collector.mcp_cli",
         "serve": "collector.serve_cli",
     }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 Row: TypeAlias = dict[str, Any]
 Instant: TypeAlias = datetime | str
 """With its offset; or as text: `2026-08-22`, `2026-08-22T12:00:00Z`, an age such as `36h`."""
-KEPT = 256
+KEPT = 64
 """Pages that are kept for the next time they are asked for."""
 
 

@@ -112,7 +112,7 @@ def test_pages_are_followed_to_the_end_as_of_one_instant(tape: Tape, doors: Door
         tape.interval(tape.endpoint(1, "acme", model), hour(0), usd(input=number, output=1))
     with served(doors) as http, client_of(http) as client:
         found = client.compare(*models, tokens_a_day=range(1, 20))
-        assert len(http.get("/v1/compare", params={"model": models, "tokens_a_day": range(1, 20)}).json()) == 1000
+        assert len(http.get("/v1/compare", params={"model": models, "tokens_a_day": [*range(1, 20)]}).json()) == 1000
         assert len({(row["model"], row["property"], row["place"]) for row in found}) == len(found) > 1000
         assert found.at == iso(NOW)
 

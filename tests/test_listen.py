@@ -97,6 +97,14 @@ def test_a_server_stops_at_once_and_cleanly_when_it_is_told(tmp_path: Path) -> N
             assert len(running.lines) == 1
 
 
+def test_tools_over_http_stop_likewise(tmp_path: Path) -> None:
+    with started(tmp_path, "mcp", "--http", "--port", "0") as running:
+        assert running.url.endswith("/mcp")
+        assert httpx.delete(running.url, trust_env=False).status_code == 405
+        assert running.stop() < 5
+        assert len(running.lines) == 1
+
+
 def test_a_server_reads_its_configuration_again_when_told_and_keeps_its_connections(
     tmp_path: Path, upstreams: Upstreams
 ) -> None:

@@ -47,8 +47,7 @@ def create_app(doors: Doors, settings: ServeSettings, decide: Decide | None = No
 
     Raises: StoreError where it would listen for others than this machine without a token.
     """
-    if settings.is_public and not settings.token:
-        raise StoreError(f"{settings.host} is reached by others than this machine: set a token, or serve 127.0.0.1")
+    settings.refuse_open()
     if settings.writes and not settings.token:
         raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
     settings = replace(settings, writes=settings.writes and decide is not None)
@@ -109,21 +108,16 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
 
 
 async def _told(_request: Request, error: Exception) -> Response:
-    """An expected failure: what a command would say, and no more of this machine than its caller may know."""
+    """An expected failure."""
     assert isinstance(error, StoreError)
     status = problems.status_of(error)
-    detail = str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
     headers = {"Retry-After": "1"} if status == 503 else {}
-    return _problem(status, detail, headers)
+    return _problem(status, problems.detail_of(error), headers)
 
 
 async def _mistaken(_request: Request, error: Exception) -> Response:
-    """Parameters that are none: which, and what is wrong with each, without what was sent."""
     assert isinstance(error, RequestValidationError)
-    wrong = [
-        f"{'.'.join(str(part) for part in one['loc'][1:])[:100]}: {one['msg'][:200]}" for one in error.errors()[:5]
-    ]
-    return _problem(400, "; ".join(wrong), {})
+    return _problem(400, problems.mistakes(error.errors(), skip=1), {})
 
 
 async def _plain(_request: Request, error: Exception) -> Response:
@@ -140,7 +134,6 @@ def _problem(status: int, detail: str, headers: dict[str, str]) -> Response:
     )
 
 
-_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}
 _DESCRIPTION = """
 Every answer is a list of rows with the columns of the command of that name: JSON, JSON Lines or CSV by `format` or the
 Accept header. Prices are plain decimals in currency units per 1M tokens, or per single other thing, as text; instants

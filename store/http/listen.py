@@ -50,14 +50,15 @@ def listening(app: App, settings: ServeSettings) -> Iterator[str]:
             thread.join()
 
 
-def until_stopped(hang_up: Callable[[], object]) -> None:
-    """Return at SIGTERM or SIGINT, and call `hang_up` at every SIGHUP."""
+def until_stopped(hang_up: Callable[[], object] | None = None) -> None:
+    """Return at SIGTERM or SIGINT, and call `hang_up` at every SIGHUP; without it, that ends the process as usual."""
 
     async def wait() -> None:
         stopped, loop = asyncio.Event(), asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stopped.set)
-        loop.add_signal_handler(signal.SIGHUP, hang_up)
+        if hang_up is not None:
+            loop.add_signal_handler(signal.SIGHUP, hang_up)
         await stopped.wait()
 
     asyncio.run(wait())

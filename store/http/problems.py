@@ -1,7 +1,9 @@
 """What goes wrong, as `application/problem+json` (RFC 9457): never a stack trace, and nothing of the machine."""
 
 import json
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from store.errors import NothingMatched, QueryError, StoreBusy, StoreError, StoreMissing, TooSlow
 
@@ -25,3 +27,22 @@ def status_of(error: StoreError) -> int:
     if isinstance(error, (StoreBusy, StoreMissing, TooSlow)):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def detail_of(error: StoreError) -> str:
+    """An expected error in a line: what a command would say, and no more of this machine than its caller may know."""
+    status = status_of(error)
+    return str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+
+
+def mistakes(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> str:
+    """Parameters that are none: which, and what is wrong with each, without what was sent.
+
+    `errors`: as pydantic has them; `skip`: parts of a place that are not the caller's.
+    """
+    return "; ".join(
+        f"{'.'.join(str(part) for part in one['loc'][skip:])[:100]}: {one['msg'][:200]}" for one in errors[:5]
+    )
+
+
+_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}
