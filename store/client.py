@@ -4,7 +4,7 @@
 
     with Client("http://127.0.0.1:8787", token="...") as tape:
         for row in tape.cheapest("openai/gpt-oss-120b", input=20_000, cache_hit="0.75"):
-            print(row["provider"], Decimal(row["cost_per_request_usd"]))
+            print(row["provider"], row["cost_per_request_usd"])
 
 Rows are as the route has them: prices are plain decimals as text, instants ISO 8601 in UTC, None is not stated. Pages
 are followed to the end. What was answered before is not sent again where it is the answer still (ETags). Whatever text

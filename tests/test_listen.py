@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from anyio.to_thread import run_sync
 
 from collector.schedule import STOP_WITHIN_S
 from store.http.gate import Receive, Scope, Send
@@ -175,8 +176,21 @@ class Faulty:
             await receive()
             await send({"type": "lifespan.shutdown.complete"})
             return
+        if scope["path"] == "/slow":
+            await run_sync(time.sleep, 6)
         await send({"type": "http.response.start", "status": 204, "headers": []})
         await send({"type": "http.response.body", "body": b""})
+
+
+def test_an_answer_that_takes_long_does_not_hold_up_a_stop() -> None:
+    with listening(Faulty(0), LOCAL) as url:
+        port = httpx.URL(url).port or 0
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert httpx.get(url, trust_env=False).status_code == 204
+            time.sleep(0.3)
+            began = time.monotonic()
+    assert time.monotonic() - began < GRACE_S + 2
 
 
 def test_a_fault_that_ends_the_server_ends_nothing_else_and_it_begins_again(caplog: pytest.LogCaptureFixture) -> None:
