@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Path, Request, Response
@@ -93,6 +94,10 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
     def prometheus() -> Response:
         with open_store(doors.store_url, within_s=settings.statement_s) as reader:
             return Response(metrics(reader), headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"})
+
+    @app.get("/v1/grafana.json", summary="A Grafana dashboard over these figures", response_class=Response)
+    def grafana() -> Response:
+        return Response(files("store.http").joinpath("grafana.json").read_bytes(), media_type="application/json")
 
     if settings.writes and decide is not None:
 
