@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -304,7 +307,7 @@ def test_ten_thousand_filters_are_refused(http: Served) -> None:
 @pytest.mark.fault(192)
 def test_a_question_that_takes_too_long_is_broken_off(tape: Tape) -> None:
     with served(Doors(tape.url, now=lambda: NOW), ServeSettings(statement_s=0.0)) as http:
-        for number in range(3000):
+        for number in range(300):
             tape.interval(tape.endpoint(1, f"p{number}", f"m/{number}"), hour(0), usd(input=number, output=1))
         answer = http.get("/v1/models")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -321,8 +324,13 @@ def test_a_client_that_sends_or_takes_nothing_is_cut_off(doors: Doors) -> None:
 
 
 @pytest.mark.fault(193)
-def test_a_fault_of_ours_is_told_by_an_id_alone(tape: Tape) -> None:
+@pytest.mark.parametrize("calls", [0, 1], ids=["before any route", "in a route"])
+def test_a_fault_of_ours_is_told_by_an_id_alone(tape: Tape, calls: int) -> None:
+    left = [NOW] * calls
+
     def broken() -> Any:
+        if left:
+            return left.pop()
         raise RuntimeError("a path /var/lib and a secret")
 
     with served(Doors(tape.url, now=broken)) as http:
@@ -377,6 +385,31 @@ def test_the_description_names_every_route_and_its_parameters(http: Served) -> N
         assert {one["name"] for one in operation["parameters"]} == set(door.kind.model_fields)
         assert "422" not in operation["responses"]
     assert "secret" not in json.dumps(told)
+
+
+def test_whatever_the_description_allows_is_answered_as_it_says(http: Served, tmp_path: Path) -> None:
+    checks = (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    )
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{http.port}/v1/openapi.json"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1", "--workers", "1"),
+        *("--checks", ",".join(checks)),
+    ]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
+    assert found.returncode == 0, found.stdout[-4000:]
+    assert re.search(rf"Tested: {len(DOORS) + 5}\b", found.stdout), found.stdout[-2000:]
+
+
+@pytest.mark.parametrize("zone", ["x" * 300, "America", "../../etc/passwd", "Mars"])
+def test_a_time_zone_that_is_none_is_told(http: Served, zone: str) -> None:
+    answer = http.get("/v1/calendar", params={"endpoint": REF, "tz": zone})
+    assert (answer.status_code, "time zone" in answer.text) == (400, True)
+    answer = http.get("/v1/cheapest", params={"model": MODEL, "hours": "8-9", "tz": zone})
+    assert answer.status_code == 400
 
 
 def test_rows_of_csv_are_safe_for_a_spreadsheet(tape: Tape, doors: Doors) -> None:

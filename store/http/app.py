@@ -111,6 +111,7 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
     app.add_exception_handler(StoreError, _told)
     app.add_exception_handler(RequestValidationError, _mistaken)
     app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _fault)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
@@ -122,6 +123,12 @@ async def _told(_request: Request, error: Exception) -> Response:
     detail = str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
     headers = {"Retry-After": "1"} if status == 503 else {}
     return _problem(status, detail, headers)
+
+
+async def _fault(_request: Request, error: Exception) -> Response:
+    """A fault of ours: an id for whoever asked, and all of it for the log."""
+    status, body = problems.fault(error)
+    return Response(body, status, {"Cache-Control": "no-store"}, media_type=problems.MEDIA_TYPE)
 
 
 async def _mistaken(_request: Request, error: Exception) -> Response:
