@@ -1,80 +1,20 @@
-"""What a workload costs at an endpoint, and where it is cheapest: pure, exact, and never a guess.
+"""Where a workload is cheapest: pure, exact, and never a guess.
 
-A price that is unknown, decided at run time or not offered is never zero and never cheapest: the endpoint is left out,
-with the reason.
+An endpoint of which the cost is not known (see `store.costing`) is never cheapest: it is left out, with the reason.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, groupby
+from itertools import groupby
 from typing import NamedTuple
 
-from store.conditions import condition_text, in_force
+from store.costing import Cost, Unpriced, Workload, cost
 from store.currency import Conversion, Converter
 from store.instants import to_millis
 from store.intervals import IntervalRow
-from store.records import RateCard
 
-FEMTO_DIGITS = 15
-_REQUEST_STEPS = 1_000_000
-"""An amount is 1e-9 of a currency unit per 1M tokens, so 1e-15 per token, and 1M times that per request."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workload:
-    """One request."""
-
-    input_tokens: int
-    """The whole prompt, with the part that is read from a cache."""
-    output_tokens: int
-    cached_tokens: int = 0
-
-    def __post_init__(self) -> None:
-        if min(self.input_tokens, self.output_tokens, self.cached_tokens) < 0:
-            raise ValueError("a workload has no negative count of tokens")
-        if self.cached_tokens > self.input_tokens:
-            raise ValueError("more cached tokens than input tokens")
-        if self.input_tokens + self.output_tokens == 0:
-            raise ValueError("a workload without tokens costs nothing anywhere")
-
-
-class Cost(NamedTuple):
-    """What one request costs, exactly, and the amounts that made it."""
-
-    femto: int
-    """In 1e-15 currency units."""
-    currency: str
-    input: int | None
-    """The amount that applies to this workload at this instant, conditions included; None: not offered or unknown."""
-    output: int | None
-    cache_read: int | None
-    """None: the cached part is charged as input."""
-    conditions: tuple[str, ...] = ()
-    """The conditions that held."""
-    conversion: Conversion | None = None
-    """How all that comes to be in `currency`, where the endpoint quotes another."""
-
-    def converted(self, by: Conversion) -> "Cost":
-        """In another currency: the exact cost, rounded once."""
-        input_, output, cache_read = (
-            None if amount is None else by.amount(amount) for amount in (self.input, self.output, self.cache_read)
-        )
-        return Cost(by.amount(self.femto), by.currency, input_, output, cache_read, self.conditions, by)
-
-    @property
-    def text(self) -> str:
-        """A plain decimal in currency units, without exponent or trailing zeros."""
-        whole, fraction = divmod(self.femto, 10**FEMTO_DIGITS)
-        digits = f"{fraction:0{FEMTO_DIGITS}d}".rstrip("0")
-        return f"{whole}.{digits}" if digits else str(whole)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unpriced:
-    """The cost of a workload cannot be told."""
-
-    reason: str
+__all__ = ["Constraints", "Cost", "Excluded", "Ranking", "Route", "Unpriced", "Workload", "believed", "cost", "rank"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,47 +59,6 @@ class Ranking:
 
     routes: tuple[Route, ...]
     excluded: tuple[Excluded, ...]
-
-
-def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:
-    """What a workload costs by a rate card at an instant.
-
-    The cached part is charged as a cache read where that is offered, else as input. A meter that the workload needs
-    and that has no amount makes the cost unknown.
-    """
-    try:
-        amounts, held = in_force(card, workload.input_tokens, at)
-    except (KeyError, ValueError):
-        return Unpriced(reason="time zone unknown")
-    told = chain(card.states, ((meter, "unknown") for one in held for meter in one.unknown))
-    states = {meter: state for meter, state in told if meter not in amounts}
-    cached_meter = "cache_read" if "cache_read" in amounts or "cache_read" in states else "input"
-    total = 0
-    for meter, tokens in (
-        ("input", workload.input_tokens - workload.cached_tokens),
-        (cached_meter, workload.cached_tokens),
-        ("output", workload.output_tokens),
-    ):
-        if tokens and meter not in amounts:
-            return Unpriced(reason=_without_amount(meter, states))
-        total += tokens * amounts.get(meter, 0)
-    if "request" in states:
-        return Unpriced(reason=_without_amount("request", states))
-    return Cost(
-        femto=total + amounts.get("request", 0) * _REQUEST_STEPS,
-        currency=card.currency,
-        input=amounts.get("input"),
-        output=amounts.get("output"),
-        cache_read=amounts.get("cache_read"),
-        conditions=tuple(map(condition_text, held)),
-    )
-
-
-def _without_amount(meter: str, states: Mapping[str, str]) -> str:
-    name = meter.replace("_", " ")
-    return {"varies": f"{name} price varies", "unknown": f"{name} price unknown"}.get(
-        states.get(meter, ""), f"{name} not offered"
-    )
 
 
 def believed(rows: Iterable[IntervalRow], at: datetime, into: Converter) -> list[IntervalRow]:
