@@ -40,7 +40,9 @@ ELSEWHERE = (
     | dict.fromkeys(NAMING, "collector.names_cli")
     | {
         "audit-catalogue": "collector.audit_cli",
+        "audit": "collector.audit_usage_cli",
         "config": "collector.config_cli",
+        "cost": "store.cli_cost",
         "db": "collector.database",
         "held": "collector.held_cli",
     }

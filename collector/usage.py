@@ -14,9 +14,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn, TextIO
 
+from store.costing import ANSWER_PARTS, FEMTO_DIGITS, PROMPT_PARTS
 from store.errors import QueryError
 from store.instants import whole
-from store.routing import FEMTO_DIGITS
 from store.text import one_line
 
 LONGEST_LINE = 1 << 26
@@ -27,28 +27,29 @@ NOISE_DIGITS = 15
 Fields = Mapping[str, Any]
 """Field of ours -> the value as it stands in the file; what is missing, None or empty is not stated."""
 
-COUNTS = (
-    "input",
-    "output",
-    "cached",
+MORE = (
     "cache_write",
     "cache_write_1h",
     "reasoning",
     "input_audio",
     "output_audio",
-    "cached_audio",
-    "input_images",
-    "output_images",
-    "searches",
+    "input_image_token",
+    "output_image_token",
+    "input_image",
+    "output_image",
+    "web_search",
 )
-"""Counts of a row, in the order of `Usage.counts`. `input` and `output` are whole: what the others are parts of."""
+"""Meters that a row may count beside `input`, `output` and `cached`, of which those of tokens are parts."""
 UNCACHED = "uncached_input"
 """Stated instead of `input` by systems that leave out of it what was read from a cache, or written to it."""
 NAMES = ("provider", "model", "endpoint", "quantization", "tier", "region")
 LABELS = ("key", "user", "project")
-FIELDS = ("instant", "until", *NAMES, *COUNTS, UNCACHED, "requests", "cost", "currency", *LABELS)
+_WHOLE = ("input", UNCACHED, "output", "cached")
+FIELDS = ("instant", "until", *NAMES, *_WHOLE, *MORE, "requests", "cost", "currency", *LABELS)
 """All that `--map` takes."""
 
+_MORE = frozenset(MORE)
+_OF_PROMPT, _OF_ANSWER = frozenset(PROMPT_PARTS), frozenset(ANSWER_PARTS)
 _COUNT = re.compile(r"([0-9]{1,15})(?:\.0{1,15})?", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{10}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -92,8 +93,11 @@ class Usage(NamedTuple):
     until: datetime | None
     """End of the stretch of time that is summed up; None: it happened at `at`."""
     name: Name
-    counts: tuple[int, ...]
-    """In the order of `COUNTS`."""
+    input_tokens: int
+    """Whole prompts, as in `store.costing.Workload`, whose counts these are."""
+    output_tokens: int
+    cached_tokens: int
+    more: tuple[tuple[str, int], ...]
     requests: int
     invoiced: Invoiced | None
     labels: tuple[str, ...]
@@ -154,15 +158,17 @@ def _csv_rows(
     def found() -> Iterator[tuple[int, Mapping[str, Any] | Misread]]:
         while True:
             try:
-                for cells in lines:
-                    if len(cells) == len(columns):
-                        yield lines.line_num + 1, dict(zip(columns, cells, strict=True))
-                    elif cells:
-                        told = f"has {len(cells)} cells, the header {len(columns)}"
-                        yield lines.line_num + 1, Misread(lines.line_num + 1, told, shown(cells))
-                return
+                cells = next(lines, None)
             except csv.Error as error:
                 yield lines.line_num + 1, Misread(lines.line_num + 1, f"not CSV: {error}", "")
+                continue
+            if cells is None:
+                return
+            if len(cells) == len(columns):
+                yield lines.line_num + 1, dict(zip(columns, cells, strict=True))
+            elif cells:
+                told = f"has {len(cells)} cells, the header {len(columns)}"
+                yield lines.line_num + 1, Misread(lines.line_num + 1, told, shown(cells))
 
     return columns, False, found()
 
@@ -215,22 +221,36 @@ def usage(line: int, fields: Fields, reading: Reading) -> Usage:
     until = instant(stated_end, utc=reading.utc)[0] if stated_end not in (None, "") else end
     if until is not None and until < at:
         raise BadRow("ends before it begins")
-    counts = [_count(fields, name) for name in COUNTS]
-    if fields.get(UNCACHED) not in (None, ""):
-        counts[0] = _count(fields, UNCACHED) + counts[2] + counts[3] + counts[4]
-    requests = fields.get("requests")
+    cached = _count(fields, "cached")
+    more = tuple(sorted((meter, count) for meter in fields.keys() & _MORE if (count := _count(fields, meter))))
+    in_prompt = cached + sum(count for meter, count in more if meter in _OF_PROMPT)
+    apart = fields.get(UNCACHED) not in (None, "")
+    prompt = _count(fields, UNCACHED) + in_prompt if apart else _count(fields, "input")
+    answer = _count(fields, "output")
+    if in_prompt > prompt:
+        raise BadRow("the parts of the prompt are more than the prompt")
+    if more and sum(count for meter, count in more if meter in _OF_ANSWER) > answer:
+        raise BadRow("the parts of the answer are more than the answer")
+    if not (prompt or answer or more):
+        raise BadRow("counts nothing")
+    requests = 1 if fields.get("requests") in (None, "") else _count(fields, "requests")
+    if not requests:
+        raise BadRow("counts no requests")
     name = _name(*(text(fields, part) for part in NAMES))
     if not name.model:
         raise BadRow("names no model")
     return Usage(
-        line=line,
-        at=at,
-        until=None if until is None or until <= at else until,
-        name=name,
-        counts=tuple(counts),
-        requests=1 if requests in (None, "") else _count(fields, "requests"),
-        invoiced=invoiced(fields, reading),
-        labels=(text(fields, "key"), text(fields, "user"), text(fields, "project")),
+        line,
+        at,
+        None if until is None or until <= at else until,
+        name,
+        prompt,
+        answer,
+        cached,
+        more,
+        requests,
+        invoiced(fields, reading),
+        (text(fields, "key"), text(fields, "user"), text(fields, "project")),
     )
 
 

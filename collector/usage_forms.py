@@ -2,11 +2,11 @@
 
 What is told of each form is from these places; where only documentation was read and no file, it says so.
 
-- `openai`: completions usage. CSV that the usage page exports, as a published file has it (a row for each minute, or
-  day, and project, key, model and service tier, with counts such as `59200.0`, `batch` as TRUE or FALSE, and empty rows
-  for times without use); JSON of `GET /v1/organization/usage/completions` by its documentation (buckets of results,
-  https://platform.openai.com/docs/api-reference/usage/completions_object). Input counts all tokens of the prompt, cached
-  ones included. It has no cost: that is another export, for `--invoice`.
+- `openai`: completions usage. CSV that the usage page exports, as a published file has it: a row for each minute, or
+  day, and project, key, model and service tier, with counts such as `59200.0`, `batch` as TRUE or FALSE, and empty
+  rows for times without use. JSON of `GET /v1/organization/usage/completions` by its documentation: buckets of results
+  (https://platform.openai.com/docs/api-reference/usage/completions_object). Input counts all tokens of the prompt,
+  cached ones included. It has no cost: that is another export, for `--invoice`.
 - `litellm`: rows of `LiteLLM_SpendLogs`, by the table's declaration (`schema.prisma` of BerriAI/litellm) and published
   rows: `metadata.usage_object` holds what was read from a cache, in OpenAI's or Anthropic's words. Instants are UTC.
   `prompt_tokens` counts the whole prompt. `spend` is a binary floating-point number.
@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from collector.usage import COUNTS, FIELDS, UNCACHED, BadRow, Fields, Reading, shown
+from collector.usage import FIELDS, UNCACHED, BadRow, Fields, Reading, shown
 from store.errors import QueryError
 
 Record = Mapping[str, Any]
@@ -71,15 +71,13 @@ def recognise(columns: Sequence[str], given: Mapping[str, str], *, utc: bool, co
         raise QueryError(f"has no column {missing[0]!r}; it has {', '.join(columns)}")
     named = {name: name for name in FIELDS if name in there} | dict(given)
     lacking = [name for name in ("instant", "model") if name not in named]
-    if lacking or not {"input", UNCACHED, "output", *COUNTS} & named.keys():
+    if lacking or not {"input", UNCACHED, "output"} & named.keys():
         wanted = ",".join(f"{name}=COLUMN" for name in lacking or ("input", "output"))
         raise QueryError(
             f"is of no form that is known ({', '.join(form.name for form in FORMS)}): name its columns, "
             f"--map {wanted}; it has {', '.join(columns)}"
         )
-    return Form(
-        name=MAPPED, needs=(), fields=_renamed(named), reading=Reading(utc=utc, cost_digits=cost_digits)
-    )
+    return Form(name=MAPPED, needs=(), fields=_renamed(named), reading=Reading(utc=utc, cost_digits=cost_digits))
 
 
 def _renamed(named: Mapping[str, str]) -> Callable[[Record], Iterable[Fields]]:
@@ -122,7 +120,8 @@ _OPENAI = _renamed(
         "cache_write": "input_cache_write_tokens",
         "input_audio": "input_audio_tokens",
         "output_audio": "output_audio_tokens",
-        "cached_audio": "input_cached_audio_tokens",
+        "input_image_token": "input_image_tokens",
+        "output_image_token": "output_image_tokens",
         "requests": "num_model_requests",
         "key": "api_key_id",
         "user": "user_id",
@@ -137,9 +136,9 @@ def _openai(record: Record) -> Iterator[Fields]:
             continue  # a stretch of time without use
         (fields,) = _OPENAI(result)
         batch = str(result.get("batch") or "").lower() == "true"
-        for name in ("input_image_tokens", "output_image_tokens"):
+        for name in ("input_cached_audio_tokens", "input_cached_image_tokens"):
             if result.get(name) not in (None, "", 0, "0", "0.0"):
-                raise BadRow(f"{name} is {shown(result[name])}, and what it is charged as is not told")
+                raise BadRow(f"{name} is {shown(result[name])}: no price is kept of what that is")
         yield {**fields, "tier": "batch" if batch else fields["tier"]}
 
 
@@ -245,7 +244,6 @@ def _openrouter(record: Record) -> Iterator[Fields]:
         "output": record.get("tokens_completion"),
         "cached": record.get("tokens_cached"),
         "reasoning": record.get("tokens_reasoning"),
-        "searches": record.get("num_search_results") and None,
         "cost": record.get("cost_total") if own_key.strip("0.") == "" else None,
         "key": record.get("api_key_name"),
         "user": record.get("user"),
@@ -276,7 +274,9 @@ _AS_IT_IS = Reading(exact=True)
 FORMS = (
     Form(
         name="openai",
-        needs=_any("start_time end_time input_tokens num_model_requests", "object start_time results"),
+        needs=_any(
+            "start_time end_time input_tokens num_model_requests", "object start_time results", "object data has_more"
+        ),
         fields=_openai,
         provider="openai",
     ),

@@ -28,6 +28,15 @@ def utc_now() -> datetime:
     return whole(datetime.now(UTC))
 
 
+def both_clocks(at: datetime | None, known_at: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """When it was true, and when it was known: both now, unless a question names them.
+
+    What is known is asked of as of then, and nothing is known of what is yet to come.
+    """
+    known = min(known_at or now, now)
+    return at or known, known
+
+
 def to_millis(at: datetime) -> int:
     """Milliseconds since 1970 of an aware instant."""
     return (at - EPOCH) // _MILLISECOND

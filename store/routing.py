@@ -86,14 +86,17 @@ def _offered_by(row: IntervalRow) -> tuple[str, str]:
 
 
 def _doubt(rows: Sequence[IntervalRow], at: datetime, into: Converter) -> tuple[bool, bool, int, bool, int, str]:
-    """Least for the source to believe: with a price, observed and fresh, trusted, unconverted, last seen, by name."""
+    """Least for the source to believe: with a price, observed and fresh, trusted, unconverted, last seen, by name.
+
+    Which of two fresh ones was polled last says nothing, and would let them answer by turns.
+    """
     priced = [
         row for row in rows if row.card.amounts and isinstance(into.conversion(row.card.currency, at), Conversion)
     ]
     fresh = any(row.basis == "observed" and not row.stale for row in priced)
     newest = max(row.last_seen for row in priced or rows)
     foreign = all(row.card.currency != into.currency for row in priced)
-    return not priced, not fresh, rows[0].trust, foreign, -to_millis(newest), rows[0].source
+    return not priced, not fresh, rows[0].trust, foreign, 0 if fresh else -to_millis(newest), rows[0].source
 
 
 def rank(

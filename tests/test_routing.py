@@ -375,9 +375,10 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
         ([offer(PRICED, **CATALOGUE, stale=True), offer(UNKNOWN, **FIRST_PARTY)], "catalogue"),
         ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY, basis="stated")], "catalogue"),
         ([offer(PRICED, source="b"), offer(PRICED, source="a")], "a"),
-        ([offer(PRICED, source="b", last_seen=hour(1)), offer(PRICED, source="a")], "b"),
+        ([offer(PRICED, source="b", last_seen=hour(1)), offer(PRICED, source="a")], "a"),
+        ([offer(PRICED, source="b", last_seen=hour(1), stale=True), offer(PRICED, source="a", stale=True)], "b"),
     ],
-    ids=["trust", "fresh", "none fresh", "priced", "priced before fresh", "observed", "name", "last seen"],
+    ids=["trust", "fresh", "none fresh", "priced", "priced before fresh", "observed", "name", "polls", "last seen"],
 )
 def test_the_most_trusted_fresh_source_with_a_price_answers_for_a_provider(
     rows: list[IntervalRow], expected: str

@@ -1,0 +1,152 @@
+"""A rate card made ready to price requests by the million: what `store.costing.cost` says, from memory.
+
+What a workload costs is a sum over its meters, each at the amount that applies to a prompt of its length at that
+instant. So what one unit of each meter costs is asked of `costing.cost` once for each case that the conditions of the
+card tell apart, and remembered: nothing is computed here but the sum.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable
+from datetime import datetime, time, timedelta
+
+from store.conditions import in_force, zone
+from store.costing import ANSWER_PARTS, PROMPT_PARTS, Cost, Unpriced, Workload, cost
+from store.instants import EPOCH
+from store.records import RateCard
+
+_OF_PROMPT, _OF_ANSWER = frozenset(PROMPT_PARTS), frozenset(ANSWER_PARTS)
+_MINUTE = timedelta(minutes=1)
+_REMEMBERED = 4096
+"""Minutes of prices in windows that are kept."""
+
+
+class _Rates(dict[str, int | None]):
+    """Meter -> 1e-15 currency units for one of it, in one case; None: that is not known."""
+
+    def __init__(self, card: RateCard, prompt_tokens: int, at: datetime) -> None:
+        super().__init__()
+        self._case = card, prompt_tokens, at
+        self.request = 0
+        charged = self._asked("input", 1, 0)
+        charged = charged if isinstance(charged, Cost) else self._asked("output", 0, 1)
+        if isinstance(charged, Cost):
+            self.request = sum(line.femto for line in charged.charges if line.meter == "request")
+
+    def _asked(self, meter: str, prompt: int, answer: int) -> Cost | Unpriced:
+        card, prompt_tokens, at = self._case
+        more = () if meter in {"input", "output", "cache_read"} else ((meter, 1),)
+        cached = 1 if meter == "cache_read" else 0
+        one = Workload(
+            input_tokens=prompt, output_tokens=answer, cached_tokens=cached, more=more, prompt_tokens=prompt_tokens
+        )
+        return cost(card, one, at)
+
+    def __missing__(self, meter: str) -> int | None:
+        prompt = int(meter == "input" or meter in _OF_PROMPT)
+        found = self._asked(meter, prompt, int(meter == "output" or meter in _OF_ANSWER))
+        self[meter] = found.femto - self.request if isinstance(found, Cost) else None
+        return self[meter]
+
+
+class Tariff:
+    """What requests cost by a rate card."""
+
+    __slots__ = ("_by_case", "_lengths", "_rates", "by_the_hour", "card")
+
+    def __init__(self, card: RateCard) -> None:
+        self.card = card
+        self.by_the_hour = any(one.start_minute is not None or one.days for one in card.overrides)
+        """Whether it matters when a request is made."""
+        self._lengths = sorted({one.above_tokens for one in card.overrides if one.above_tokens is not None})
+        self._rates = None if card.overrides else _Rates(card, 0, EPOCH)
+        self._by_case: dict[tuple[int, int], _Rates] = {}
+
+    def femto(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int,
+        more: tuple[tuple[str, int], ...],
+        requests: int,
+        at: datetime,
+        prompt_tokens: int | None = None,
+    ) -> int | Unpriced:
+        """What a workload costs, in 1e-15 units of the card's currency. The counts are those of a `Workload`.
+
+        Raises: ValueError for counts that cannot be.
+        """
+        rates = self._rates or self._of_case(input_tokens if prompt_tokens is None else prompt_tokens, at)
+        prompt, answer = input_tokens - cached_tokens, output_tokens
+        total = requests * rates.request
+        known = input_tokens > 0 or output_tokens > 0
+        for meter, count in more:
+            if meter in _OF_PROMPT:
+                prompt -= count
+            elif meter in _OF_ANSWER:
+                answer -= count
+            rate = rates[meter]
+            if count < 0 or (rate is None and count):
+                known = False
+                break
+            total += count * (rate or 0)
+        if known and prompt >= 0 and answer >= 0 and cached_tokens >= 0 and requests > 0:
+            for meter, count in (("input", prompt), ("output", answer), ("cache_read", cached_tokens)):
+                if count:
+                    rate = rates[meter]
+                    if rate is None:
+                        break
+                    total += count * rate
+            else:
+                return total
+        # Not known, or impossible, or of single things alone: the reason is told where prices are made.
+        found = cost(
+            self.card,
+            Workload(
+                input_tokens=input_tokens,
+                output_tokens=output_tokens,
+                cached_tokens=cached_tokens,
+                more=more,
+                requests=requests,
+                prompt_tokens=prompt_tokens,
+            ),
+            at,
+        )
+        return found.femto if isinstance(found, Cost) else found
+
+    def _of_case(self, prompt_tokens: int, at: datetime) -> _Rates:
+        """The rates for a prompt of that length in that minute: no condition changes within one."""
+        minute = (at - EPOCH) // _MINUTE if self.by_the_hour else 0
+        case = (bisect_left(self._lengths, prompt_tokens), minute)
+        rates = self._by_case.get(case)
+        if rates is None:
+            if len(self._by_case) >= _REMEMBERED:
+                self._by_case.clear()
+            rates = self._by_case[case] = _Rates(self.card, prompt_tokens, at)
+        return rates
+
+    def unsure(self, input_tokens: int, requests: int, since: datetime, until: datetime | None) -> str:
+        """Why the sum of several requests over a stretch of time cannot be priced as one; empty if it can.
+
+        Each prompt may be as long as all together, or have next to nothing; each may have come at any time.
+        """
+        if requests > 1 and self._lengths and input_tokens > self._lengths[0]:
+            return f"sums up {requests} prompts, and one above {self._lengths[0]} tokens has another price"
+        if until is not None and self.by_the_hour:
+            amounts = {
+                tuple(sorted(in_force(self.card, input_tokens, at)[0].items())) for at in self._edges(since, until)
+            }
+            if len(amounts) > 1:
+                return "sums up hours that have different prices"
+        return ""
+
+    def _edges(self, since: datetime, until: datetime) -> Iterable[datetime]:
+        """Instants of a stretch of time of which one lies between each two at which prices may change."""
+        yield since
+        for one in self.card.overrides:
+            local = zone(one.tz)
+            first = since.astimezone(local).date() - timedelta(days=1)
+            for days in range((until - since).days + 4):
+                for minute in {0, one.start_minute or 0, one.end_minute or 0}:
+                    edge = datetime.combine(first + timedelta(days=days), time(*divmod(minute, 60)), local)
+                    if since < edge < until:
+                        yield edge.astimezone(since.tzinfo)
