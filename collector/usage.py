@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NamedTuple, NoReturn, TextIO, TypeAlias
 
 from store.costing import ANSWER_PARTS, FEMTO_DIGITS, PROMPT_PARTS
 from store.errors import QueryError
@@ -113,6 +113,10 @@ class Misread(NamedTuple):
     """The row, shortened."""
 
 
+Rows: TypeAlias = Iterator[tuple[int, Mapping[str, Any] | Misread]]
+"""Lines, and what stands in them by column."""
+
+
 class BadRow(ValueError):
     """A row is not what it should be; the message says in what."""
 
@@ -129,8 +133,8 @@ class Reading:
     """Costs are not rounded but for what binary floating point does to them."""
 
 
-def rows_of(file: TextIO) -> tuple[Sequence[str], bool, Iterator[tuple[int, Mapping[str, Any] | Misread]]]:
-    """The columns of a file (of JSON Lines, the keys of the first record), whether it is JSON, and its rows by line.
+def rows_of(file: TextIO) -> tuple[Sequence[str], Rows]:
+    """The columns of a file (of JSON Lines, the keys of the first record), and its rows with their lines.
 
     Raises: QueryError if it is neither CSV nor JSON Lines.
     """
@@ -140,9 +144,7 @@ def rows_of(file: TextIO) -> tuple[Sequence[str], bool, Iterator[tuple[int, Mapp
     return _csv_rows(file, first)
 
 
-def _csv_rows(
-    file: TextIO, first: str
-) -> tuple[Sequence[str], bool, Iterator[tuple[int, Mapping[str, Any] | Misread]]]:
+def _csv_rows(file: TextIO, first: str) -> tuple[Sequence[str], Rows]:
     csv.field_size_limit(LONGEST_LINE)
     delimiter = "\t" if "\t" in first and "," not in first else ","
     try:
@@ -155,7 +157,7 @@ def _csv_rows(
         raise QueryError(f"line 1: column {twice!r} stands twice")
     lines = csv.reader(file, strict=True, delimiter=delimiter)
 
-    def found() -> Iterator[tuple[int, Mapping[str, Any] | Misread]]:
+    def found() -> Rows:
         while True:
             try:
                 cells = next(lines, None)
@@ -170,17 +172,15 @@ def _csv_rows(
                 told = f"has {len(cells)} cells, the header {len(columns)}"
                 yield lines.line_num + 1, Misread(lines.line_num + 1, told, shown(cells))
 
-    return columns, False, found()
+    return columns, found()
 
 
-def _json_rows(
-    file: TextIO, first: str
-) -> tuple[Sequence[str], bool, Iterator[tuple[int, Mapping[str, Any] | Misread]]]:
+def _json_rows(file: TextIO, first: str) -> tuple[Sequence[str], Rows]:
     record = _record(first)
     if isinstance(record, str):
         raise QueryError(f"line 1: {record}; one JSON document is made JSON Lines by `jq -c '.[]' FILE`")
 
-    def found() -> Iterator[tuple[int, Mapping[str, Any] | Misread]]:
+    def found() -> Rows:
         line, number = first, 1
         while line:
             if len(line) >= LONGEST_LINE:
@@ -190,7 +190,7 @@ def _json_rows(
                 yield number, Misread(number, one, one_line(line, 200)) if isinstance(one, str) else one
             line, number = file.readline(LONGEST_LINE), number + 1
 
-    return list(record), True, found()
+    return list(record), found()
 
 
 def _record(line: str) -> Mapping[str, Any] | str:

@@ -16,7 +16,6 @@ from store.errors import NothingMatched, QueryError
 from store.intervals import IntervalRow, current
 from store.naming import near_names
 from store.offers import Wanted, choose
-from store.priced import author_of
 from store.read import Reader
 from store.tariff import Tariff
 from store.text import one_line
@@ -118,8 +117,7 @@ class PriceBook:
             near = near_names(model, list(self._rows))
             hint = f"; near: {', '.join(near)}" if near else ""
             raise NothingMatched(f"no model {one_line(model, 80)!r} in this book{hint}")
-        seller = provider or author_of(rows, model)
-        row = choose(rows, Wanted(model, seller, variant), self.at, Converter())
+        row = choose(rows, Wanted(model, provider, variant), self.at, Converter())
         if isinstance(row, Unpriced):
             raise NothingMatched(f"{model}: {row.reason}")
         found = self._offers[model, provider, variant] = (Tariff(row.card), row)

@@ -20,7 +20,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 def whole(at: datetime) -> datetime:
     """An instant without what is finer than a millisecond: so it comes in, from a clock, a user or a recording."""
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return at - timedelta(microseconds=at.microsecond % 1000)
 
 
 def utc_now() -> datetime:

@@ -5,7 +5,7 @@ named, the plain offer is meant: no other tier. What is not told must not matter
 nobody named, offers count as one only as long as all of them have the same prices.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -16,8 +16,8 @@ from store.routing import believed
 from store.text import one_line
 from store.variants import QUANTIZATION, REGION, parts
 
-_TOLD = 4
-"""Offers named in a reason."""
+_TOLD = 6
+"""Names told in a reason."""
 
 
 class Wanted(NamedTuple):
@@ -25,7 +25,8 @@ class Wanted(NamedTuple):
 
     model: str
     """Canonical, as is the provider."""
-    provider: str
+    provider: str = ""
+    """Empty: the model's own author, as its own shop."""
     variant: str = ""
     """Empty: the plain one."""
     endpoint: str = ""
@@ -34,31 +35,30 @@ class Wanted(NamedTuple):
     """Whose prices, where it states any for this provider; empty: those of the most trusted one."""
     published: str = ""
     """What whoever tells of the request calls the model: of two offers, that of this name is meant."""
+    shops: tuple[str, ...] = ()
+    """Providers that are the author's own, where they are called otherwise."""
 
 
-def own_provider(rows: Iterable[IntervalRow], model: str, shops: Iterable[str] = ()) -> str | None:
-    """The provider that sells a model as its own author: the first of `shops` that does, or one of the author's name.
-
-    None where there is none.
-    """
-    there = {row.provider for row in rows}
-    return next((name for name in (*shops, model.partition("/")[0]) if name in there), None)
-
-
-def choose(rows: Iterable[IntervalRow], wanted: Wanted, at: datetime, into: Converter) -> IntervalRow | Unpriced:
+def choose(rows: Sequence[IntervalRow], wanted: Wanted, at: datetime, into: Converter) -> IntervalRow | Unpriced:
     """The offer that is meant, of those in force at an instant; or why that cannot be told.
 
     Of several sources that state it, the most trusted one that is fresh (`store.routing.believed`).
     """
-    offers = [row for row in rows if row.provider == wanted.provider]
-    if not offers:
-        return Unpriced(reason=f"no price of {one_line(wanted.provider, 60)} is known for then")
+    there = sorted({row.provider for row in rows})
+    if not there:
+        return Unpriced(reason=f"no offer of {one_line(wanted.model, 120)} is known then")
+    own = (wanted.provider,) if wanted.provider else (*wanted.shops, wanted.model.partition("/")[0])
+    seller = next((name for name in own if name in there), None)
+    if seller is None:
+        what = f"no offer of {one_line(wanted.provider, 60)}" if wanted.provider else "no offer of its own author"
+        return Unpriced(reason=f"{what} is known then: name one of {_some(there)}")
+    offers = [row for row in rows if row.provider == seller]
     if wanted.source:
         offers = [row for row in offers if row.source == wanted.source] or offers
     meant = _named(offers, wanted.endpoint) if wanted.endpoint else _variants(offers, wanted.variant)
     if not meant:
         what = one_line(wanted.endpoint or wanted.variant or "plain", 60)
-        return Unpriced(reason=f"no {what} offer of {wanted.provider} then: there is {_names(offers)}")
+        return Unpriced(reason=f"no {what} offer of {seller} is known then: there is {_names(offers)}")
     return _one(believed(meant, at, into), wanted)
 
 
@@ -88,7 +88,7 @@ def _one(offers: Sequence[IntervalRow], wanted: Wanted) -> IntervalRow | Unprice
     seen = [row for row in exact if row.unseen_since is None] or exact
     called = [row for row in seen if wanted.published and _is_called(row.endpoint, wanted.published)] or seen
     if len({row.card for row in called}) > 1:
-        return Unpriced(reason=f"{len(called)} offers of {wanted.provider} at different prices: {_names(called)}")
+        return Unpriced(reason=f"{len(called)} offers of {called[0].provider} at different prices: {_names(called)}")
     return min(called, key=lambda row: row.endpoint)
 
 
@@ -97,6 +97,9 @@ def _is_called(endpoint: str, published: str) -> bool:
 
 
 def _names(offers: Sequence[IntervalRow]) -> str:
-    names = list(dict.fromkeys(f"{row.endpoint} ({row.variant or 'plain'})" for row in offers))
+    return _some(list(dict.fromkeys(f"{row.endpoint} ({row.variant or 'plain'})" for row in offers)))
+
+
+def _some(names: Sequence[str]) -> str:
     more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
     return one_line(", ".join(names[:_TOLD]) + more, 400)

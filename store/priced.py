@@ -1,6 +1,5 @@
 """What one workload costs at one offer, with the offer that says so."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -9,12 +8,8 @@ from store.currency import Conversion, Converter
 from store.disputes import in_force
 from store.errors import NothingMatched, QueryError
 from store.intervals import IntervalRow
-from store.offers import Wanted, choose, own_provider
+from store.offers import Wanted, choose
 from store.read import Reader
-from store.text import one_line
-
-_TOLD = 12
-"""Providers named in a message."""
 
 
 class Priced(NamedTuple):
@@ -31,29 +26,13 @@ def priced(
 ) -> Priced:
     """What a workload costs at the offer that is meant (`store.offers.choose`), at an instant, as known at another.
 
-    Without a provider, at the model's own author. In the currency of `into`.
+    In the currency of `into`.
     Raises: NothingMatched if there is no such offer then; QueryError if what it costs there cannot be told.
     """
-    rows = list(in_force(reader, at, known=known, model=wanted.model))
-    wanted = wanted._replace(provider=wanted.provider or author_of(rows, wanted.model))
-    row = choose(rows, wanted, at, into)
+    row = choose(list(in_force(reader, at, known=known, model=wanted.model)), wanted, at, into)
     if isinstance(row, Unpriced):
         raise NothingMatched(f"{wanted.model}: {row.reason}")
     return Priced(row, charged(row, workload, at, into), at)
-
-
-def author_of(rows: Sequence[IntervalRow], model: str) -> str:
-    """The provider that is the model's own author.
-
-    Raises: NothingMatched, naming those that sell it, if that is none of them.
-    """
-    own = own_provider(rows, model)
-    if own is None:
-        sellers = sorted({row.provider for row in rows})
-        more = f" and {len(sellers) - _TOLD} more" if len(sellers) > _TOLD else ""
-        told = f"sold by {', '.join(sellers[:_TOLD])}{more}: name the provider" if sellers else "nobody sells it then"
-        raise NothingMatched(one_line(f"{model} has no offer of its own author; {told}"))
-    return own
 
 
 def charged(row: IntervalRow, workload: Workload, at: datetime, into: Converter) -> Cost:

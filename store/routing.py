@@ -147,8 +147,8 @@ def _numbered(routes: Sequence[tuple[Cost, IntervalRow]], workload: Workload) ->
 
 def _judge(row: IntervalRow, workload: Workload, at: datetime, constraints: Constraints, into: Converter) -> Cost | str:
     """What the workload costs there, or why the endpoint is left out."""
-    if unfit := _unfit(row, constraints):
-        return unfit
+    if lacking := unfit(row, constraints):
+        return lacking
     priced = cost(row.card, workload, at)
     if isinstance(priced, Unpriced):
         return priced.reason
@@ -162,7 +162,7 @@ def _judge(row: IntervalRow, workload: Workload, at: datetime, constraints: Cons
     return priced
 
 
-def _unfit(row: IntervalRow, constraints: Constraints) -> str:
+def unfit(row: IntervalRow, constraints: Constraints) -> str:
     """Why an endpoint is not what was asked for, whatever it costs; empty if it is."""
     if constraints.providers and row.provider not in constraints.providers:
         return "another provider"

@@ -5,9 +5,11 @@ source falls silent until it is stale, or is heard again), every answer is the s
 such stretch of time, by the question that all others ask (`store.intervals.endpoints`).
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime
+from typing import NamedTuple
 
 from store.belief import EVER
 from store.costing import Unpriced
@@ -16,6 +18,9 @@ from store.instants import from_millis, to_millis
 from store.intervals import GRACE_S, IntervalRow, endpoints
 from store.offers import Wanted, choose
 from store.read import Reader
+from store.routing import believed
+from store.tariff import Tariff
+from store.variants import told_apart
 
 KEPT = 20_000
 """Stretches held in memory."""
@@ -66,24 +71,61 @@ JOIN rate_card c ON c.id = t.card_id WHERE m.name = :model AND c.currency <> :cu
 """
 
 
+class Offer(NamedTuple):
+    """An offer, ready to price requests."""
+
+    row: IntervalRow
+    tariff: Tariff
+
+
 class Stretch:
     """A model's offers in a stretch of time in which nothing about them changed."""
 
-    __slots__ = ("_chosen", "_into", "at", "rows")
+    __slots__ = ("_chosen", "_into", "_offers", "_others", "at", "rows")
 
     def __init__(self, rows: list[IntervalRow], at: datetime, into: Converter) -> None:
         self.rows = rows
-        """As of `at`: what is told of freshness later in the stretch may be older or newer by as much."""
+        """As of `at`: another instant of the stretch may be a little further from when they were last seen."""
         self.at = at
         self._into = into
-        self._chosen: dict[Wanted, IntervalRow | Unpriced] = {}
+        self._chosen: dict[Wanted, Offer | Unpriced] = {}
+        self._others: dict[tuple[Wanted, re.Pattern[str]], list[Wanted]] = {}
+        self._offers: list[Offer] | None = None
 
-    def chosen(self, wanted: Wanted) -> IntervalRow | Unpriced:
+    def chosen(self, wanted: Wanted) -> Offer | Unpriced:
         """The offer that is meant; see `store.offers.choose`."""
         found = self._chosen.get(wanted)
         if found is None:
-            found = self._chosen[wanted] = choose(self.rows, wanted, self.at, self._into)
+            row = choose(self.rows, wanted, self.at, self._into)
+            found = self._chosen[wanted] = row if isinstance(row, Unpriced) else Offer(row, Tariff(row.card))
         return found
+
+    def others(self, wanted: Wanted, kind: re.Pattern[str]) -> list[Wanted]:
+        """Variants of the same provider that differ in parts of one kind only (`store.variants`)."""
+        found = self._others.get((wanted, kind))
+        if found is None:
+            one = self.chosen(wanted)
+            provider = wanted.provider if isinstance(one, Unpriced) else one.row.provider
+            ours, rest = told_apart(wanted.variant if isinstance(one, Unpriced) else one.row.variant, kind)
+            variants = {
+                "/".join(sorted(theirs | rest))
+                for row in self.rows
+                if row.provider == provider
+                for theirs, others in (told_apart(row.variant, kind),)
+                if others == rest and theirs != ours
+            }
+            found = self._others[wanted, kind] = [
+                wanted._replace(provider=provider, variant=variant, endpoint="", published="")
+                for variant in sorted(variants)
+            ]
+        return found
+
+    def believed(self) -> list[Offer]:
+        """All offers that compete: for each provider those of its most trusted source that is fresh."""
+        if self._offers is None:
+            rows = believed(self.rows, self.at, self._into)
+            self._offers = [Offer(row, Tariff(row.card)) for row in rows]
+        return self._offers
 
 
 class Stretches:

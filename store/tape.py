@@ -1,8 +1,8 @@
 """The Python API: every question that can be asked, each a method with its types.
 
-Instants are aware `datetime`s in UTC. Of the two clocks, `at` is when it was true and `known_at` when it was known; both
-are now unless named, and nothing is known of what is yet to come. Amounts are integers of 1e-9 currency units per 1M
-tokens, or per single other thing (`store.units`); costs are integers of 1e-15 currency units, and their `text` is a
+Instants are aware `datetime`s in UTC. Of the two clocks, `at` is when it was true and `known_at` when it was known:
+both are now unless named, and nothing is known of what is yet to come. Amounts are integers of 1e-9 currency units per
+1M tokens, or per single other thing (`store.units`); costs are integers of 1e-15 currency units, and their `text` is a
 plain decimal. Every method raises `store.errors.StoreError`: `NothingMatched` for a name that the store does not have.
 """
 

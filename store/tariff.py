@@ -15,7 +15,6 @@ from store.instants import EPOCH
 from store.records import RateCard
 
 _OF_PROMPT, _OF_ANSWER = frozenset(PROMPT_PARTS), frozenset(ANSWER_PARTS)
-_MINUTE = timedelta(minutes=1)
 _REMEMBERED = 4096
 """Minutes of prices in windows that are kept."""
 
@@ -115,7 +114,7 @@ class Tariff:
 
     def _of_case(self, prompt_tokens: int, at: datetime) -> _Rates:
         """The rates for a prompt of that length in that minute: no condition changes within one."""
-        minute = (at - EPOCH) // _MINUTE if self.by_the_hour else 0
+        minute = at.toordinal() * 1440 + at.hour * 60 + at.minute if self.by_the_hour else 0
         case = (bisect_left(self._lengths, prompt_tokens), minute)
         rates = self._by_case.get(case)
         if rates is None:
