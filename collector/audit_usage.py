@@ -150,18 +150,18 @@ def invoices(
     group = next((name for name in _GROUPS.get(by, ()) if name in columns), None)
     found: dict[str | None, Invoiced] = {}
     for line, record in rows:
+        if isinstance(record, Misread):
+            raise QueryError(f"the invoice, line {line}: {record.reason}")
         try:
-            if isinstance(record, Misread):
-                raise BadRow(record.reason)
             said = text(record, amounts)
             if not said:
                 continue
             one = amount(said, (text(record, quoted) or currency).upper(), reading)
-            if one.currency != currency:
-                raise BadRow(f"is in {one.currency}: --currency {one.currency}")
             name = None if group is None else _group(record, group, by)
         except BadRow as error:
             raise QueryError(f"the invoice, line {line}: {error}") from None
+        if one.currency != currency:
+            raise QueryError(f"the invoice, line {line}: is in {one.currency}: --currency {one.currency}")
         before = found.get(name, Invoiced(0, 0, currency))
         found[name] = Invoiced(before.femto + one.femto, before.slack + one.slack, currency)
     return found

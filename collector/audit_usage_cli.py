@@ -82,7 +82,7 @@ def audit(
     """Price a usage file at the terms in force at each row's instant, and hold it against what was invoiced.
 
     USAGE is CSV or JSON Lines (`-`: standard input): the usage export of OpenAI, spend logs of LiteLLM, observations of
-    Langfuse, activity of OpenRouter, or any columns that --map names (instant, model, input, output, cached, cost, ...).
+    Langfuse, activity of OpenRouter, or columns that --map names (instant, model, input, output, cached, cost, ...).
     A row is priced at the offer that it names; without an endpoint, tier or region, at the provider's plain offer;
     without a provider, at the model's own author. A row that cannot be priced is counted, with the reason, and never
     zero. The same USAGE gives the same bill whenever it is run with the same --known-at.

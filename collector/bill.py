@@ -7,7 +7,6 @@ cannot be told from another offer at another price, what nobody knew a price of,
 are not priced, with the reason: never zero.
 """
 
-from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
@@ -164,7 +163,7 @@ class Biller:
         if kept is None:
             if len(self._routes) >= _KEPT:
                 self._routes.clear()
-            kept = self._routes[key] = (line.stretch, list(_allowed(line.stretch, constraints, tier)))
+            kept = self._routes[key] = (line.stretch, _allowed(line.stretch, constraints, tier))
         tokens = usage.input_tokens + usage.output_tokens if usage.requests == 1 else 0
         best: Route | None = None
         for offer in kept[1]:
@@ -172,12 +171,21 @@ class Biller:
                 continue
             if (usage.requests > 1 or usage.until is not None) and self._unsteady(usage, _of(offer.row), offer):
                 continue
-            femto = self.femto(offer, usage, cached=usage.cached_tokens)
-            if isinstance(femto, Unpriced) or (femto == 0 and not constraints.include_free):
+            femto = self._where_known(offer, usage)
+            if femto is None or (femto == 0 and not constraints.include_free):
                 continue
             if best is None or femto < best.femto:
                 best = Route(offer.row, femto)
         return best
+
+    def _where_known(self, offer: Offer, usage: Usage) -> int | None:
+        """What a row costs at an offer, where that is known."""
+        if offer.row.card.currency != self._into.currency:
+            found = self.femto(offer, usage, cached=usage.cached_tokens)
+            return None if isinstance(found, Unpriced) else found
+        return offer.tariff.known_femto(
+            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.more, usage.requests, usage.at
+        )
 
     def _identified(self, name: Name) -> Wanted | str:
         """Which offer is meant by the names in a row, or why that is not certain."""
@@ -209,28 +217,22 @@ def _of(row: IntervalRow) -> Wanted:
     return Wanted(row.model, row.provider, endpoint=row.endpoint, source=row.source)
 
 
-def _allowed(stretch: Stretch, constraints: Constraints, tier: frozenset[str]) -> Iterator[Offer]:
+def _allowed(stretch: Stretch, constraints: Constraints, tier: frozenset[str]) -> list[Offer]:
     """Offers that may compete, without those that never cost less than another."""
     offers = [
         offer
         for offer in stretch.believed()
         if not unfit(offer.row, constraints) and told_apart(offer.row.variant, TIER)[0] == tier
     ]
-    for place, offer in enumerate(offers):
-        if not any(
-            _dominates(other, offer, first=before < place) for before, other in enumerate(offers) if other is not offer
-        ):
-            yield offer
+    kept: list[Offer] = []
+    for offer in sorted(offers, key=lambda offer: (sum(offer.row.card.by_meter.values()), offer.row.ref)):
+        if not any(_rules_out(one, offer) for one in kept):
+            kept.append(offer)
+    return kept
 
 
-def _dominates(one: Offer, other: Offer, *, first: bool) -> bool:
-    """Whether an offer never costs more than another and takes whatever that takes; of two alike, the first does."""
-    ours, theirs = one.row.card, other.row.card
-    if ours.overrides or theirs.overrides or ours.states or theirs.states or ours.currency != theirs.currency:
-        return False
-    if ours.by_meter.keys() != theirs.by_meter.keys() or not all(ours.by_meter.values()):
-        return False  # what is free of charge may be left out, and then the other one counts
-    if one.row.context_length is not None and (one.row.context_length < (other.row.context_length or 2**62)):
-        return False
-    least = all(amount <= theirs.by_meter[meter] for meter, amount in ours.by_meter.items())
-    return least and (first or ours != theirs)
+def _rules_out(one: Offer, other: Offer) -> bool:
+    """Whether an offer never costs more than another, takes whatever that takes, and is never free of charge."""
+    ours, theirs = one.row.context_length, other.row.context_length
+    long_enough = ours is None or (theirs is not None and ours >= theirs)
+    return long_enough and all(one.row.card.by_meter.values()) and one.tariff.never_above(other.tariff)

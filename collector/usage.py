@@ -50,6 +50,7 @@ FIELDS = ("instant", "until", *NAMES, *_WHOLE, *MORE, "requests", "cost", "curre
 
 _MORE = frozenset(MORE)
 _OF_PROMPT, _OF_ANSWER = frozenset(PROMPT_PARTS), frozenset(ANSWER_PARTS)
+_LONGEST_COUNT = 15
 _COUNT = re.compile(r"([0-9]{1,15})(?:\.0{1,15})?", re.ASCII)
 _SECONDS = re.compile(r"[0-9]{10}", re.ASCII)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -236,7 +237,10 @@ def usage(line: int, fields: Fields, reading: Reading) -> Usage:
     requests = 1 if fields.get("requests") in (None, "") else _count(fields, "requests")
     if not requests:
         raise BadRow("counts no requests")
-    name = _name(*(text(fields, part) for part in NAMES))
+    try:
+        name, labels = _name(*map(fields.get, NAMES)), _labels(*map(fields.get, LABELS))
+    except TypeError:
+        raise BadRow("has a list or an object where a name should be") from None
     if not name.model:
         raise BadRow("names no model")
     return Usage(
@@ -250,13 +254,18 @@ def usage(line: int, fields: Fields, reading: Reading) -> Usage:
         more,
         requests,
         invoiced(fields, reading),
-        (text(fields, "key"), text(fields, "user"), text(fields, "project")),
+        labels,
     )
 
 
 @lru_cache(maxsize=1 << 14)
-def _name(*parts: str) -> Name:
-    name = Name(*parts)
+def _labels(*said: Any) -> tuple[str, ...]:
+    return tuple("" if one is None else str(one) for one in said)
+
+
+@lru_cache(maxsize=1 << 14)
+def _name(*said: Any) -> Name:
+    name = Name(*_labels(*said))
     tier = name.tier.strip().lower()
     return name._replace(tier="" if tier in _NO_TIER else tier)
 
@@ -286,6 +295,8 @@ def _count(fields: Fields, name: str) -> int:
         return 0
     if type(value) is int and value >= 0:
         return value
+    if type(value) is str and len(value) <= _LONGEST_COUNT and value.isdecimal() and value.isascii():
+        return int(value)  # as nearly all are
     match = _COUNT.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise BadRow(f"{name} is {shown(value)}, not a count")

@@ -7,7 +7,7 @@ such stretch of time, by the question that all others ask (`store.intervals.endp
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from store.instants import from_millis, to_millis
 from store.intervals import GRACE_S, IntervalRow, endpoints
 from store.offers import Wanted, choose
 from store.read import Reader
+from store.records import RateCard
 from store.routing import believed
 from store.tariff import Tariff
 from store.variants import told_apart
@@ -81,13 +82,15 @@ class Offer(NamedTuple):
 class Stretch:
     """A model's offers in a stretch of time in which nothing about them changed."""
 
-    __slots__ = ("_chosen", "_into", "_offers", "_others", "at", "rows")
+    __slots__ = ("_chosen", "_into", "_offers", "_others", "_tariff", "at", "rows")
 
-    def __init__(self, rows: list[IntervalRow], at: datetime, into: Converter) -> None:
+    def __init__(
+        self, rows: list[IntervalRow], at: datetime, into: Converter, tariff: Callable[[RateCard], Tariff]
+    ) -> None:
         self.rows = rows
         """As of `at`: another instant of the stretch may be a little further from when they were last seen."""
         self.at = at
-        self._into = into
+        self._into, self._tariff = into, tariff
         self._chosen: dict[Wanted, Offer | Unpriced] = {}
         self._others: dict[tuple[Wanted, re.Pattern[str]], list[Wanted]] = {}
         self._offers: list[Offer] | None = None
@@ -97,7 +100,7 @@ class Stretch:
         found = self._chosen.get(wanted)
         if found is None:
             row = choose(self.rows, wanted, self.at, self._into)
-            found = self._chosen[wanted] = row if isinstance(row, Unpriced) else Offer(row, Tariff(row.card))
+            found = self._chosen[wanted] = row if isinstance(row, Unpriced) else Offer(row, self._tariff(row.card))
         return found
 
     def others(self, wanted: Wanted, kind: re.Pattern[str]) -> list[Wanted]:
@@ -124,7 +127,7 @@ class Stretch:
         """All offers that compete: for each provider those of its most trusted source that is fresh."""
         if self._offers is None:
             rows = believed(self.rows, self.at, self._into)
-            self._offers = [Offer(row, Tariff(row.card)) for row in rows]
+            self._offers = [Offer(row, self._tariff(row.card)) for row in rows]
         return self._offers
 
 
@@ -136,6 +139,7 @@ class Stretches:
         self._changes: dict[str, list[int]] = {}
         self._silences: dict[int, list[int]] = {}
         self._foreign: dict[str, bool] = {}
+        self._tariffs: dict[int, Tariff] = {}
         self._kept: dict[tuple[str, int, date | None], Stretch] = {}
 
     def at(self, model: str, at: datetime) -> Stretch:
@@ -151,8 +155,17 @@ class Stretches:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
             rows = endpoints(self._reader, model, at, known=self._known)
-            stretch = self._kept[key] = Stretch(rows, at, self._into)
+            stretch = self._kept[key] = Stretch(rows, at, self._into, self._tariff)
         return stretch
+
+    def _tariff(self, card: RateCard) -> Tariff:
+        """A card made ready once: a reader hands out one object for it again and again."""
+        tariff = self._tariffs.get(id(card))
+        if tariff is None:
+            if len(self._tariffs) >= KEPT:
+                self._tariffs.clear()
+            tariff = self._tariffs[id(card)] = Tariff(card)
+        return tariff
 
     def during(self, model: str, since: datetime, until: datetime) -> Iterator[Stretch]:
         """Those that have any time in [since, until)."""

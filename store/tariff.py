@@ -10,26 +10,28 @@ from collections.abc import Iterable
 from datetime import datetime, time, timedelta
 
 from store.conditions import in_force, zone
-from store.costing import ANSWER_PARTS, PROMPT_PARTS, Cost, Unpriced, Workload, cost
+from store.costing import ANSWER_PARTS, PROMPT_PARTS, Charge, Cost, Unpriced, Workload, cost
 from store.instants import EPOCH
 from store.records import RateCard
 
 _OF_PROMPT, _OF_ANSWER = frozenset(PROMPT_PARTS), frozenset(ANSWER_PARTS)
+_CHARGEABLE = ("input", "output", *PROMPT_PARTS, *ANSWER_PARTS)
 _REMEMBERED = 4096
 """Minutes of prices in windows that are kept."""
 
 
-class _Rates(dict[str, int | None]):
+class Rates(dict[str, int | None]):
     """Meter -> 1e-15 currency units for one of it, in one case; None: that is not known."""
 
     def __init__(self, card: RateCard, prompt_tokens: int, at: datetime) -> None:
         super().__init__()
         self._case = card, prompt_tokens, at
-        self.request = 0
-        charged = self._asked("input", 1, 0)
-        charged = charged if isinstance(charged, Cost) else self._asked("output", 0, 1)
-        if isinstance(charged, Cost):
-            self.request = sum(line.femto for line in charged.charges if line.meter == "request")
+        self.request = sum(line.femto for line in self._asked_any() if line.meter == "request")
+
+    def _asked_any(self) -> tuple[Charge, ...]:
+        """What is charged for something: a price per request is charged with anything."""
+        tried = (self._asked("input", 1, 0), self._asked("output", 0, 1))
+        return next((one.charges for one in tried if isinstance(one, Cost)), ())
 
     def _asked(self, meter: str, prompt: int, answer: int) -> Cost | Unpriced:
         card, prompt_tokens, at = self._case
@@ -50,15 +52,16 @@ class _Rates(dict[str, int | None]):
 class Tariff:
     """What requests cost by a rate card."""
 
-    __slots__ = ("_by_case", "_lengths", "_rates", "by_the_hour", "card")
+    __slots__ = ("_by_case", "_lengths", "by_the_hour", "card", "rates")
 
     def __init__(self, card: RateCard) -> None:
         self.card = card
         self.by_the_hour = any(one.start_minute is not None or one.days for one in card.overrides)
         """Whether it matters when a request is made."""
         self._lengths = sorted({one.above_tokens for one in card.overrides if one.above_tokens is not None})
-        self._rates = None if card.overrides else _Rates(card, 0, EPOCH)
-        self._by_case: dict[tuple[int, int], _Rates] = {}
+        self.rates = None if card.overrides else Rates(card, 0, EPOCH)
+        """None: they depend on the prompt, or on when a request is made."""
+        self._by_case: dict[tuple[int, int], Rates] = {}
 
     def femto(
         self,
@@ -74,29 +77,9 @@ class Tariff:
 
         Raises: ValueError for counts that cannot be.
         """
-        rates = self._rates or self._of_case(input_tokens if prompt_tokens is None else prompt_tokens, at)
-        prompt, answer = input_tokens - cached_tokens, output_tokens
-        total = requests * rates.request
-        known = input_tokens > 0 or output_tokens > 0
-        for meter, count in more:
-            if meter in _OF_PROMPT:
-                prompt -= count
-            elif meter in _OF_ANSWER:
-                answer -= count
-            rate = rates[meter]
-            if count < 0 or (rate is None and count):
-                known = False
-                break
-            total += count * (rate or 0)
-        if known and prompt >= 0 and answer >= 0 and cached_tokens >= 0 and requests > 0:
-            for meter, count in (("input", prompt), ("output", answer), ("cache_read", cached_tokens)):
-                if count:
-                    rate = rates[meter]
-                    if rate is None:
-                        break
-                    total += count * rate
-            else:
-                return total
+        total = self.known_femto(input_tokens, output_tokens, cached_tokens, more, requests, at, prompt_tokens)
+        if total is not None:
+            return total
         # Not known, or impossible, or of single things alone: the reason is told where prices are made.
         found = cost(
             self.card,
@@ -112,7 +95,54 @@ class Tariff:
         )
         return found.femto if isinstance(found, Cost) else found
 
-    def _of_case(self, prompt_tokens: int, at: datetime) -> _Rates:
+    def known_femto(
+        self,
+        input_tokens: int,
+        output_tokens: int,
+        cached_tokens: int,
+        more: tuple[tuple[str, int], ...],
+        requests: int,
+        at: datetime,
+        prompt_tokens: int | None = None,
+    ) -> int | None:
+        """The same where it is known for a workload of tokens; None elsewhere, and for counts that cannot be."""
+        rates = self.rates or self._of_case(input_tokens if prompt_tokens is None else prompt_tokens, at)
+        prompt, answer = input_tokens - cached_tokens, output_tokens
+        total = requests * rates.request
+        for meter, count in more:
+            if meter in _OF_PROMPT:
+                prompt -= count
+            elif meter in _OF_ANSWER:
+                answer -= count
+            rate = rates[meter]
+            if count < 0 or (rate is None and count):
+                return None
+            total += count * (rate or 0)
+        if prompt < 0 or answer < 0 or cached_tokens < 0 or requests < 1 or input_tokens + output_tokens == 0:
+            return None
+        for meter, count in (("input", prompt), ("output", answer), ("cache_read", cached_tokens)):
+            if count:
+                rate = rates[meter]
+                if rate is None:
+                    return None
+                total += count * rate
+        return total
+
+    def never_above(self, other: "Tariff") -> bool:
+        """Whether nothing that is known to cost something there costs more here, or is unknown here.
+
+        Only of cards without conditions; False says nothing.
+        """
+        if self.rates is None or other.rates is None or self.card.currency != other.card.currency:
+            return False
+        ours, theirs = self.rates, other.rates
+        meters = {*_CHARGEABLE, *self.card.by_meter, *other.card.by_meter, *dict(self.card.states)} - {"request"}
+        return ours.request <= theirs.request and all(
+            (there := theirs[meter]) is None or ((here := ours[meter]) is not None and here <= there)
+            for meter in meters
+        )
+
+    def _of_case(self, prompt_tokens: int, at: datetime) -> Rates:
         """The rates for a prompt of that length in that minute: no condition changes within one."""
         minute = at.toordinal() * 1440 + at.hour * 60 + at.minute if self.by_the_hour else 0
         case = (bisect_left(self._lengths, prompt_tokens), minute)
@@ -120,7 +150,7 @@ class Tariff:
         if rates is None:
             if len(self._by_case) >= _REMEMBERED:
                 self._by_case.clear()
-            rates = self._by_case[case] = _Rates(self.card, prompt_tokens, at)
+            rates = self._by_case[case] = Rates(self.card, prompt_tokens, at)
         return rates
 
     def unsure(self, input_tokens: int, requests: int, since: datetime, until: datetime | None) -> str:

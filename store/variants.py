@@ -1,6 +1,7 @@
 """The parts of a variant: what makes two offers of one provider for one model differ, such as `fp8`, `us/batch`."""
 
 import re
+from functools import lru_cache
 
 QUANTIZATION = re.compile(
     r"(?:fp|bf|int|nvfp|mxfp)[0-9]{1,2}(?:-dynamic)?|(?:quantized\.)?w[0-9]{1,2}a[0-9]{1,2}|awq|gptq|gguf|[468]bit"
@@ -23,6 +24,7 @@ def unquantized(variant: str) -> str:
     return "/".join(part for part in variant.split("/") if not QUANTIZATION.fullmatch(part))
 
 
+@lru_cache(maxsize=1 << 14)
 def told_apart(variant: str, kind: re.Pattern[str]) -> tuple[frozenset[str], frozenset[str]]:
     """The parts of a variant that are of a kind, and the others, quantization aside."""
     all_parts = frozenset(part for part in parts(variant) if not QUANTIZATION.fullmatch(part))
