@@ -97,7 +97,7 @@ def _is_called(endpoint: str, published: str) -> bool:
 
 
 def _names(offers: Sequence[IntervalRow]) -> str:
-    return _some(list(dict.fromkeys(f"{row.endpoint} ({row.variant or 'plain'})" for row in offers)))
+    return _some(sorted({f"{row.endpoint} ({row.variant or 'plain'})" for row in offers}))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read
+from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read, stretches
 from store.instants import from_millis
 from store.read import Reader, SqliteReader, open_store
 from store.routing import Constraints, Workload, rank
@@ -62,7 +62,7 @@ WHOLE = {"bulk.STATEMENT"}
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement of the read side by name."""
     modules: tuple[ModuleType, ...] = (
-        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read),
+        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read, stretches),
     )
     for module in modules:
         for name, value in vars(module).items():
