@@ -207,9 +207,11 @@ def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number")
 
 
-def shown(row: object) -> str:
-    """A row on one line, shortened."""
-    return one_line(row if isinstance(row, str) else json.dumps(row, ensure_ascii=False, default=str), 200)
+def shown(value: object) -> str:
+    """What stands somewhere, on one line and shortened."""
+    if isinstance(value, str):
+        return repr(one_line(value, 80))
+    return one_line(json.dumps(value, ensure_ascii=False, default=str), 200)
 
 
 def usage(line: int, fields: Fields, reading: Reading) -> Usage:
@@ -320,7 +322,7 @@ def instant(value: Any, *, utc: bool) -> tuple[datetime, datetime | None]:
             if utc or _DAY.fullmatch(value):
                 at = whole(at.replace(tzinfo=UTC))
                 return at, at + timedelta(days=1) if _DAY.fullmatch(value) else None
-            raise BadRow(f"instant {one_line(value, 40)!r} has no offset: --utc takes it for UTC")
+            raise BadRow(f"instant {shown(value)} has no offset: --utc takes it for UTC")
     except (OverflowError, OSError):
         pass
     except ValueError as error:
