@@ -19,10 +19,10 @@ from collector.usage import Invoiced
 from store.costing import Cost, Workload, cost
 from store.doors import Doors
 from store.instants import iso
+from store.intervals import endpoints
 from store.read import open_store
 from store.records import Facts, Override, RateCard
 from store.routing import Constraints, rank
-from store.intervals import endpoints
 from tests.tape import Tape, hour, usd
 
 Ask = Callable[..., Result]
@@ -45,11 +45,12 @@ LONG = RateCard(
     amounts=(("input", 3 * USD), ("output", 15 * USD)),
     overrides=(Override(above_tokens=200_000, amounts=(("input", 6 * USD), ("output", 22 * USD))),),
 )
+NOW = hour(48)
 HEADER = "instant,provider,model,tier,region,input,output,cached,cache_write,requests,cost,key\n"
 
 
 def made(url: str | Path) -> Tape:
-    """Two providers and an author's own shop, with variants, windows, long prompts, a discount and a change of price."""
+    """Providers and authors' own shops, with variants, windows, long prompts, a discount and a change of price."""
     tape = Tape(url)
     router, catalogue = (
         tape.source(name, trust=trust, every_s=86_400) for name, trust in (("openrouter", 1), ("catalogue", 2))
@@ -87,7 +88,7 @@ def ask(tape: Tape) -> Ask:
     return lambda *words, **more: asked(tape.url, *words, **more)
 
 
-def asked(url: str, *words: object, now: datetime = hour(48), **more: Any) -> Result:
+def asked(url: str, *words: object, now: datetime = NOW, **more: Any) -> Result:
     """What the command answers to somebody without a configuration of their own."""
     parent = click.Context(main, obj=Doors(url, now=lambda: now))
     parent.meta[CONFIG_PATH] = None
@@ -207,7 +208,7 @@ def test_a_row_that_cannot_be_priced_is_counted_and_named_and_never_zero(
     result = ask(file, "--by", "key", "--unpriced", tmp_path / "left.csv", "--format", "jsonl")
     (found,) = groups(result).values()
     assert (found["priced_rows"], found["cost"]) == (1, "2.5")
-    assert f"2 rows, 1 of them priced: 2.5 USD" in result.stderr
+    assert "2 rows, 1 of them priced: 2.5 USD" in result.stderr
     assert reason in result.stderr
     (left,) = written(tmp_path / "left.csv")
     assert left["line"] == "3"
@@ -498,7 +499,7 @@ def test_prices_in_doubt_are_counted(ask: Ask, usage: Write, tape: Tape) -> None
 
 
 def test_groups_are_those_that_the_command_offers() -> None:
-    assert audit_usage_cli.GROUPS == tuple(bill_totals.BY)
+    assert tuple(bill_totals.BY) == audit_usage_cli.GROUPS
 
 
 def test_an_invoice_is_explained_by_what_rounds_to_it() -> None:

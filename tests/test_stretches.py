@@ -49,17 +49,17 @@ def test_a_source_that_falls_silent_gives_way_when_it_is_stale_and_answers_again
 ) -> None:
     tape = Tape(store_url)
     page, router = tape.source("page", trust=0), tape.source("router", trust=1)
-    for at in (0, 1, 2, 12, 13):
-        tape.poll(page, hour(at))
-    for at in range(16):
-        tape.poll(router, hour(at))
+    for polled in (0, 1, 2, 12, 13):
+        tape.poll(page, hour(polled))
+    for polled in range(16):
+        tape.poll(router, hour(polled))
     tape.poll(page, hour(7), "partial", failed_parts=["other"])
     tape.interval(tape.endpoint(page, "acme", "a/m"), hour(0), DEAR)
     tape.interval(tape.endpoint(router, "acme", "a/m"), hour(0), CHEAP)
     wanted = Wanted("a/m", "acme")
     with open_store(store_url) as reader:
         stretches = Stretches(reader, Converter())
-        sources = []
+        sources: list[str] = []
         for minute in range(0, 15 * 60, 5):
             at = hour(minute / 60)
             found = stretches.at("a/m", at).chosen(wanted)

@@ -303,7 +303,8 @@ def test_an_instant_without_an_offset_is_none_unless_it_is_said_to_be_utc() -> N
         instant("2026-08-20 12:00:00", utc=False)
     assert instant("2026-08-20 12:00:00", utc=True) == (AT, None)
     assert instant("2026-08-20", utc=False) == (AT - timedelta(hours=12), AT + timedelta(hours=12))
-    for odd in (True, 1.5, [], "99999999999999999999", -1):
+    odds: list[Any] = [True, 1.5, [], "99999999999999999999", -1]
+    for odd in odds:
         with pytest.raises(BadRow):
             instant(odd, utc=True)
 
