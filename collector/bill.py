@@ -7,24 +7,28 @@ cannot be told from another offer at another price, what nobody knew a price of,
 are not priced, with the reason: never zero.
 """
 
+from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from collector.identify import NONE_RECORDED, Recorded, read
 from collector.names import models
 from collector.usage import Invoiced, Name, Usage
 from collector.usage_forms import Form
+from store.constraints import Constraints, limits, sights, unfit
 from store.costing import Unpriced
 from store.currency import Conversion, Converter
 from store.intervals import IntervalRow
 from store.offers import Wanted
-from store.routing import Constraints, unfit
 from store.stretches import Offer, Stretch, Stretches
 from store.text import one_line
 from store.variants import TIER, parts, told_apart
 
 _KEPT = 20_000
 """Names, and lists of routes, held in memory."""
+_Limits: TypeAlias = tuple[int, int, int]
+"""Tokens of a prompt and its answer, of a prompt, and of an answer."""
+_ANY = 2**62
 
 
 class Line(NamedTuple):
@@ -76,7 +80,7 @@ class Biller:
         self._recorded = recorded
         self._source, self._provider = source or form.source, provider or form.provider
         self._wanted: dict[Name, Wanted | str] = {}
-        self._routes: dict[tuple[int, Constraints, frozenset[str]], tuple[Stretch, list[Offer]]] = {}
+        self._routes: dict[tuple[int, Constraints, frozenset[str]], tuple[Stretch, list[tuple[Offer, _Limits]]]] = {}
 
     def bill(self, usage: Usage) -> Line | Unbilled:
         """What a row cost, or why that is not known."""
@@ -117,7 +121,7 @@ class Biller:
         input_tokens: int | None = None,
     ) -> int | Unpriced:
         """What a row costs at an offer, with some of its counts replaced, in 1e-15 units of the bill's currency."""
-        found = offer.tariff.femto(
+        found = offer.ready.femto(
             usage.input_tokens if input_tokens is None else input_tokens,
             usage.output_tokens,
             cached,
@@ -149,10 +153,10 @@ class Biller:
                 other = stretch.chosen(wanted)
                 if isinstance(other, Unpriced) or other.row.card != offer.row.card:
                     return "the price changed in the time that the row sums up"
-        return offer.tariff.unsure(usage.input_tokens, usage.requests, usage.at, usage.until)
+        return offer.ready.unsure(usage.input_tokens, usage.requests, usage.at, usage.until)
 
     def cheapest(self, line: Line, constraints: Constraints) -> Route | None:
-        """Where a row would have cost least among what is allowed: of its own tier, with a context that is long enough.
+        """Where a row would have cost least among what is allowed: of its own tier, and known to be too short for none.
 
         None where there is nothing.
         """
@@ -164,12 +168,12 @@ class Biller:
             if len(self._routes) >= _KEPT:
                 self._routes.clear()
             kept = self._routes[key] = (line.stretch, _allowed(line.stretch, constraints, tier))
-        tokens = usage.input_tokens + usage.output_tokens if usage.requests == 1 else 0
+        single = usage.requests == 1 and usage.until is None
         best: Route | None = None
-        for offer in kept[1]:
-            if tokens and offer.row.context_length is not None and tokens > offer.row.context_length:
-                continue
-            if (usage.requests > 1 or usage.until is not None) and self._unsteady(usage, _of(offer.row), offer):
+        for offer, longest in kept[1]:
+            if (usage.requests == 1 and _too_long(usage, longest)) or (
+                not single and self._unsteady(usage, _of(offer.row), offer)
+            ):
                 continue
             femto = self._where_known(offer, usage)
             if femto is None or (femto == 0 and not constraints.include_free):
@@ -183,7 +187,7 @@ class Biller:
         if offer.row.card.currency != self._into.currency:
             found = self.femto(offer, usage, cached=usage.cached_tokens)
             return None if isinstance(found, Unpriced) else found
-        return offer.tariff.known_femto(
+        return offer.ready.known_femto(
             usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.more, usage.requests, usage.at
         )
 
@@ -217,22 +221,30 @@ def _of(row: IntervalRow) -> Wanted:
     return Wanted(row.model, row.provider, endpoint=row.endpoint, source=row.source)
 
 
-def _allowed(stretch: Stretch, constraints: Constraints, tier: frozenset[str]) -> list[Offer]:
-    """Offers that may compete, without those that never cost less than another."""
-    offers = [
-        offer
-        for offer in stretch.believed()
-        if not unfit(offer.row, constraints) and told_apart(offer.row.variant, TIER)[0] == tier
-    ]
-    kept: list[Offer] = []
-    for offer in sorted(offers, key=lambda offer: (sum(offer.row.card.by_meter.values()), offer.row.ref)):
-        if not any(_rules_out(one, offer) for one in kept):
-            kept.append(offer)
+def _too_long(usage: Usage, longest: _Limits) -> bool:
+    both, prompt, answer = longest
+    return (
+        usage.input_tokens + usage.output_tokens > both or usage.input_tokens > prompt or usage.output_tokens > answer
+    )
+
+
+def _allowed(stretch: Stretch, constraints: Constraints, tier: frozenset[str]) -> list[tuple[Offer, _Limits]]:
+    """Offers that may compete, and what they take, without those that never cost less than another."""
+    seen = sights(stretch.rows)
+    wanted = replace(constraints, tiers=frozenset({"any"}))
+    kept: list[tuple[Offer, _Limits]] = []
+    for offer in sorted(stretch.believed(), key=lambda one: (sum(one.row.card.by_meter.values()), one.row.ref)):
+        row = offer.row
+        if told_apart(row.variant, TIER)[0] != tier or unfit(row, seen(row), (0, 0), stretch.at, wanted):
+            continue
+        both, prompt, answer = (_ANY if one is None else one for one in limits(row, seen(row)))
+        longest = (both, prompt, answer)
+        if not any(_rules_out(one, takes, offer, longest) for one, takes in kept):
+            kept.append((offer, longest))
     return kept
 
 
-def _rules_out(one: Offer, other: Offer) -> bool:
+def _rules_out(one: Offer, takes: _Limits, other: Offer, needed: _Limits) -> bool:
     """Whether an offer never costs more than another, takes whatever that takes, and is never free of charge."""
-    ours, theirs = one.row.context_length, other.row.context_length
-    long_enough = ours is None or (theirs is not None and ours >= theirs)
-    return long_enough and all(one.row.card.by_meter.values()) and one.tariff.never_above(other.tariff)
+    long_enough = all(ours >= theirs for ours, theirs in zip(takes, needed, strict=True))
+    return long_enough and all(one.row.card.by_meter.values()) and one.ready.never_above(other.ready)

@@ -18,9 +18,9 @@ from store.costing import Unpriced
 from store.evidence import list_card
 from store.intervals import IntervalRow, history
 from store.read import Reader
+from store.ready import ReadyCard
 from store.records import RateCard
 from store.stretches import Offer
-from store.tariff import Tariff
 from store.variants import REGION, TIER
 
 Cause = Literal["tier", "region", "cache", "promotion", "conditions", "date", "source", "rounding", "unknown"]
@@ -121,11 +121,11 @@ class Causes:
 
 
 def _cards(rows: Iterable[IntervalRow]) -> list[Offer]:
-    return [Offer(row, Tariff(row.card)) for row in {row.card.text: row for row in rows}.values()]
+    return [Offer(row, ReadyCard(row.card)) for row in {row.card.text: row for row in rows}.values()]
 
 
 def _at(row: IntervalRow, card: RateCard) -> Offer:
-    return Offer(row._replace(card=card), Tariff(card))
+    return Offer(row._replace(card=card), ReadyCard(card))
 
 
 def _cached_otherwise(line: Line) -> Iterator[tuple[str, int, tuple[tuple[str, int], ...], int]]:

@@ -41,6 +41,7 @@ ELSEWHERE = (
     | {
         "audit-catalogue": "collector.audit_cli",
         "audit": "collector.audit_usage_cli",
+        "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
         "cost": "store.cli_cost",
         "db": "collector.database",

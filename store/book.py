@@ -17,7 +17,7 @@ from store.intervals import IntervalRow, current
 from store.naming import near_names
 from store.offers import Wanted, choose
 from store.read import Reader
-from store.tariff import Tariff
+from store.ready import ReadyCard
 from store.text import one_line
 
 
@@ -69,7 +69,7 @@ class PriceBook:
         for name in models or (None,):
             for row in current(reader, at, known=known, model=name):
                 self._rows.setdefault(row.model, []).append(row)
-        self._offers: dict[tuple[str, str, str], tuple[Tariff, IntervalRow]] = {}
+        self._offers: dict[tuple[str, str, str], tuple[ReadyCard, IntervalRow]] = {}
 
     def cost(
         self,
@@ -92,9 +92,9 @@ class PriceBook:
         known; ValueError for counts that cannot be.
         """
         found = self._offers.get((model, provider, variant)) or self._find(model, provider, variant)
-        tariff, row = found
-        when = at or (self._now() if tariff.by_the_hour else self.at)
-        femto = tariff.femto(input_tokens, output_tokens, cached_tokens, more, requests, when)
+        ready, row = found
+        when = at or (self._now() if ready.by_the_hour else self.at)
+        femto = ready.femto(input_tokens, output_tokens, cached_tokens, more, requests, when)
         if isinstance(femto, Unpriced):
             raise QueryError(f"what that costs at {row.ref} is not known: {femto.reason}")
         return BookedCost(femto, row)
@@ -111,7 +111,7 @@ class PriceBook:
         """Endpoints in the book, in all sources."""
         return sum(map(len, self._rows.values()))
 
-    def _find(self, model: str, provider: str, variant: str) -> tuple[Tariff, IntervalRow]:
+    def _find(self, model: str, provider: str, variant: str) -> tuple[ReadyCard, IntervalRow]:
         rows = self._rows.get(model)
         if not rows:
             near = near_names(model, list(self._rows))
@@ -120,5 +120,5 @@ class PriceBook:
         row = choose(rows, Wanted(model, provider, variant), self.at, Converter())
         if isinstance(row, Unpriced):
             raise NothingMatched(f"{model}: {row.reason}")
-        found = self._offers[model, provider, variant] = (Tariff(row.card), row)
+        found = self._offers[model, provider, variant] = (ReadyCard(row.card), row)
         return found

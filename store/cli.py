@@ -5,19 +5,17 @@ output has the answer and nothing else. Only click is imported before a command 
 answer.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import click
 
+from store.cli_cheapest import cheapest
 from store.cli_conflicts import conflicts
 from store.cli_currency import rates, tell
 from store.cli_export import export
 from store.doors import (
     AT,
-    COUNT,
     CURRENCY,
     FORMAT,
     KNOWN_AT,
@@ -36,10 +34,6 @@ from store.doors import (
     instant_option,
     question,
 )
-from store.text import printable
-
-if TYPE_CHECKING:
-    from store.routing import Excluded, Route
 
 __all__ = [
     "Doors",
@@ -264,96 +258,6 @@ def changes(
     done(written, "nothing moved then and there; `tokentape sources` shows when each source was last polled")
 
 
-@question(
-    click.argument("model", nargs=-1, required=True, metavar="MODEL..."),
-    click.option(
-        "--input", "input_tokens", type=COUNT, default=3000, show_default=True, help="Prompt tokens a request."
-    ),
-    click.option("--output", "output_tokens", type=COUNT, default=1000, show_default=True, help="Tokens answered."),
-    click.option("--cached", "cached_tokens", type=COUNT, default=0, show_default=True, help="Of --input, from cache."),
-    click.option("--min-context", type=COUNT, help="Context length needed; unknown is too short."),
-    click.option("--max-output", type=COUNT, help="Output tokens that must be allowed; unknown is too few."),
-    click.option("--provider", "providers", multiple=True, help="Only this provider (repeatable)."),
-    click.option("--exclude-provider", "exclude_providers", multiple=True, help="Not this provider (repeatable)."),
-    click.option("--quantization", "quantizations", multiple=True, help="Only this one, such as fp8 (repeatable)."),
-    click.option("--source", "sources", multiple=True, help="Every offer of this source (repeatable)."),
-    click.option("--include-free", is_flag=True, help="Also endpoints that charge nothing for this workload."),
-    currency_option("Rank by the cost in this currency, by the rates on the tape.", "USD"),
-    click.option("--why", is_flag=True, help="Name each endpoint that is left out, with the reason (standard error)."),
-    AT,
-    KNOWN_AT,
-    FORMAT,
-    RAW,
-)
-def cheapest(
-    doors: Doors,
-    *,
-    model: tuple[str, ...],
-    input_tokens: int,
-    output_tokens: int,
-    cached_tokens: int,
-    min_context: int | None,
-    max_output: int | None,
-    providers: tuple[str, ...],
-    exclude_providers: tuple[str, ...],
-    quantizations: tuple[str, ...],
-    sources: tuple[str, ...],
-    include_free: bool,
-    currency: str,
-    why: bool,
-    at: datetime | None,
-    known_at: datetime | None,
-    form: str,
-    raw: bool,
-) -> None:
-    """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
-
-    For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
-    unknown, varies or is not offered never competes, and neither does one in a currency without a rate. The prices
-    shown are those that apply to the workload. Cached tokens are charged as cache reads where those are offered, else
-    as input. Several models are ranked together.
-
-    \b
-    Examples:
-      tokentape cheapest openai/gpt-oss-120b
-      tokentape cheapest gpt-oss-120b --input 20000 --cached 15000 --output 500 --min-context 100000
-      tokentape cheapest openai/gpt-oss-120b qwen/qwen3-32b --exclude-provider groq --format json
-    """
-    from store import columns, views
-    from store.disputes import in_force
-    from store.naming import find_model
-    from store.routing import Constraints, Workload, rank
-
-    try:
-        workload = Workload(input_tokens=input_tokens, output_tokens=output_tokens, cached_tokens=cached_tokens)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    constraints = Constraints(
-        min_context=min_context,
-        max_output=max_output,
-        providers=frozenset(providers),
-        exclude_providers=frozenset(exclude_providers),
-        quantizations=frozenset(quantizations),
-        sources=frozenset(sources),
-        include_free=include_free,
-    )
-    instant, known = doors.instants(at, known_at)
-    with doors.open() as reader:
-        names = dict.fromkeys(find_model(reader, name) for name in model)
-        rows = [row for name in names for row in in_force(reader, instant, known=known, model=name)]
-        into = doors.converter(reader, currency, known)
-        ranking = rank(rows, workload, instant, constraints, into)
-    shown = views.cheapest(min(instant, known), models=len(names), currency=currency)
-    written = answer(form, ranking.routes, columns.CHEAPEST, shown, raw=raw)
-    tell(route.cost.conversion for route in ranking.routes)
-    _left_out(ranking.excluded, why=why)
-    _too_long(ranking.routes, input_tokens + output_tokens)
-    doubts = Doubts()
-    deque(doubts.counted(route.row for route in ranking.routes), maxlen=0)
-    doubts.tell(next(iter(names)) if len(names) == 1 else "")
-    done(written, f"no route; see `tokentape endpoints {next(iter(names))}`")
-
-
 @question(click.argument("endpoint"), AT, KNOWN_AT, FORMAT, RAW)
 def explain(
     doors: Doors, *, endpoint: str, at: datetime | None, known_at: datetime | None, form: str, raw: bool
@@ -432,25 +336,3 @@ def held(doors: Doors, *, source: str | None, known_at: datetime | None, form: s
         found = catalogue.held(reader, known=doors.instants(None, known_at)[1], source=source)
     written = answer(form, found, columns.HELD, views.held(), raw=raw)
     done(written, "nothing is held; `tokentape sources` shows how each source fares")
-
-
-def _left_out(excluded: "Sequence[Excluded]", *, why: bool) -> None:
-    """Tell what does not compete: how many for which reason, or each by name."""
-    if why:
-        for one in excluded:
-            click.echo(printable(f"left out: {one.row.ref}: {one.reason}"), err=True)
-    elif excluded:
-        reasons = Counter(one.reason for one in excluded).most_common()
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons)
-        click.echo(printable(f"left out: {told} (--why names them)"), err=True)
-
-
-def _too_long(routes: "Sequence[Route]", tokens: int) -> None:
-    """Tell of routes that cannot take the workload."""
-    short = sum(route.fits is False for route in routes)
-    if short:
-        click.echo(
-            f"{short} of {len(routes)} routes have a context below the {tokens} tokens of this workload: "
-            f"--min-context {tokens} leaves them out",
-            err=True,
-        )

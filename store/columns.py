@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from store.costing import fraction_text
 from store.currency import USD, Conversion, Rate, Unconverted
 from store.instants import iso
 from store.moves import percent_text
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from store.catalogue import HeldRow, ModelRow
     from store.changes import ChangeRow
     from store.conflicts import Conflict
+    from store.crossovers import Crossing
     from store.evidence import Evidence
     from store.facts import FactRow
     from store.intervals import IntervalRow
@@ -180,6 +184,14 @@ HISTORY: "Columns[IntervalRow]" = (
     _CONTRADICTED,
 )
 
+
+def saving_percent(route: "Route") -> str | None:
+    """What is saved, in percent of what is paid now, with one digit; None where nobody said what that is."""
+    if route.saving is None or not route.spend.request + route.saving:
+        return None
+    return f"{Decimal(round(Fraction(route.saving, route.spend.request + route.saving) * 1000)) / 10:.1f}"
+
+
 CHEAPEST: "Columns[Route]" = (
     Column("rank", lambda route: route.rank),
     Column("model", lambda route: route.row.model),
@@ -209,7 +221,35 @@ CHEAPEST: "Columns[Route]" = (
     Column("quoted_currency", lambda route: route.row.card.currency),
     Column("rates", lambda route: rates_told(route.cost.conversion)),
     Column("contradicted_by", lambda route: list(route.row.contradicted_by or ())),
+    Column("cost_per_month", lambda route: None if route.month is None else fraction_text(route.month)),
+    Column("meters", lambda route: {meter: fraction_text(femto) for meter, femto in route.spend.meters}),
+    Column("saving_per_request", lambda route: None if route.saving is None else fraction_text(route.saving)),
+    Column("saving_percent", saving_percent),
 )
+
+CROSSOVERS: "Columns[Crossing]" = (
+    Column("by", lambda one: one.by),
+    Column("since", lambda one: _place(one.since)),
+    Column("until", lambda one: _place(one.until)),
+    Column("model", lambda one: one.row.model),
+    Column("provider", lambda one: one.row.provider),
+    Column("endpoint", lambda one: one.row.endpoint),
+    Column("variant", lambda one: one.row.variant),
+    Column("source", lambda one: one.row.source),
+    Column("tied", lambda one: one.tied),
+    Column("cost_since", lambda one: fraction_text(one.cost_since)),
+    Column("cost_until", lambda one: fraction_text(one.cost_until)),
+    Column("currency", lambda one: one.currency),
+    Column("ref", lambda one: one.row.ref),
+)
+
+
+def _place(place: "Fraction | int | datetime") -> Cell:
+    """A share as a plain decimal of at most six digits."""
+    if isinstance(place, Fraction):
+        return f"{Decimal(round(place * 10**6)) / 10**6:f}"
+    return place
+
 
 CHANGES: "Columns[ChangeRow]" = (
     Column("seen", lambda row: row.seen),

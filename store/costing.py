@@ -7,6 +7,7 @@ a workload needs it, its cost is not known either, and the reason is told.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from fractions import Fraction
 from functools import cached_property
 from itertools import chain
 from typing import NamedTuple
@@ -154,6 +155,11 @@ def femto_text(femto: int) -> str:
     whole, fraction = divmod(abs(femto), 10**FEMTO_DIGITS)
     digits = f"{fraction:0{FEMTO_DIGITS}d}".rstrip("0")
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def fraction_text(femto: Fraction | int) -> str:
+    """The same of a part of them, rounded to whole ones."""
+    return femto_text(round(femto))
 
 
 def cost(card: RateCard, workload: Workload, at: datetime) -> Cost | Unpriced:

@@ -83,7 +83,23 @@ def explain(
     As known at another instant (None: all that is known). `ref` is `source:provider:endpoint`, as every row of
     `endpoints` names itself. There is one answer, unless the source publishes one provider under several names. Records
     are read from the archive beside the store, or `archive`.
-    Raises: QueryError if it is not of that form; NothingMatched if there is no such endpoint, or not yet.
+    Raises: as `named`.
+    """
+    rows = named(reader, ref, at, known=known)
+    coverage = Coverage(reader, at, known)
+    stated = [
+        one
+        for model in dict.fromkeys(row.model for row in rows)
+        for one in endpoints(reader, model, at, known=known, provider=rows[0].provider)
+    ]
+    return [_evidence(reader, row, coverage, archive, tuple(conflicts_of(row, stated, at))) for row in rows]
+
+
+def named(reader: Reader, ref: str, at: datetime, *, known: datetime | None = None) -> list[IntervalRow]:
+    """The prices of an endpoint in force at an instant, or else the last before that, as known at another.
+
+    Raises: QueryError if `ref` is not of the form SOURCE:PROVIDER:ENDPOINT; NothingMatched if there is no such
+    endpoint, or not yet.
     """
     source, _, rest = ref.partition(":")
     provider, _, reference = rest.partition(":")
@@ -106,9 +122,7 @@ def explain(
         rows += [row for row in in_force if row.endpoint == reference] or newest.values()
     if not rows:
         raise NothingMatched(f"no price of {one_line(ref, 120)!r} is known for that time; see `tokentape history`")
-    coverage = Coverage(reader, at, known)
-    stated = [one for model in models for one in endpoints(reader, model, at, known=known, provider=provider)]
-    return [_evidence(reader, row, coverage, archive, tuple(conflicts_of(row, stated, at))) for row in rows]
+    return rows
 
 
 def _hint(source: str, provider: str, reference: str, offered: list[tuple[str, str]]) -> str:

@@ -1,6 +1,6 @@
 """What is said of a model beside its prices: by whom, since when, and where sources disagree."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -26,6 +26,14 @@ FROM telemetry t
 WHERE t.endpoint_id = :endpoint AND t.at <= :seen
 ORDER BY t.at DESC LIMIT 1
 """
+
+
+class Measured(NamedTuple):
+    """How an endpoint fared, when last measured."""
+
+    uptime_percent: int | None = None
+    first_token_ms: int | None = None
+    tokens_per_second: int | None = None
 
 
 class FactRow(NamedTuple):
@@ -121,6 +129,17 @@ def _values(stated: Facts) -> Iterator[tuple[str, str]]:
     for name, value in stated.stated.items():
         for one in value if isinstance(value, tuple) else (value,):
             yield name, str(one).lower() if isinstance(one, bool) else str(one)
+
+
+def measures(reader: Reader, at: datetime, known: datetime | None = None) -> Callable[[IntervalRow], Measured]:
+    """How endpoints fared, when last measured up to an instant, as known at another."""
+    coverage = Coverage(reader, at, known)
+
+    def of(row: IntervalRow) -> Measured:
+        found = reader.row(_MEASURED, {"endpoint": row.endpoint_id, "seen": coverage.seen_millis})
+        return Measured() if found is None else Measured(*found[2:])
+
+    return of
 
 
 def _measured(reader: Reader, row: IntervalRow, coverage: Coverage) -> Iterator[tuple[str, str, datetime]]:

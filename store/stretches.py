@@ -1,30 +1,32 @@
 """What was in force when, of one model after another, for millions of questions about the past.
 
 Between two instants at which anything about a model's offers changes (a price begins or ends, an offer goes unseen, a
-source falls silent until it is stale, or is heard again), every answer is the same. So the store is asked once for each
-such stretch of time, by the question that all others ask (`store.intervals.endpoints`).
+source falls silent until it is stale or expires, or is heard again), every answer is the same. So the store is asked
+once for each such stretch of time, by the question that all others ask (`store.intervals.endpoints`).
 """
 
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from store.belief import EVER
+from store.constraints import GONE
 from store.costing import Unpriced
 from store.currency import Converter
 from store.instants import from_millis, to_millis
 from store.intervals import GRACE_S, IntervalRow, endpoints
 from store.offers import Wanted, choose
-from store.read import Reader
+from store.read import Reader, Value
+from store.ready import ReadyCard
 from store.records import RateCard
-from store.routing import believed
-from store.tariff import Tariff
+from store.routing import EXPIRY, believed
 from store.variants import told_apart
 
 KEPT = 20_000
 """Stretches held in memory."""
+_MILLISECOND = timedelta(milliseconds=1)
 
 _CHANGES = """
 SELECT i.first_seen FROM model m JOIN endpoint e ON e.model_id = m.id JOIN "interval" i ON i.endpoint_id = e.id
@@ -45,6 +47,11 @@ UNION SELECT g.ended FROM model m JOIN endpoint e ON e.model_id = m.id JOIN find
 WHERE m.name = :model AND g.ended IS NOT NULL
 UNION SELECT u.last_seen + 1000 * (2 * s.every_s + :grace) + 1 FROM model m JOIN endpoint e ON e.model_id = m.id
 JOIN gap u ON u.endpoint_id = e.id JOIN source s ON s.id = e.source_id
+WHERE m.name = :model
+UNION SELECT u.last_seen + :expiry + 1 FROM model m JOIN endpoint e ON e.model_id = m.id
+JOIN gap u ON u.endpoint_id = e.id
+WHERE m.name = :model
+UNION SELECT u.since + :gone + 1 FROM model m JOIN endpoint e ON e.model_id = m.id JOIN gap u ON u.endpoint_id = e.id
 WHERE m.name = :model
 """
 _SOURCES = """
@@ -76,21 +83,21 @@ class Offer(NamedTuple):
     """An offer, ready to price requests."""
 
     row: IntervalRow
-    tariff: Tariff
+    ready: ReadyCard
 
 
 class Stretch:
     """A model's offers in a stretch of time in which nothing about them changed."""
 
-    __slots__ = ("_chosen", "_into", "_offers", "_others", "_tariff", "at", "rows")
+    __slots__ = ("_chosen", "_into", "_offers", "_others", "_ready", "at", "rows")
 
     def __init__(
-        self, rows: list[IntervalRow], at: datetime, into: Converter, tariff: Callable[[RateCard], Tariff]
+        self, rows: list[IntervalRow], at: datetime, into: Converter, ready: Callable[[RateCard], ReadyCard]
     ) -> None:
         self.rows = rows
         """As of `at`: another instant of the stretch may be a little further from when they were last seen."""
         self.at = at
-        self._into, self._tariff = into, tariff
+        self._into, self._ready = into, ready
         self._chosen: dict[Wanted, Offer | Unpriced] = {}
         self._others: dict[tuple[Wanted, re.Pattern[str]], list[Wanted]] = {}
         self._offers: list[Offer] | None = None
@@ -100,7 +107,7 @@ class Stretch:
         found = self._chosen.get(wanted)
         if found is None:
             row = choose(self.rows, wanted, self.at, self._into)
-            found = self._chosen[wanted] = row if isinstance(row, Unpriced) else Offer(row, self._tariff(row.card))
+            found = self._chosen[wanted] = row if isinstance(row, Unpriced) else Offer(row, self._ready(row.card))
         return found
 
     def others(self, wanted: Wanted, kind: re.Pattern[str]) -> list[Wanted]:
@@ -127,7 +134,7 @@ class Stretch:
         """All offers that compete: for each provider those of its most trusted source that is fresh."""
         if self._offers is None:
             rows = believed(self.rows, self.at, self._into)
-            self._offers = [Offer(row, self._tariff(row.card)) for row in rows]
+            self._offers = [Offer(row, self._ready(row.card)) for row in rows]
         return self._offers
 
 
@@ -139,7 +146,7 @@ class Stretches:
         self._changes: dict[str, list[int]] = {}
         self._silences: dict[int, list[int]] = {}
         self._foreign: dict[str, bool] = {}
-        self._tariffs: dict[int, Tariff] = {}
+        self._made_ready: dict[int, ReadyCard] = {}
         self._kept: dict[tuple[str, int, date | None], Stretch] = {}
 
     def at(self, model: str, at: datetime) -> Stretch:
@@ -155,17 +162,17 @@ class Stretches:
             if len(self._kept) >= KEPT:
                 self._kept.clear()
             rows = endpoints(self._reader, model, at, known=self._known)
-            stretch = self._kept[key] = Stretch(rows, at, self._into, self._tariff)
+            stretch = self._kept[key] = Stretch(rows, at, self._into, self._ready)
         return stretch
 
-    def _tariff(self, card: RateCard) -> Tariff:
+    def _ready(self, card: RateCard) -> ReadyCard:
         """A card made ready once: a reader hands out one object for it again and again."""
-        tariff = self._tariffs.get(id(card))
-        if tariff is None:
-            if len(self._tariffs) >= KEPT:
-                self._tariffs.clear()
-            tariff = self._tariffs[id(card)] = Tariff(card)
-        return tariff
+        ready = self._made_ready.get(id(card))
+        if ready is None:
+            if len(self._made_ready) >= KEPT:
+                self._made_ready.clear()
+            ready = self._made_ready[id(card)] = ReadyCard(card)
+        return ready
 
     def during(self, model: str, since: datetime, until: datetime) -> Iterator[Stretch]:
         """Those that have any time in [since, until)."""
@@ -178,7 +185,13 @@ class Stretches:
 
     def _found(self, model: str) -> list[int]:
         """The instants at which anything may change, in order."""
-        found = {int(at) for (at,) in self._reader.rows(_CHANGES, {"model": model, "grace": GRACE_S})}
+        values: dict[str, Value] = {
+            "model": model,
+            "grace": GRACE_S,
+            "expiry": EXPIRY // _MILLISECOND,
+            "gone": GONE // _MILLISECOND,
+        }
+        found = {int(at) for (at,) in self._reader.rows(_CHANGES, spans | {"model": model})}
         for source, every_s in self._reader.rows(_SOURCES, {"model": model}):
             if source not in self._silences:
                 self._silences[source] = list(self._heard(source, 1000 * (2 * every_s + GRACE_S)))
@@ -190,7 +203,7 @@ class Stretches:
         return sorted(found)
 
     def _heard(self, source: int, limit: int) -> Iterator[int]:
-        """When a source, or a part of it, may have become stale or fresh again.
+        """When a source, or a part of it, may have become stale, expired, or fresh again.
 
         Of whole polls that follow each other closely enough none does: so these are the ends of longer silences, and
         the polls in them that came in part.
@@ -211,3 +224,4 @@ def _ends(heard: Iterable[int], limit: int) -> Iterator[int]:
         if abs(at) != EVER:
             yield at
             yield at + limit + 1
+            yield at + EXPIRY // _MILLISECOND + 1

@@ -1,181 +1,75 @@
-"""A rate card made ready to price requests by the million: what `store.costing.cost` says, from memory.
+"""What a rate card charges over a stretch of time: when its hours begin and end, pure."""
 
-What a workload costs is a sum over its meters, each at the amount that applies to a prompt of its length at that
-instant. So what one unit of each meter costs is asked of `costing.cost` once for each case that the conditions of the
-card tell apart, and remembered: nothing is computed here but the sum.
-"""
-
-from bisect import bisect_left
-from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from typing import NamedTuple
 
 from store.conditions import in_force, zone
-from store.costing import ANSWER_PARTS, PROMPT_PARTS, Charge, Cost, Unpriced, Workload, cost
-from store.instants import EPOCH
-from store.records import RateCard
+from store.records import Override, RateCard
 
-_OF_PROMPT, _OF_ANSWER = frozenset(PROMPT_PARTS), frozenset(ANSWER_PARTS)
-_CHARGEABLE = ("input", "output", *PROMPT_PARTS, *ANSWER_PARTS)
-_REMEMBERED = 4096
-"""Minutes of prices in windows that are kept."""
+WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
+_MINUTE = timedelta(minutes=1)
 
 
-class Rates(dict[str, int | None]):
-    """Meter -> 1e-15 currency units for one of it, in one case; None: that is not known."""
+class Stretch(NamedTuple):
+    """[since, until), in which a card charges the same."""
 
-    def __init__(self, card: RateCard, prompt_tokens: int, at: datetime) -> None:
-        super().__init__()
-        self._case = card, prompt_tokens, at
-        self.request = sum(line.femto for line in self._asked_any() if line.meter == "request")
-
-    def _asked_any(self) -> tuple[Charge, ...]:
-        """What is charged for something: a price per request is charged with anything."""
-        tried = (self._asked("input", 1, 0), self._asked("output", 0, 1))
-        return next((one.charges for one in tried if isinstance(one, Cost)), ())
-
-    def _asked(self, meter: str, prompt: int, answer: int) -> Cost | Unpriced:
-        card, prompt_tokens, at = self._case
-        more = () if meter in {"input", "output", "cache_read"} else ((meter, 1),)
-        cached = 1 if meter == "cache_read" else 0
-        one = Workload(
-            input_tokens=prompt, output_tokens=answer, cached_tokens=cached, more=more, prompt_tokens=prompt_tokens
-        )
-        return cost(card, one, at)
-
-    def __missing__(self, meter: str) -> int | None:
-        prompt = int(meter == "input" or meter in _OF_PROMPT)
-        found = self._asked(meter, prompt, int(meter == "output" or meter in _OF_ANSWER))
-        self[meter] = found.femto - self.request if isinstance(found, Cost) else None
-        return self[meter]
+    since: datetime
+    until: datetime
+    amounts: Mapping[str, int]
+    """Meter -> amount, where one is known."""
+    held: tuple[Override, ...]
+    """The overrides that hold."""
 
 
-class Tariff:
-    """What requests cost by a rate card."""
+def stretches(card: RateCard, prompt_tokens: int, since: datetime, until: datetime) -> list[Stretch]:
+    """What a card charges for a prompt of that length in [since, until), in order and without a gap.
 
-    __slots__ = ("_by_case", "_lengths", "by_the_hour", "card", "rates")
+    Raises: KeyError or ValueError if nobody knows the time zone of one of its windows.
+    """
+    marks = sorted({since, *(at for at in _turns(card, since, until) if since < at < until)})
+    found: list[Stretch] = []
+    for start, end in zip(marks, [*marks[1:], until], strict=True):
+        amounts, held = in_force(card, prompt_tokens, start)
+        if found and found[-1].held == tuple(held):
+            found[-1] = found[-1]._replace(until=end)
+        else:
+            found.append(Stretch(start, end, amounts, tuple(held)))
+    return found
 
-    def __init__(self, card: RateCard) -> None:
-        self.card = card
-        self.by_the_hour = any(one.start_minute is not None or one.days for one in card.overrides)
-        """Whether it matters when a request is made."""
-        self._lengths = sorted({one.above_tokens for one in card.overrides if one.above_tokens is not None})
-        self.rates = None if card.overrides else Rates(card, 0, EPOCH)
-        """None: they depend on the prompt, or on when a request is made."""
-        self._by_case: dict[tuple[int, int], Rates] = {}
 
-    def femto(
-        self,
-        input_tokens: int,
-        output_tokens: int,
-        cached_tokens: int,
-        more: tuple[tuple[str, int], ...],
-        requests: int,
-        at: datetime,
-        prompt_tokens: int | None = None,
-    ) -> int | Unpriced:
-        """What a workload costs, in 1e-15 units of the card's currency. The counts are those of a `Workload`.
+def has_hours(card: RateCard) -> bool:
+    """Whether what a card charges depends on the hour."""
+    return any(one.start_minute is not None or one.days for one in card.overrides)
 
-        Raises: ValueError for counts that cannot be.
-        """
-        total = self.known_femto(input_tokens, output_tokens, cached_tokens, more, requests, at, prompt_tokens)
-        if total is not None:
-            return total
-        # Not known, or impossible, or of single things alone: the reason is told where prices are made.
-        found = cost(
-            self.card,
-            Workload(
-                input_tokens=input_tokens,
-                output_tokens=output_tokens,
-                cached_tokens=cached_tokens,
-                more=more,
-                requests=requests,
-                prompt_tokens=prompt_tokens,
-            ),
-            at,
-        )
-        return found.femto if isinstance(found, Cost) else found
 
-    def known_femto(
-        self,
-        input_tokens: int,
-        output_tokens: int,
-        cached_tokens: int,
-        more: tuple[tuple[str, int], ...],
-        requests: int,
-        at: datetime,
-        prompt_tokens: int | None = None,
-    ) -> int | None:
-        """The same where it is known for a workload of tokens; None elsewhere, and for counts that cannot be."""
-        rates = self.rates or self._of_case(input_tokens if prompt_tokens is None else prompt_tokens, at)
-        prompt, answer = input_tokens - cached_tokens, output_tokens
-        total = requests * rates.request
-        for meter, count in more:
-            if meter in _OF_PROMPT:
-                prompt -= count
-            elif meter in _OF_ANSWER:
-                answer -= count
-            rate = rates[meter]
-            if count < 0 or (rate is None and count):
-                return None
-            total += count * (rate or 0)
-        if prompt < 0 or answer < 0 or cached_tokens < 0 or requests < 1 or input_tokens + output_tokens == 0:
-            return None
-        for meter, count in (("input", prompt), ("output", answer), ("cache_read", cached_tokens)):
-            if count:
-                rate = rates[meter]
-                if rate is None:
-                    return None
-                total += count * rate
-        return total
+def _turns(card: RateCard, since: datetime, until: datetime) -> Iterator[datetime]:
+    """Every instant at which a window may begin or end, and some at which none does."""
+    for override in card.overrides:
+        if override.start_minute is None and not override.days:
+            continue
+        where = zone(override.tz)
+        minutes = {0, override.start_minute or 0, override.end_minute or 0}
+        day = since.astimezone(where).date() - _DAY
+        while day <= until.astimezone(where).date() + _DAY:
+            for minute in minutes:
+                for fold in (0, 1):  # where clocks go back, an hour comes twice
+                    local = datetime.combine(day, time(minute // 60, minute % 60, fold=fold), where)
+                    yield local.astimezone(UTC)
+            yield from _shift(where, datetime.combine(day, time(), UTC))
+            day += _DAY
 
-    def never_above(self, other: "Tariff") -> bool:
-        """Whether nothing that is known to cost something there costs more here, or is unknown here.
 
-        Only of cards without conditions; False says nothing.
-        """
-        if self.rates is None or other.rates is None or self.card.currency != other.card.currency:
-            return False
-        ours, theirs = self.rates, other.rates
-        meters = {*_CHARGEABLE, *self.card.by_meter, *other.card.by_meter, *dict(self.card.states)} - {"request"}
-        return ours.request <= theirs.request and all(
-            (there := theirs[meter]) is None or ((here := ours[meter]) is not None and here <= there)
-            for meter in meters
-        )
-
-    def _of_case(self, prompt_tokens: int, at: datetime) -> Rates:
-        """The rates for a prompt of that length in that minute: no condition changes within one."""
-        minute = at.toordinal() * 1440 + at.hour * 60 + at.minute if self.by_the_hour else 0
-        case = (bisect_left(self._lengths, prompt_tokens), minute)
-        rates = self._by_case.get(case)
-        if rates is None:
-            if len(self._by_case) >= _REMEMBERED:
-                self._by_case.clear()
-            rates = self._by_case[case] = Rates(self.card, prompt_tokens, at)
-        return rates
-
-    def unsure(self, input_tokens: int, requests: int, since: datetime, until: datetime | None) -> str:
-        """Why the sum of several requests over a stretch of time cannot be priced as one; empty if it can.
-
-        Each prompt may be as long as all together, or have next to nothing; each may have come at any time.
-        """
-        if requests > 1 and self._lengths and input_tokens > self._lengths[0]:
-            return f"sums up {requests} prompts, and one above {self._lengths[0]} tokens has another price"
-        if until is not None and self.by_the_hour:
-            amounts = {
-                tuple(sorted(in_force(self.card, input_tokens, at)[0].items())) for at in self._edges(since, until)
-            }
-            if len(amounts) > 1:
-                return "sums up hours that have different prices"
-        return ""
-
-    def _edges(self, since: datetime, until: datetime) -> Iterable[datetime]:
-        """Instants of a stretch of time of which one lies between each two at which prices may change."""
-        yield since
-        for one in self.card.overrides:
-            local = zone(one.tz)
-            first = since.astimezone(local).date() - timedelta(days=1)
-            for days in range((until - since).days + 4):
-                for minute in {0, one.start_minute or 0, one.end_minute or 0}:
-                    edge = datetime.combine(first + timedelta(days=days), time(*divmod(minute, 60)), local)
-                    if since < edge < until:
-                        yield edge.astimezone(since.tzinfo)
+def _shift(where: tzinfo, start: datetime) -> Iterator[datetime]:
+    """The instant within a day at which clocks there are changed, if they are."""
+    early, late = start, start + _DAY
+    if early.astimezone(where).utcoffset() == late.astimezone(where).utcoffset():
+        return
+    while late - early > _MINUTE:
+        middle = early + ((late - early) / 2) // _MINUTE * _MINUTE
+        if middle.astimezone(where).utcoffset() == early.astimezone(where).utcoffset():
+            early = middle
+        else:
+            late = middle
+    yield late

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
+from store.columns import saving_percent
 from store.conditions import condition_text
+from store.costing import FEMTO_DIGITS, femto_text
 from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
 from store.moves import percent_text
@@ -17,6 +21,7 @@ if TYPE_CHECKING:
     from store.catalogue import HeldRow, ModelRow, VerdictRow
     from store.changes import ChangeRow
     from store.conflicts import Conflict
+    from store.crossovers import Crossing
     from store.evidence import Evidence
     from store.facts import FactRow
     from store.intervals import IntervalRow
@@ -123,7 +128,9 @@ def cheapest(now: datetime, *, models: int, currency: str = USD) -> "TableColumn
         TableColumn("model", lambda route: route.row.model if models > 1 else "", spare=1, cut="left"),
         TableColumn("provider", lambda route: route.row.provider),
         TableColumn("variant", lambda route: route.row.variant, spare=1, cut="right"),
-        TableColumn(f"{sign}/request", lambda route: route.cost.text, right=True),
+        TableColumn(f"{sign}/request", lambda route: _short(route.spend.request), right=True),
+        TableColumn(f"{sign}/month", _month, spare=1, right=True),
+        TableColumn("saves %", lambda route: saving_percent(route) or "", spare=1, right=True),
         TableColumn(f"input {sign}/M", lambda route: _amount(route.cost.input), right=True),
         TableColumn(f"output {sign}/M", lambda route: _amount(route.cost.output), right=True),
         TableColumn("cache read", lambda route: _amount(route.cost.cache_read), spare=4, right=True),
@@ -135,10 +142,48 @@ def cheapest(now: datetime, *, models: int, currency: str = USD) -> "TableColumn
     )
 
 
+_DIGITS = 6
+"""Digits of a mean, which may have no end."""
+
+
+def _short(femto: Fraction | int) -> str:
+    """An exact amount, or the digits that tell it from others."""
+    if femto.denominator == 1:
+        return femto_text(int(femto))
+    least = FEMTO_DIGITS - len(str(int(femto))) + _DIGITS
+    rounded = round(Decimal(femto.numerator) / femto.denominator / 10**FEMTO_DIGITS, max(0, least))
+    return f"{rounded:f}".rstrip("0").rstrip(".")
+
+
+def _month(route: "Route") -> str:
+    return "" if route.month is None else f"{Decimal(round(Fraction(route.month, 10 ** (FEMTO_DIGITS - 2)))) / 100:.2f}"
+
+
+def crossovers() -> "TableColumns[Crossing]":
+    """Who is cheapest, from where to where."""
+    return (
+        TableColumn("by", lambda one: one.by),
+        TableColumn("from", lambda one: _place(one.since), right=True),
+        TableColumn("to", lambda one: _place(one.until), right=True),
+        TableColumn("cheapest", lambda one: f"{one.row.provider}{'=' if one.tied else ''}"),
+        TableColumn("variant", lambda one: one.row.variant, spare=1, cut="right"),
+        TableColumn("request from", lambda one: f"{_short(one.cost_since)} {one.currency}", right=True),
+        TableColumn("request to", lambda one: f"{_short(one.cost_until)} {one.currency}", right=True),
+        TableColumn("model", lambda one: one.row.model, spare=4, cut="left"),
+        TableColumn("source", lambda one: one.row.source, spare=2),
+        TableColumn("endpoint", lambda one: one.row.endpoint, spare=3, cut="left"),
+    )
+
+
+def _place(place: "Fraction | int | datetime") -> str:
+    if isinstance(place, Fraction):
+        return f"{Decimal(round(place * 1000)) / 10:.1f} %"
+    return str(place) if isinstance(place, int) else f"{place:%a} {_minute(place)}"
+
+
 def _route_notes(route: "Route") -> str:
     notes = [
         *route.cost.conditions,
-        *(["exceeds context"] if route.fits is False else ()),
         *(["stale"] if route.row.stale else ()),
         *(["unseen"] if route.row.unseen_since else ()),
         *(["disputed"] if route.row.disputed else ()),

@@ -117,10 +117,10 @@ def test_several_models_are_ranked_together(ask: Ask, tape: Tape) -> None:
     assert "model" in ask("cheapest", MODEL, "model").stdout.splitlines()[0]
 
 
-def test_a_workload_longer_than_a_context_is_told(ask: Ask) -> None:
+def test_an_endpoint_that_cannot_take_the_workload_is_no_route(ask: Ask) -> None:
     result = ask("cheapest", MODEL, "--input", "200000", "--output", "1")
-    assert "exceeds context" in result.stdout
-    assert "2 of 2 routes have a context below the 200001 tokens" in result.stderr
+    assert result.stderr.startswith("left out: 2 context of 131072 is too short")
+    assert result.exit_code == 3
 
 
 def test_endpoints_are_those_of_the_instant(ask: Ask) -> None:

@@ -133,11 +133,11 @@ def test_the_whole_rate_card_is_there_in_every_form() -> None:
 
 
 def test_routes_show_the_prices_that_apply_to_the_workload() -> None:
-    rows = [ROW._replace(provider=name) for name in ("b", "a")]
+    rows = [ROW._replace(provider=name, context_length=300_000) for name in ("b", "a")]
     ranking = rank(rows, Workload(input_tokens=200_001, output_tokens=1), T0, Constraints())
     found = [record("csv", columns.CHEAPEST, route) for route in ranking.routes]
     assert [(one["rank"], one["tied"], one["provider"]) for one in found] == [("1", "true", "a"), ("1", "true", "b")]
-    assert (found[0]["input"], found[0]["conditions"], found[0]["fits"]) == ("0.074000001", "above 200000", "false")
+    assert (found[0]["input"], found[0]["conditions"], found[0]["fits"]) == ("0.074000001", "above 200000", "true")
     assert found[0]["cost_per_request_usd"] == "0.014800074200001"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from store.conditions import condition_text, holds
 from store.currency import Converter
 from store.intervals import IntervalRow
-from store.records import Override, RateCard
+from store.records import Facts, Override, RateCard
 from store.routing import Constraints, Cost, Ranking, Unpriced, Workload, believed, cost, rank
 from tests.tape import T0, hour, usd
 
@@ -173,7 +173,10 @@ INSTANTS = st.integers(0, 31 * 1440).map(lambda minute: T0 + timedelta(minutes=m
 @settings(max_examples=400)
 @given(st.lists(cards(), max_size=8), workloads(), INSTANTS)
 def test_ranking_equals_an_exhaustive_oracle(drawn: list[RateCard], load: Workload, at: datetime) -> None:
-    rows = [offer(card, endpoint=f"e{number}", provider=f"p{number % 3}") for number, card in enumerate(drawn)]
+    rows = [
+        offer(card, endpoint=f"e{number}", provider=f"p{number % 3}", context_length=None, max_output_tokens=None)
+        for number, card in enumerate(drawn)
+    ]
     found = rank(rows, load, at, replace(ANYTHING, sources=frozenset({"openrouter"})))
     expected = oracle_rank(rows, load, at)
     assert {route.row.endpoint: (route.rank, route.tied) for route in found.routes} == expected
@@ -352,10 +355,23 @@ def test_constraints_leave_out_what_is_not_known_to_meet_them(
     assert [one.reason for one in found.excluded] == ([reason] if reason else [])
 
 
-@pytest.mark.parametrize(("context", "fits"), [(2000, True), (1999, False), (None, None)])
-def test_a_route_says_whether_the_workload_fits_its_context(context: int | None, fits: bool | None) -> None:
+@pytest.mark.parametrize(("context", "fits"), [(2000, True), (None, None)])
+def test_a_route_says_whether_it_is_known_to_be_long_enough(context: int | None, fits: bool | None) -> None:
     found = rank([offer(usd(input=1, output=1), context_length=context)], workload(), T0, Constraints())
     assert found.routes[0].fits is fits
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"context_length": 1999}, "context of 1999 is too short"),
+        ({"max_output_tokens": 999}, "maximum output of 999 is too short"),
+        ({"facts": Facts(max_prompt_tokens=999)}, "maximum prompt of 999 is too short"),
+    ],
+)
+def test_what_is_known_to_be_too_small_for_a_request_is_no_route(facts: dict[str, Any], reason: str) -> None:
+    found = rank([offer(usd(input=1, output=1), **facts)], workload(), T0, Constraints())
+    assert [one.reason for one in found.excluded] == [reason]
 
 
 # --- which source answers ---
@@ -369,7 +385,22 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
     ("rows", "expected"),
     [
         ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY)], "acme"),
-        ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY, stale=True)], "catalogue"),
+        ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY, stale=True)], "acme"),
+        ([offer(PRICED, **CATALOGUE, first_seen=hour(1)), offer(PRICED, **FIRST_PARTY, stale=True)], "catalogue"),
+        (
+            [
+                offer(PRICED, **CATALOGUE, first_seen=hour(-900)),
+                offer(PRICED, **FIRST_PARTY, stale=True, last_seen=hour(-721)),
+            ],
+            "catalogue",
+        ),
+        (
+            [
+                offer(PRICED, **CATALOGUE, first_seen=hour(-900)),
+                offer(PRICED, **FIRST_PARTY, stale=True, last_seen=hour(-719)),
+            ],
+            "acme",
+        ),
         ([offer(PRICED, **CATALOGUE, stale=True), offer(PRICED, **FIRST_PARTY, stale=True)], "acme"),
         ([offer(PRICED, **CATALOGUE), offer(UNKNOWN, **FIRST_PARTY)], "catalogue"),
         ([offer(PRICED, **CATALOGUE, stale=True), offer(UNKNOWN, **FIRST_PARTY)], "catalogue"),
@@ -378,7 +409,20 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
         ([offer(PRICED, source="b", last_seen=hour(1)), offer(PRICED, source="a")], "a"),
         ([offer(PRICED, source="b", last_seen=hour(1), stale=True), offer(PRICED, source="a", stale=True)], "b"),
     ],
-    ids=["trust", "fresh", "none fresh", "priced", "priced before fresh", "observed", "name", "polls", "last seen"],
+    ids=[
+        "trust",
+        "stale",
+        "newer",
+        "expired",
+        "not yet",
+        "none fresh",
+        "priced",
+        "priced before fresh",
+        "observed",
+        "name",
+        "polled last",
+        "last seen",
+    ],
 )
 def test_the_most_trusted_fresh_source_with_a_price_answers_for_a_provider(
     rows: list[IntervalRow], expected: str

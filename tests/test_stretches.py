@@ -44,23 +44,25 @@ def test_at_every_instant_and_for_every_belief_the_choice_is_that_of_the_questio
                         assert told(row) == told(choose(rows, wanted, at, into)), (at, known)
 
 
-def test_a_source_that_falls_silent_gives_way_when_it_is_stale_and_answers_again_when_it_is_heard(
+def test_a_source_that_falls_silent_gives_way_and_answers_again_as_it_does_for_the_question_itself(
     store_url: str,
 ) -> None:
     tape = Tape(store_url)
     page, router = tape.source("page", trust=0), tape.source("router", trust=1)
     for polled in (0, 1, 2, 12, 13):
         tape.poll(page, hour(polled))
-    for polled in range(16):
-        tape.poll(router, hour(polled))
     tape.poll(page, hour(7), "partial", failed_parts=["other"])
+    for polled in (*range(16), *range(728, 740)):
+        tape.poll(router, hour(polled))
     tape.interval(tape.endpoint(page, "acme", "a/m"), hour(0), DEAR)
-    tape.interval(tape.endpoint(router, "acme", "a/m"), hour(0), CHEAP)
+    sold = tape.endpoint(router, "acme", "a/m")
+    tape.interval(sold, hour(0), CHEAP, ended=hour(3), end_reason="changed", last_seen=hour(2))
+    tape.interval(sold, hour(3), DEAR, not_before=hour(2))
     wanted = Wanted("a/m", "acme")
     with open_store(store_url) as reader:
         stretches = Stretches(reader, Converter())
         sources: list[str] = []
-        for minute in range(0, 15 * 60, 5):
+        for minute in (*range(0, 15 * 60, 5), *range(730 * 60, 736 * 60, 5)):
             at = hour(minute / 60)
             found = stretches.at("a/m", at).chosen(wanted)
             row = choose(endpoints(reader, "a/m", at), wanted, at, Converter())
@@ -69,8 +71,9 @@ def test_a_source_that_falls_silent_gives_way_when_it_is_stale_and_answers_again
             assert (found.row.source, found.row.card) == (row.source, row.card), at
             if not sources or sources[-1] != row.source:
                 sources.append(row.source)
-        # stale two hours and a quarter after 02:00, heard in part at 07:00, stale again, heard at 12:00
-        assert sources == ["page", "router", "page", "router", "page"]
+        # Stale two hours and a quarter after 02:00, when the other has seen a newer price; heard in part at 07:00;
+        # and not heard of for thirty days after 13:00.
+        assert sources == ["page", "router", "page", "router"]
         assert len(list(stretches.during("a/m", hour(3), hour(8)))) > 1
         assert len(list(stretches.during("a/m", hour(0.25), hour(0.5)))) == 1
 

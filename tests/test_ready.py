@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from store.costing import ANSWER_PARTS, PROMPT_PARTS, Cost, Unpriced, Workload, cost
+from store.ready import ReadyCard
 from store.records import Override, RateCard, State
-from store.tariff import Tariff
 from tests.tape import T0, usd
 from tests.test_costing import workloads
 
@@ -47,24 +47,24 @@ def cards(draw: st.DrawFn) -> RateCard:
     )
 
 
-def asked(tariff: Tariff, load: Workload, at: datetime) -> int | Unpriced:
-    return tariff.femto(
+def asked(ready: ReadyCard, load: Workload, at: datetime) -> int | Unpriced:
+    return ready.femto(
         load.input_tokens, load.output_tokens, load.cached_tokens, load.more, load.requests, at, load.prompt_tokens
     )
 
 
 @given(cards(), st.lists(st.tuples(workloads(), st.integers(0, 20_000)), min_size=1, max_size=4))
 def test_a_tariff_gives_what_its_card_gives(card: RateCard, drawn: list[tuple[Workload, int]]) -> None:
-    tariff = Tariff(card)
+    ready = ReadyCard(card)
     for load, minute in drawn * 2:  # what was asked once is remembered
         at = T0 + timedelta(minutes=minute)
         found = cost(card, load, at)
-        assert asked(tariff, load, at) == (found.femto if isinstance(found, Cost) else found)
+        assert asked(ready, load, at) == (found.femto if isinstance(found, Cost) else found)
 
 
 @given(cards(), cards(), workloads())
 def test_what_is_never_above_another_never_is(one: RateCard, other: RateCard, load: Workload) -> None:
-    ours, theirs = Tariff(one), Tariff(other)
+    ours, theirs = ReadyCard(one), ReadyCard(other)
     if ours.never_above(theirs):
         there = cost(other, load, T0)
         here = cost(one, load, T0)
@@ -72,15 +72,16 @@ def test_what_is_never_above_another_never_is(one: RateCard, other: RateCard, lo
 
 
 def test_a_cheaper_card_is_never_above_a_dearer_one_and_a_card_with_conditions_says_nothing() -> None:
-    cheap, dear = Tariff(usd(input=1, output=2)), Tariff(usd(input=1, output=3))
+    cheap, dear = ReadyCard(usd(input=1, output=2)), ReadyCard(usd(input=1, output=3))
     assert (cheap.never_above(dear), dear.never_above(cheap), cheap.never_above(cheap)) == (True, False, True)
     by_length = RateCard(
         currency="USD",
         amounts=(("input", 1), ("output", 2)),
         overrides=(Override(above_tokens=9, amounts=(("input", 5),)),),
     )
-    assert not Tariff(by_length).never_above(dear)
-    assert not Tariff(usd(input=1, output=2)).never_above(Tariff(RateCard(currency="CNY", amounts=(("input", 9),))))
+    assert not ReadyCard(by_length).never_above(dear)
+    yuan = RateCard(currency="CNY", amounts=(("input", 9),))
+    assert not ReadyCard(usd(input=1, output=2)).never_above(ReadyCard(yuan))
 
 
 @pytest.mark.parametrize(
@@ -88,7 +89,7 @@ def test_a_cheaper_card_is_never_above_a_dearer_one_and_a_card_with_conditions_s
 )
 def test_counts_that_cannot_be_are_refused(counts: tuple[int, int, int, tuple[tuple[str, int], ...]]) -> None:
     with pytest.raises(ValueError, match=r"more|negative"):
-        Tariff(usd(input=1, output=1)).femto(*counts, 1, T0)
+        ReadyCard(usd(input=1, output=1)).femto(*counts, 1, T0)
 
 
 NIGHT = datetime(2026, 8, 3, 0, 30, tzinfo=UTC)
@@ -106,18 +107,18 @@ BY_LENGTH = RateCard(
     ("hours", "steady"), [(0.25, True), (0.5, True), (0.75, False), (24, False)], ids=["before", "until", "into", "day"]
 )
 def test_hours_that_have_different_prices_have_no_one_price(hours: float, *, steady: bool) -> None:
-    doubt = Tariff(BY_HOUR).unsure(10, 1, NIGHT, NIGHT + timedelta(hours=hours))
+    doubt = ReadyCard(BY_HOUR).unsure(10, 1, NIGHT, NIGHT + timedelta(hours=hours))
     assert doubt == ("" if steady else "sums up hours that have different prices")
 
 
 def test_a_weekend_without_the_window_is_one_price() -> None:
     saturday = datetime(2026, 8, 1, tzinfo=UTC)
-    assert Tariff(BY_HOUR).unsure(10, 1, saturday, saturday + timedelta(days=2)) == ""
-    assert Tariff(BY_HOUR).unsure(10, 1, saturday, saturday + timedelta(days=2, hours=2)) != ""
+    assert ReadyCard(BY_HOUR).unsure(10, 1, saturday, saturday + timedelta(days=2)) == ""
+    assert ReadyCard(BY_HOUR).unsure(10, 1, saturday, saturday + timedelta(days=2, hours=2)) != ""
 
 
 @pytest.mark.parametrize(("prompt", "requests", "steady"), [(1000, 5, True), (1001, 5, False), (5000, 1, True)])
 def test_prompts_of_which_one_may_be_long_have_no_one_price(prompt: int, requests: int, *, steady: bool) -> None:
-    doubt = Tariff(BY_LENGTH).unsure(prompt, requests, T0, None)
+    doubt = ReadyCard(BY_LENGTH).unsure(prompt, requests, T0, None)
     assert (doubt == "") is steady
     assert steady or doubt == "sums up 5 prompts, and one above 1000 tokens has another price"
