@@ -191,7 +191,7 @@ class Stretches:
             "expiry": EXPIRY // _MILLISECOND,
             "gone": GONE // _MILLISECOND,
         }
-        found = {int(at) for (at,) in self._reader.rows(_CHANGES, spans | {"model": model})}
+        found = {int(at) for (at,) in self._reader.rows(_CHANGES, values)}
         for source, every_s in self._reader.rows(_SOURCES, {"model": model}):
             if source not in self._silences:
                 self._silences[source] = list(self._heard(source, 1000 * (2 * every_s + GRACE_S)))
