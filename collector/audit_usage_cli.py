@@ -102,7 +102,7 @@ def audit(
     from collector.audit_usage_views import COLUMNS, ROWS, UNPRICED, sink, table, told
     from collector.usage import rows_of
     from collector.usage_forms import recognise
-    from store.routing import Constraints
+    from store.constraints import Constraints
 
     _, known = doors.instants(None, known_at)
     allowed = Constraints(

@@ -6,22 +6,24 @@
         for row in tape.endpoints("openai/gpt-oss-120b"):
             print(row.provider, row.card.amount("input"))
 
-`open_store` gives a `store.tape.Tape`, which answers every question of the command line; `Workload` and `Constraints`
-say what to ask it about. Nothing is imported before it is needed.
+`open_store` gives a `store.tape.Tape`, which answers every question of the command line; `Workload`, `Traffic` and
+`Constraints` say what to ask it about. Nothing is imported before it is needed.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from store.constraints import Constraints
     from store.costing import Workload
-    from store.routing import Constraints
     from store.tape import Tape, open_store
+    from store.traffic import Traffic
 
-__all__ = ["Constraints", "Tape", "Workload", "open_store"]
+__all__ = ["Constraints", "Tape", "Traffic", "Workload", "open_store"]
 
 _FROM = {
-    "Constraints": "store.routing",
+    "Constraints": "store.constraints",
     "Tape": "store.tape",
+    "Traffic": "store.traffic",
     "Workload": "store.costing",
     "open_store": "store.tape",
 }

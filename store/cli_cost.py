@@ -27,17 +27,6 @@ if TYPE_CHECKING:
     from store.show import TableColumns
 
 
-def _uses(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...]) -> tuple[tuple[str, int], ...]:
-    """Meters and counts of `METER=N`."""
-    found = []
-    for value in values:
-        meter, _, count = value.partition("=")
-        if not (count.isascii() and count.isdigit() and len(count) <= 12):
-            raise click.BadParameter(f"{value!r} is not METER=N, such as cache_write=2000 or web_search=3")
-        found.append((meter, int(count)))
-    return tuple(sorted(found))
-
-
 @question(
     MODEL,
     click.option("--provider", default="", help="Who sells it. [default: the model's own author]"),
@@ -45,12 +34,11 @@ def _uses(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...])
     click.option("--output", "output_tokens", type=COUNT, default=0, help="Tokens answered, reasoning included."),
     click.option("--cached", "cached_tokens", type=COUNT, default=0, help="Of --input, read from a cache."),
     click.option(
-        "--use",
+        "--also",
         "more",
         multiple=True,
-        callback=_uses,
         metavar="METER=N",
-        help="What else: cache_write, cache_write_1h, reasoning, input_audio, web_search, ... (repeatable).",
+        help="Also used: cache_write, cache_write_1h, reasoning, input_audio, web_search, ... (repeatable).",
     ),
     click.option("--requests", type=click.IntRange(min=1, max=10**12), default=1, help="Requests that is the sum of."),
     click.option("--variant", default="", help="Such as batch, priority or us-east-1. [default: the plain offer]"),
@@ -72,7 +60,7 @@ def cost(
     input_tokens: int,
     output_tokens: int,
     cached_tokens: int,
-    more: tuple[tuple[str, int], ...],
+    more: tuple[str, ...],
     requests: int,
     variant: str,
     endpoint: str,
@@ -91,11 +79,12 @@ def cost(
     \b
     Examples:
       tokentape cost openai/gpt-oss-120b --provider groq --input 3000 --output 1000
-      tokentape cost claude-sonnet-4.5 --input 20000 --cached 15000 --use cache_write=2000 --output 500
+      tokentape cost claude-sonnet-4.5 --input 20000 --cached 15000 --also cache_write=2000 --output 500
       tokentape cost gpt-4o --variant batch --input 1000000 --output 50000 --requests 400 --at 2026-08-01 --format json
     """
     from store.cli_currency import tell
     from store.costing import Workload
+    from store.mix import counts_of
     from store.naming import find_model
     from store.offers import Wanted
     from store.priced import priced
@@ -106,7 +95,7 @@ def cost(
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cached_tokens=cached_tokens,
-            more=more,
+            more=tuple(sorted(counts_of(more).items())),
             requests=requests,
         )
     except ValueError as error:

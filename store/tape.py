@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from store.constraints import Constraints
 from store.costing import Workload
 from store.currency import USD, CurrencyPolicy
 from store.instants import both_clocks, utc_now
@@ -19,19 +20,19 @@ from store.naming import find_model
 from store.read import Reader
 from store.read import open_store as open_reader
 from store.records import require_utc
-from store.routing import Constraints
+from store.traffic import Traffic
 
 if TYPE_CHECKING:
     from store.book import PriceBook
     from store.catalogue import HeldRow, ModelRow, SourceRow
     from store.changes import ChangeRow
+    from store.choice import Choice
     from store.conflicts import Conflict
     from store.currency import Rate
     from store.evidence import Evidence
     from store.facts import FactRow
     from store.intervals import IntervalRow
     from store.priced import Priced
-    from store.routing import Ranking
 
 ANYTHING = Constraints()
 
@@ -152,21 +153,25 @@ class Tape:
     def cheapest(
         self,
         *models: str,
-        workload: Workload,
+        traffic: Traffic | Workload,
         constraints: Constraints = ANYTHING,
         currency: str = USD,
+        sent_to: str | None = None,
+        top: int | None = None,
         at: datetime | None = None,
         known_at: datetime | None = None,
-    ) -> "Ranking":
-        """The endpoints of one or several models by what a workload costs there, and those left out with the reason."""
-        from store.disputes import in_force
+    ) -> "Choice":
+        """Where traffic is cheapest: its routes, cheapest first, and what is left out with the reason.
+
+        Without models, any that fits; `sent_to` is where it goes now, and each route says what it saves.
+        """
+        from store.choice import choose
         from store.rates import converter
-        from store.routing import rank
 
         at, known = self._instants(at, known_at)
-        names = dict.fromkeys(find_model(self.reader, name) for name in models)
-        rows = [row for name in names for row in in_force(self.reader, at, known=known, model=name)]
-        return rank(rows, workload, at, constraints, converter(self.reader, currency, self._policy, known))
+        into = converter(self.reader, currency, self._policy, known)
+        wanted = traffic if isinstance(traffic, Traffic) else Traffic(loads=(traffic,))
+        return choose(self.reader, models, wanted, constraints, at, into, known=known, sent_to=sent_to, top=top)
 
     def cost(
         self,

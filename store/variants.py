@@ -10,7 +10,10 @@ REGION = re.compile(
     r"global|global-standard|regional|us|us-gov|eu|europe|uk|au|jp|ca|apac|swedencentral"
     r"|(?:us|eu|ap|ca|sa|me|af|il|mx|asia|europe)-(?:gov-)?(?:north|south|east|west|central){1,2}-?[0-9]"
 )
-TIER = re.compile(r"batch|flex|priority|fast|turbo|scale|provisioned|highspeed|high-throughput|slow|free")
+TIER = re.compile(
+    r"batch|flex|priority|fast|turbo|scale|provisioned|highspeed|high-throughput|slow|free"
+    r"|[0-9]+-month-commitment"
+)
 """How soon, or on which terms, an answer comes."""
 
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import store
-from store import Constraints, Workload, open_store
+from store import Constraints, Traffic, Workload, open_store
 from store.cli_cost import cost as cost_command
 from store.costing import Cost
 from store.doors import Doors
@@ -71,7 +71,7 @@ def test_each_meter_stands_with_its_quantity_its_price_and_what_it_comes_to(ask:
         "20000",
         "--cached",
         "15000",
-        "--use",
+        "--also",
         "cache_write=2000",
         "--output",
         "500",
@@ -128,9 +128,9 @@ def test_variant_endpoint_source_and_instant_say_which_price(ask: Ask, words: tu
         ((OSS,), 3, "no offer of its own author is known then: name one of chutes, deepinfra, groq"),
         ((OSS, "--provider", "grok"), 3, "no offer of grok is known then"),
         (("gpt-5",), 3, "no model 'gpt-5' in this store"),
-        ((OSS, "--provider", "groq", "--use", "input_audio=1"), 2, "input audio not offered"),
-        ((OSS, "--provider", "groq", "--use", "moon=1"), 2, "no meter that a workload counts"),
-        ((OSS, "--provider", "groq", "--use", "reasoning"), 2, "is not METER=N"),
+        ((OSS, "--provider", "groq", "--also", "input_audio=1"), 2, "input audio not offered"),
+        ((OSS, "--provider", "groq", "--also", "moon=1"), 2, "no meter that a workload counts"),
+        ((OSS, "--provider", "groq", "--also", "reasoning"), 2, "is not of the form METER=N"),
         ((OSS, "--provider", "groq", "--cached", "11"), 2, "more cached tokens than input tokens"),
         ((OSS, "--provider", "groq", "--currency", "EUR"), 2, "in EUR is not known"),
         ((OSS, "--provider", "groq", "--at", "2026-07-01"), 3, "is known then"),
@@ -168,8 +168,10 @@ def test_every_question_is_a_method(tape: Opened) -> None:
     assert {row.provider for row in tape.endpoints("gpt-oss-120b")} == {"chutes", "deepinfra", "groq"}
     assert [row.ended for row in tape.history(OSS, provider="groq", source="openrouter")] == [hour(10), None]
     assert [row.meter for row in tape.changes(hour(1), model=OSS)] == ["input", "output"]
-    ranking = tape.cheapest(OSS, workload=LOAD, constraints=Constraints(providers=frozenset({"groq"})))
-    assert [route.cost.text for route in ranking.routes] == ["0.0008"]
+    only = Constraints(providers=frozenset({"groq"}))
+    choice = tape.cheapest(OSS, traffic=LOAD, constraints=only, sent_to="deepinfra")
+    assert [(route.cost.text, route.saving) for route in choice.routes] == [("0.0008", -480_000_000_000)]
+    assert tape.cheapest(OSS, traffic=Traffic(loads=(LOAD,))).routes[0].row.provider == "deepinfra"
     assert tape.cost(OSS, LOAD, provider="groq").cost.text == "0.0008"
     assert [one.row.source for one in tape.explain("openrouter:groq:openai/gpt-oss-120b")] == ["openrouter"]
     assert {one.difference.meter for one in tape.conflicts(OSS)} == {"input", "output"}
