@@ -61,7 +61,8 @@ class Auditor:
         on_row: Callable[[Audited], object] | None = None,
         on_unpriced: Callable[[Left], object] | None = None,
     ) -> None:
-        """`whole`: an invoice of many rows is to be explained; `allowed`: the cheapest route is looked for."""
+        """`whole`: an invoice of many rows is to be explained, in place of what each says; `allowed`: the cheapest
+        route is looked for."""
         stretches = Stretches(reader, into, known)
         self._biller = Biller(stretches, into, form, known, recorded=recorded, source=source, provider=provider)
         self._causes = Causes(reader, self._biller, known)
@@ -76,7 +77,8 @@ class Auditor:
             return
         try:
             for fields in self._form.fields(record):
-                found = self._biller.bill(usage(line, fields, self._form.reading))
+                row = usage(line, fields, self._form.reading)
+                found = self._biller.bill(row._replace(invoiced=None) if self._whole else row)
                 if isinstance(found, Line):
                     self._add(found)
                 else:
@@ -94,7 +96,7 @@ class Auditor:
 
     def _add(self, line: Line) -> None:
         row = line.offer.row
-        differs = line.invoiced is not None and line.invoiced.femto != line.femto and not self._whole
+        differs = line.invoiced is not None and line.invoiced.femto != line.femto
         cause = self._causes.of(line) if differs else None
         otherwise = tuple(self._causes.hypotheses(line)) if self._whole else ()
         route = None if self._allowed is None else self._biller.cheapest(line, self._allowed)

@@ -1,15 +1,19 @@
 """The documents say what the program does."""
 
+import io
 import re
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from collector.cli import READING, main
 from collector.config import load, packaged
 from collector.places import DEFAULT_STORE
 from collector.strict_yaml import read_yaml
+from collector.usage import FIELDS
 from store import columns, views_compare
 
 ROOT = Path(__file__).parent.parent
@@ -80,3 +84,21 @@ def test_columns_in_the_readme_are_the_first_ones_of_the_answer(form: str, names
     row = next(line for line in README.splitlines() if line.startswith(f"| {form} | `"))
     promised = row.split("`")[-2].split(",")
     assert [column.name for column in names][: len(promised)] == promised
+
+
+def test_python_in_the_readme_runs(tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(blocks) == 2
+    with chdir(tmp_path):
+        collected = CliRunner().invoke(main, ["--store", "tokentape.db", "collect", "genai_prices"])
+        assert collected.exit_code == 0, collected.output
+        for block in blocks:
+            told = io.StringIO()
+            with redirect_stdout(told):
+                exec(block, {})
+            assert "0.0010" in told.getvalue() or "groq" in told.getvalue()
+
+
+def test_fields_of_usage_files_in_the_readme_are_those_that_are_read() -> None:
+    said = README[README.index("Fields of `--map` are ") :].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_0-9]+)`", said)) - {"map"} == set(FIELDS)
