@@ -29,7 +29,9 @@ def priced(
     In the currency of `into`.
     Raises: NothingMatched if there is no such offer then; QueryError if what it costs there cannot be told.
     """
-    row = choose(list(in_force(reader, at, known=known, model=wanted.model)), wanted, at, into)
+    rows = list(in_force(reader, at, known=known, model=wanted.model, provider=wanted.provider or None))
+    # Who else sells it is asked only where that is to be told.
+    row = choose(rows or list(in_force(reader, at, known=known, model=wanted.model)), wanted, at, into)
     if isinstance(row, Unpriced):
         raise NothingMatched(f"{wanted.model}: {row.reason}")
     return Priced(row, charged(row, workload, at, into), at)
