@@ -18,7 +18,6 @@ from store.read import Reader
 from store.routing import Constraints
 from store.stretches import Stretches
 
-_TOLD_EVERY_S = 0.5
 _LOOKED_EVERY = 4096
 """Rows between two looks at the clock."""
 
@@ -107,7 +106,7 @@ class Auditor:
             self._on_row(Audited(line, cause, route))
 
 
-def watched(rows: Rows, file: TextIO, screen: TextIO) -> Rows:
+def watched(rows: Rows, file: TextIO, screen: TextIO, *, every_s: float = 0.5) -> Rows:
     """The rows, with a line on a terminal that says how far they have come."""
     if not screen.isatty():
         yield from rows
@@ -117,7 +116,7 @@ def watched(rows: Rows, file: TextIO, screen: TextIO) -> Rows:
     count = 0
     for count, row in enumerate(rows, 1):
         yield row
-        if count % _LOOKED_EVERY == 0 and time.monotonic() - told > _TOLD_EVERY_S:
+        if count % _LOOKED_EVERY == 0 and time.monotonic() - told >= every_s:
             told = time.monotonic()
             share = f"{100 * file.buffer.tell() // size} %, " if size else ""
             screen.write(f"\r{share}{count:,} rows")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,7 +55,7 @@ COLUMNS: Columns[Total] = (
 def money(femto: int) -> str:
     """An amount for people: to the millionth, unless it is so small that all of it matters."""
     step = 10 ** (FEMTO_DIGITS - _SHOWN_DIGITS)
-    return femto_text(femto if abs(femto) < 100 * step else round(femto / step) * step)
+    return femto_text(femto if abs(femto) < 100 * step else round(Fraction(femto, step)) * step)
 
 
 def _causes(total: Total) -> str:

@@ -43,9 +43,7 @@ if TYPE_CHECKING:
     click.option("--requests", type=click.IntRange(min=1, max=10**12), default=1, help="Requests that is the sum of."),
     click.option("--variant", default="", help="Such as batch, priority or us-east-1. [default: the plain offer]"),
     click.option("--endpoint", default="", help="One endpoint, by its name or its tag."),
-    click.option(
-        "--source", default="", help="By the prices of this source. [default: the most trusted fresh one]"
-    ),
+    click.option("--source", default="", help="By the prices of this source. [default: the most trusted fresh one]"),
     currency_option("The cost in this currency, by the rates on the tape.", "USD"),
     AT,
     KNOWN_AT,
@@ -107,7 +105,7 @@ def cost(
     if form == "table":
         print_fields(_fields(found))
     lines = [(found, charge) for charge in found.cost.charges]
-    done(answer(form, lines, _columns(), _shown(currency), raw=raw), "it charges for nothing of that")
+    done(answer(form, lines, columns(), _shown(currency), raw=raw), "it charges for nothing of that")
     tell([found.cost.conversion])
     doubts = Doubts()
     list(doubts.counted([found.row]))
@@ -128,7 +126,7 @@ def _fields(found: "Priced") -> list[tuple[str, str]]:
     ]
 
 
-def _columns() -> "Columns[tuple[Priced, Charge]]":
+def columns() -> "Columns[tuple[Priced, Charge]]":
     from store.columns import Column, amount_text, rates_told
 
     return (

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
@@ -14,6 +15,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collector import audit_usage_cli, bill_totals, causes
+from collector.audit_usage import watched
+from collector.audit_usage_views import money
 from collector.cli import CONFIG_PATH, main
 from collector.usage import Invoiced
 from store.costing import Cost, Workload, cost
@@ -351,6 +354,8 @@ def test_an_amount_for_the_whole_is_explained_as_one(ask: Ask, usage: Write, amo
     difference = Decimal(amount) - 5
     told = f"invoiced: {Decimal(amount).normalize():f} USD for 2 rows, {difference.normalize():f} beyond what they cost"
     assert told + (f": {difference.normalize():f} {cause}" if cause else "") in result.stderr.splitlines()
+    (group,) = groups(ask(usage(rows), "--invoice", amount, "--format", "jsonl")).values()
+    assert (group["invoiced"], group["difference"]) == (None, None)  # of the whole, not of a group
 
 
 def test_an_invoice_by_day_is_held_against_each_day(ask: Ask, usage: Write, tmp_path: Path) -> None:
@@ -520,3 +525,37 @@ def test_both_engines_give_the_same_bill(store_url: str, tmp_path: Path) -> None
         ("2026-08-01", "96", "125.8", "125.8"),
         ("2026-08-02", "96", "124.8", "124.8"),
     ]
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_it_is_told_how_far_the_file_is_read(tmp_path: Path) -> None:
+    path, screen = tmp_path / "usage.csv", Screen()
+    path.write_text("x\n" * 100_000)
+    with path.open(encoding="utf-8") as file:
+        rows = ((number, {"line": line}) for number, line in enumerate(iter(file.readline, ""), 1))
+        assert sum(1 for _ in watched(rows, file, screen, every_s=0)) == 100_000
+    assert re.search(r"\r[0-9]{1,2} %, 4,096 rows", screen.getvalue())
+    assert screen.getvalue().endswith(f"\r{' ' * 40}\r")
+    quiet = io.StringIO()
+    assert list(watched(iter([(1, {})]), quiet, quiet)) == [(1, {})]
+    assert quiet.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("femto", "text"),
+    [
+        (123_456_789_012_345, "0.123457"),
+        (-123_456_789_012_345, "-0.123457"),
+        (12_345, "0.000000000012345"),
+        (10**22 + 5 * 10**8, "10000000"),
+        (0, "0"),
+    ],
+)
+def test_money_for_people_is_rounded_to_the_millionth_unless_all_of_it_matters(femto: int, text: str) -> None:
+    assert money(femto) == text
