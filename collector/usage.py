@@ -44,6 +44,7 @@ UNCACHED = "uncached_input"
 """Stated instead of `input` by systems that leave out of it what was read from a cache, or written to it."""
 NAMES = ("provider", "model", "endpoint", "quantization", "tier", "region")
 LABELS = ("key", "user", "project")
+_LONGEST = timedelta(days=366)
 _WHOLE = ("input", UNCACHED, "output", "cached")
 FIELDS = ("instant", "until", *NAMES, *_WHOLE, *MORE, "requests", "cost", "currency", *LABELS)
 """All that `--map` takes."""
@@ -222,8 +223,8 @@ def usage(line: int, fields: Fields, reading: Reading) -> Usage:
     at, end = instant(fields.get("instant"), utc=reading.utc)
     stated_end = fields.get("until")
     until = instant(stated_end, utc=reading.utc)[0] if stated_end not in (None, "") else end
-    if until is not None and until < at:
-        raise BadRow("ends before it begins")
+    if until is not None and not at <= until <= at + _LONGEST:
+        raise BadRow("ends before it begins" if until < at else f"sums up more than {_LONGEST.days} days")
     cached = _count(fields, "cached")
     more = tuple(sorted((meter, count) for meter in fields.keys() & _MORE if (count := _count(fields, meter))))
     in_prompt = cached + sum(count for meter, count in more if meter in _OF_PROMPT)
@@ -262,7 +263,8 @@ def usage(line: int, fields: Fields, reading: Reading) -> Usage:
 
 @lru_cache(maxsize=1 << 14)
 def _labels(*said: Any) -> tuple[str, ...]:
-    return tuple("" if one is None else str(one) for one in said)
+    # JSON can hold half a character, and no file can.
+    return tuple("" if one is None else str(one).encode(errors="replace").decode() for one in said)
 
 
 @lru_cache(maxsize=1 << 14)

@@ -144,10 +144,21 @@ def _openai(record: Record) -> Iterator[Fields]:
 
 def _openai_results(record: Record) -> Iterator[Record]:
     """The results of a page, of a bucket, or one by itself, each with the time of its bucket."""
-    for bucket in record.get("data", (record,)):
+    for bucket in _several(record, "data"):
         times = {name: bucket.get(name) for name in ("start_time", "end_time")}
-        for result in bucket.get("results", (bucket,)):
+        for result in _several(bucket, "results"):
             yield {**times, **result}
+
+
+def _several(record: Record, name: str) -> Sequence[Record]:
+    """The records that stand in one, or that one itself where none do.
+
+    Raises: BadRow if something else stands there.
+    """
+    found = record.get(name, [record])
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise BadRow(f"{name} is {shown(found)}")
+    return found
 
 
 def _litellm(record: Record) -> Iterator[Fields]:
@@ -182,6 +193,7 @@ def _litellm(record: Record) -> Iterator[Fields]:
     }
 
 
+_DIGITS = 15
 _LANGFUSE_TYPES = {
     "input": UNCACHED,
     "output": "output",
@@ -207,7 +219,7 @@ def _langfuse(record: Record) -> Iterator[Fields]:
     used = _nested(_first(record, "usageDetails", "usage_details"), "usage details")
     counted: dict[str, int] = {}
     for name, value in used.items():
-        count = int(value) if isinstance(value, str) and value.isdecimal() else value
+        count = int(value) if isinstance(value, str) and value.isdecimal() and len(value) <= _DIGITS else value
         if name == "total" or not count:
             continue
         if name not in _LANGFUSE_TYPES or type(count) is not int or count < 0:
@@ -252,7 +264,7 @@ def _openrouter(record: Record) -> Iterator[Fields]:
 
 
 def _openrouter_days(record: Record) -> Iterator[Fields]:
-    for day in record.get("data", (record,)):
+    for day in _several(record, "data"):
         own_key = str(day.get("byok_usage_inference") or 0)
         yield {
             "instant": day.get("date"),

@@ -218,6 +218,12 @@ def test_the_activity_api_of_openrouter_sums_up_days() -> None:
     assert (found.at, found.until, found.requests) == (AT - timedelta(hours=12), AT + timedelta(hours=12), 5)
 
 
+def test_half_a_character_is_none() -> None:
+    record = {"instant": "2026-08-20T12:00:00Z", "model": "m\ud800", "input": 1, "key": "\udfff"}
+    found = one(lines(record))
+    assert (found.name.model, found.labels[0]) == ("m?", "?")
+
+
 # --- columns of any name ---
 
 
@@ -271,6 +277,7 @@ PLAIN = "instant,model,input,output,cached,reasoning,requests,cost\n"
         ("2026-08-20T12:00Z,m,1,1,0,2,1,", "the parts of the answer are more than the answer"),
         ("2026-08-20T12:00Z,m,0,0,0,0,1,", "counts nothing"),
         ("2026-08-20T12:00Z,m,1,1,0,0,0,", "counts no requests"),
+        ("9999-12-31,m,1,1,0,0,1,", "instant is '9999-12-31'"),
         ("2026-08-20T12:00Z,m,1,1,0,0,1,free", "cost is 'free', not an amount"),
         ("2026-08-20T12:00Z,m,1,1,0,0,1,NaN", "not an amount"),
         ('2026-08-20T12:00Z,"m"x,1,1,0,0,1,', "not CSV"),
@@ -296,6 +303,12 @@ def test_a_record_that_is_none_is_told_and_the_next_one_is_read() -> None:
         "5: has a list or an object where a name should be",
         6,
     ]
+
+
+def test_a_row_that_sums_up_years_is_told() -> None:
+    header = "instant,until,model,input\n2024-01-01T00:00Z,"
+    assert read(f"{header}2026-01-01T00:00Z,m,1\n")[1] == ["2: sums up more than 366 days"]
+    assert read(f"{header}2023-01-01T00:00Z,m,1\n")[1] == ["2: ends before it begins"]
 
 
 def test_an_instant_without_an_offset_is_none_unless_it_is_said_to_be_utc() -> None:
@@ -339,3 +352,58 @@ def test_what_an_amount_may_be_off_by(said: str, reading: Reading, slack: int) -
 
 def test_forms_are_recognised_by_their_columns_alone() -> None:
     assert isinstance(recognise(OPENROUTER.strip().split(","), {}, utc=False, cost_digits=None), Form)
+
+
+NESTED = (
+    *(
+        "usage_object",
+        "prompt_tokens_details",
+        "cache_creation_token_details",
+        "cached_tokens",
+        "cache_creation_tokens",
+    ),
+    *("input", "output", "total", "input_cached_tokens", "start_time", "results", "model", "input_tokens"),
+)
+BUCKET = {"input_tokens": 1, "output_tokens": 1, "num_model_requests": 1, "model": "m", "batch": None}
+RECORDS: list[dict[str, Any]] = [
+    {"object": "bucket", "start_time": 1730419200, "end_time": 1730505600, "results": [BUCKET]},
+    {"object": "page", "data": [{"start_time": 1730419200, "results": [BUCKET]}], "has_more": False},
+    spend(metadata={"usage_object": {"prompt_tokens_details": {"cached_tokens": 1}}}, cache_hit="", status="success"),
+    {"startTime": "2026-08-20T12:00:00Z", "model": "m", "usageDetails": {"input": 1}, "type": "GENERATION"},
+    {
+        "date": "2026-08-20",
+        "model_permaslug": "a/m",
+        "prompt_tokens": 1,
+        "completion_tokens": 1,
+        "usage": 0.1,
+        "byok_usage_inference": 0,
+    },
+    {
+        "instant": "2026-08-20T12:00:00Z",
+        "until": "",
+        "model": "m",
+        "input": 1,
+        "cost": "1",
+        "currency": "USD",
+        "key": "",
+    },
+]
+ODD = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**20), 10**20)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=20)
+    | st.sampled_from(
+        ["2026-08-20T12:00:00Z", "2026-08-20", "1787227200", "9" * 30, "1e400", "0001-01-01T00:00+23:59"]
+    ),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NESTED), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(RECORDS), st.data())
+def test_whatever_stands_in_a_record_it_is_read_or_told_to_be_none(record: dict[str, Any], data: st.DataObject) -> None:
+    changed = {**record, **{name: data.draw(ODD) for name in data.draw(st.sets(st.sampled_from(sorted(record))))}}
+    _, found = read(lines(record, changed))
+    assert all(isinstance(one, Usage | str) for one in found)
