@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, TextIO
 
-from collector.bill import Biller, Line, Route, Unbilled
+from collector.bill import Biller, Line, Unbilled
+from collector.bill_routes import Route, Routes
 from collector.bill_totals import Totals
 from collector.causes import Cause, Causes
 from collector.identify import Recorded
@@ -65,7 +66,8 @@ class Auditor:
         stretches = Stretches(reader, into, known)
         self._biller = Biller(stretches, into, form, known, recorded=recorded, source=source, provider=provider)
         self._causes = Causes(reader, self._biller, known)
-        self._form, self._whole, self._allowed = form, whole, allowed
+        self._routes = None if allowed is None else Routes(self._biller, into, allowed)
+        self._form, self._whole = form, whole
         self._on_row, self._on_unpriced = on_row, on_unpriced
         self.totals = Totals(by)
 
@@ -98,7 +100,7 @@ class Auditor:
         differs = line.invoiced is not None and line.invoiced.femto != line.femto
         cause = self._causes.of(line) if differs else None
         otherwise = tuple(self._causes.hypotheses(line)) if self._whole else ()
-        route = None if self._allowed is None else self._biller.cheapest(line, self._allowed)
+        route = None if self._routes is None else self._routes.cheapest(line)
         for total in self.totals.of(line.usage, row.model, row.provider, row.ref):
             total.count(line.usage)
             total.charge(line, cause, otherwise, route)

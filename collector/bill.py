@@ -7,28 +7,22 @@ cannot be told from another offer at another price, what nobody knew a price of,
 are not priced, with the reason: never zero.
 """
 
-from dataclasses import replace
 from datetime import datetime
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from collector.identify import NONE_RECORDED, Recorded, read
 from collector.names import models
 from collector.usage import Invoiced, Name, Usage
 from collector.usage_forms import Form
-from store.constraints import Constraints, limits, sights, unfit
 from store.costing import Unpriced
 from store.currency import Conversion, Converter
-from store.intervals import IntervalRow
 from store.offers import Wanted
 from store.stretches import Offer, Stretch, Stretches
 from store.text import one_line
-from store.variants import TIER, parts, told_apart
+from store.variants import parts
 
 _KEPT = 20_000
-"""Names, and lists of routes, held in memory."""
-_Limits: TypeAlias = tuple[int, int, int]
-"""Tokens of a prompt and its answer, of a prompt, and of an answer."""
-_ANY = 2**62
+"""Names held in memory."""
 
 
 class Line(NamedTuple):
@@ -42,13 +36,6 @@ class Line(NamedTuple):
     """What it cost, in 1e-15 units of the bill's currency."""
     invoiced: Invoiced | None
     """What it is said to have cost, in the same currency."""
-
-
-class Route(NamedTuple):
-    """Where a row would have cost least."""
-
-    row: IntervalRow
-    femto: int
 
 
 class Unbilled(NamedTuple):
@@ -80,7 +67,6 @@ class Biller:
         self._recorded = recorded
         self._source, self._provider = source or form.source, provider or form.provider
         self._wanted: dict[Name, Wanted | str] = {}
-        self._routes: dict[tuple[int, Constraints, frozenset[str]], tuple[Stretch, list[tuple[Offer, _Limits]]]] = {}
 
     def bill(self, usage: Usage) -> Line | Unbilled:
         """What a row cost, or why that is not known."""
@@ -103,7 +89,7 @@ class Biller:
         return found
 
     def _line(self, usage: Usage, wanted: Wanted, stretch: Stretch, offer: Offer) -> Line | Unpriced:
-        if doubt := self._unsteady(usage, wanted, offer):
+        if doubt := self.unsteady(usage, wanted, offer):
             return Unpriced(reason=doubt)
         femto = self.femto(offer, usage, cached=usage.cached_tokens)
         invoiced = None if usage.invoiced is None else self._converted(usage.invoiced, usage.at)
@@ -144,7 +130,7 @@ class Biller:
             return Unpriced(reason=f"invoiced in {one_line(invoiced.currency, 20)}: {by.why}")
         return Invoiced(by.amount(invoiced.femto), by.amount(invoiced.slack) + 1, by.currency)
 
-    def _unsteady(self, usage: Usage, wanted: Wanted, offer: Offer) -> str:
+    def unsteady(self, usage: Usage, wanted: Wanted, offer: Offer) -> str:
         """Why a row that sums up several requests has no one price; empty if it has."""
         if usage.requests == 1 and usage.until is None:
             return ""
@@ -154,42 +140,6 @@ class Biller:
                 if isinstance(other, Unpriced) or other.row.card != offer.row.card:
                     return "the price changed in the time that the row sums up"
         return offer.ready.unsure(usage.input_tokens, usage.requests, usage.at, usage.until)
-
-    def cheapest(self, line: Line, constraints: Constraints) -> Route | None:
-        """Where a row would have cost least among what is allowed: of its own tier, and known to be too short for none.
-
-        None where there is nothing.
-        """
-        usage = line.usage
-        tier = told_apart(line.offer.row.variant, TIER)[0]
-        key = (id(line.stretch), constraints, tier)
-        kept = self._routes.get(key)
-        if kept is None:
-            if len(self._routes) >= _KEPT:
-                self._routes.clear()
-            kept = self._routes[key] = (line.stretch, _allowed(line.stretch, constraints, tier))
-        single = usage.requests == 1 and usage.until is None
-        best: Route | None = None
-        for offer, longest in kept[1]:
-            if (usage.requests == 1 and _too_long(usage, longest)) or (
-                not single and self._unsteady(usage, _of(offer.row), offer)
-            ):
-                continue
-            femto = self._where_known(offer, usage)
-            if femto is None or (femto == 0 and not constraints.include_free):
-                continue
-            if best is None or femto < best.femto:
-                best = Route(offer.row, femto)
-        return best
-
-    def _where_known(self, offer: Offer, usage: Usage) -> int | None:
-        """What a row costs at an offer, where that is known."""
-        if offer.row.card.currency != self._into.currency:
-            found = self.femto(offer, usage, cached=usage.cached_tokens)
-            return None if isinstance(found, Unpriced) else found
-        return offer.ready.known_femto(
-            usage.input_tokens, usage.output_tokens, usage.cached_tokens, usage.more, usage.requests, usage.at
-        )
 
     def _identified(self, name: Name) -> Wanted | str:
         """Which offer is meant by the names in a row, or why that is not certain."""
@@ -214,37 +164,3 @@ class Biller:
 def _shops(author: str) -> tuple[str, ...]:
     """Providers that are an author's own shop under another name."""
     return tuple(sorted(provider for provider, owner in models().shops.items() if owner == author))
-
-
-def _of(row: IntervalRow) -> Wanted:
-    """A row itself, as what is wanted."""
-    return Wanted(row.model, row.provider, endpoint=row.endpoint, source=row.source)
-
-
-def _too_long(usage: Usage, longest: _Limits) -> bool:
-    both, prompt, answer = longest
-    return (
-        usage.input_tokens + usage.output_tokens > both or usage.input_tokens > prompt or usage.output_tokens > answer
-    )
-
-
-def _allowed(stretch: Stretch, constraints: Constraints, tier: frozenset[str]) -> list[tuple[Offer, _Limits]]:
-    """Offers that may compete, and what they take, without those that never cost less than another."""
-    seen = sights(stretch.rows)
-    wanted = replace(constraints, tiers=frozenset({"any"}))
-    kept: list[tuple[Offer, _Limits]] = []
-    for offer in sorted(stretch.believed(), key=lambda one: (sum(one.row.card.by_meter.values()), one.row.ref)):
-        row = offer.row
-        if told_apart(row.variant, TIER)[0] != tier or unfit(row, seen(row), (0, 0), stretch.at, wanted):
-            continue
-        both, prompt, answer = (_ANY if one is None else one for one in limits(row, seen(row)))
-        longest = (both, prompt, answer)
-        if not any(_rules_out(one, takes, offer, longest) for one, takes in kept):
-            kept.append((offer, longest))
-    return kept
-
-
-def _rules_out(one: Offer, takes: _Limits, other: Offer, needed: _Limits) -> bool:
-    """Whether an offer never costs more than another, takes whatever that takes, and is never free of charge."""
-    long_enough = all(ours >= theirs for ours, theirs in zip(takes, needed, strict=True))
-    return long_enough and all(one.row.card.by_meter.values()) and one.ready.never_above(other.ready)

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from collector.bill import Line, Route, Unbilled
+from collector.bill import Line, Unbilled
+from collector.bill_routes import Route
 from collector.causes import CAUSES, Cause, Hypothesis, explained
 from collector.usage import Invoiced, Usage
 
