@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from store.book import PriceBook
 from tests.benchmarks.measure import ROOT, compare, in_turn, note, report, spend, spread
+
+if TYPE_CHECKING:
+    from store.book import PriceBook
 
 CALLS = 20_000
 THROUGH_STORE = 400
