@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import NamedTuple
 
 from collector.identify import NONE_RECORDED, Recorded, read
-from collector.names import models
 from collector.usage import Invoiced, Name, Usage
 from collector.usage_forms import Form
 from store.costing import Unpriced
@@ -150,7 +149,7 @@ class Biller:
             return f"name of the model not certain: {reading.why}"
         model, variant = reading.identity.model, reading.identity.variant
         extra = [part.strip().lower() for part in (name.tier, name.region) if part]
-        wanted = Wanted(
+        return Wanted(
             model=model,
             provider=read(form.names_of, provider, name.model).identity.provider if provider else "",
             variant="/".join(sorted({*parts(variant), *extra})),
@@ -158,9 +157,3 @@ class Biller:
             source=self._source,
             published=name.model,
         )
-        return wanted if provider else wanted._replace(shops=_shops(model.partition("/")[0]))
-
-
-def _shops(author: str) -> tuple[str, ...]:
-    """Providers that are an author's own shop under another name."""
-    return tuple(sorted(provider for provider, owner in models().shops.items() if owner == author))

@@ -13,6 +13,7 @@ from store.costing import Unpriced
 from store.currency import Converter
 from store.intervals import IntervalRow
 from store.routing import believed
+from store.shops import shops
 from store.text import one_line
 from store.variants import QUANTIZATION, REGION, parts
 
@@ -35,8 +36,6 @@ class Wanted(NamedTuple):
     """Whose prices, where it states any for this provider; empty: those of the most trusted one."""
     published: str = ""
     """What whoever tells of the request calls the model: of two offers, that of this name is meant."""
-    shops: tuple[str, ...] = ()
-    """Providers that are the author's own, where they are called otherwise."""
 
 
 def choose(rows: Sequence[IntervalRow], wanted: Wanted, at: datetime, into: Converter) -> IntervalRow | Unpriced:
@@ -47,7 +46,7 @@ def choose(rows: Sequence[IntervalRow], wanted: Wanted, at: datetime, into: Conv
     there = sorted({row.provider for row in rows})
     if not there:
         return Unpriced(reason=f"no offer of {one_line(wanted.model, 120)} is known then")
-    own = (wanted.provider,) if wanted.provider else (*wanted.shops, wanted.model.partition("/")[0])
+    own = (wanted.provider,) if wanted.provider else shops(wanted.model.partition("/")[0])
     seller = next((name for name in own if name in there), None)
     if seller is None:
         what = f"no offer of {one_line(wanted.provider, 60)}" if wanted.provider else "no offer of its own author"

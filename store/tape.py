@@ -6,7 +6,7 @@ both are now unless named, and nothing is known of what is yet to come. Amounts 
 plain decimal. Every method raises `store.errors.StoreError`: `NothingMatched` for a name that the store does not have.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -24,9 +24,11 @@ from store.traffic import Traffic
 
 if TYPE_CHECKING:
     from store.book import PriceBook
+    from store.calendar import Calendar
     from store.catalogue import HeldRow, ModelRow, SourceRow
     from store.changes import ChangeRow
     from store.choice import Choice
+    from store.compare import Property, Subject
     from store.conflicts import Conflict
     from store.currency import Rate
     from store.evidence import Evidence
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from store.priced import Priced
 
 ANYTHING = Constraints()
+BALANCED = Workload(input_tokens=3000, output_tokens=1000)
 
 
 @contextmanager
@@ -220,6 +223,50 @@ class Tape:
 
         at, known = self._instants(at, known_at)
         return explain(self.reader, ref, at, known=known, archive=self._archive)
+
+    def calendar(
+        self,
+        ref: str,
+        *,
+        prompt_tokens: int = 0,
+        tz: str = "UTC",
+        at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> "list[Calendar]":
+        """What an endpoint (a row's `ref`) charges at each hour of a week, and when that changes next."""
+        from store.calendar import calendar
+
+        at, known = self._instants(at, known_at)
+        return calendar(self.reader, ref, at, known=known, prompt_tokens=prompt_tokens, tz=tz)
+
+    def subject(
+        self, model: str, *, currency: str = USD, at: datetime | None = None, known_at: datetime | None = None
+    ) -> "Subject":
+        """A model with all that is in force and said of it: what `store.compare` and `store.breakeven` work on."""
+        from store.compare import subject
+        from store.rates import converter
+
+        at, known = self._instants(at, known_at)
+        into = converter(self.reader, currency, self._policy, known)
+        return subject(self.reader, find_model(self.reader, model), at, known=known, into=into)
+
+    def compare(
+        self,
+        *models: str,
+        month: Workload = BALANCED,
+        tokens_a_day: Sequence[int] = (1_000_000, 10_000_000),
+        currency: str = USD,
+        at: datetime | None = None,
+        known_at: datetime | None = None,
+    ) -> "list[Property]":
+        """All that is known of models side by side, and how they stand to each other.
+
+        `month` is the request of which as many are made in each of 30 days as take `tokens_a_day`.
+        """
+        from store.compare import compare
+
+        subjects = [self.subject(model, currency=currency, at=at, known_at=known_at) for model in models]
+        return compare(subjects, month, tokens_a_day)
 
     def conflicts(
         self,

@@ -178,6 +178,11 @@ def test_every_question_is_a_method(tape: Opened) -> None:
     assert next(one.value for one in tape.facts(OSS) if one.fact == "context_length") == "8192"
     assert [row.source for row in tape.sources()] == ["catalogue", "openrouter"]
     assert (tape.held(), tape.rates()) == ([], [])
+    (week,) = tape.calendar(f"openrouter:deepseek:{DEEP}")
+    assert week.next_change == hour(49)
+    assert tape.subject(OSS).model == OSS
+    found = {(one.model, one.name): one.value for one in tape.compare(OSS, GPT)}
+    assert (found[OSS, "context_length"], found[GPT, "author"]) == ("8192", "openai")
 
 
 def test_both_clocks_are_asked_as_on_the_command_line(tape: Opened, path: Path) -> None:

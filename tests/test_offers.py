@@ -81,7 +81,10 @@ def test_a_region_need_not_be_told_where_there_are_only_regions_at_one_price() -
 def test_the_author_is_found_under_its_own_name_and_under_that_of_its_shop() -> None:
     rows = [offer(CHEAP, provider="openai", endpoint="own"), offer(DEAR, endpoint="acme")]
     assert meant(rows, provider="") == "openrouter:own"
-    assert meant(rows, provider="", shops=("acme",)) == "openrouter:acme"
+    shops = [offer(CHEAP, provider=name, endpoint=name) for name in ("acme", "google-vertex", "google-ai-studio")]
+    found = choose(shops, Wanted("google/gemini-2.5-pro"), T0, Converter())
+    assert isinstance(found, IntervalRow)
+    assert found.provider == "google-ai-studio"
 
 
 def test_the_source_that_is_named_answers_where_it_states_the_provider_and_else_the_most_trusted() -> None:
