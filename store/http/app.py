@@ -19,6 +19,7 @@ from store.errors import StoreError
 from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
+from store.http.metrics import MEDIA_TYPE, metrics
 from store.http.routes import add_routes
 from store.http.settings import ServeSettings
 from store.http.state import state_of
@@ -87,6 +88,11 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
     def readyz() -> Response:
         with open_store(doors.store_url, within_s=settings.statement_s):
             return Response(b'{"status":"ready"}', media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response, tags=["health"])
+    def prometheus() -> Response:
+        with open_store(doors.store_url, within_s=settings.statement_s) as reader:
+            return Response(metrics(reader), headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"})
 
     if settings.writes and decide is not None:
 
@@ -200,5 +206,7 @@ def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: C
         listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
+    # asyncio does so only for sockets that it made itself; without, the end of an answer waits for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listening:
         asyncio.run(Server(config).serve([listening]))

@@ -21,7 +21,7 @@ from store.doors import Doors
 from store.errors import QueryError
 from store.evidence import explain as find_evidence
 from store.facts import facts as find_facts
-from store.http import models
+from store.http import feeds, models
 from store.http.asked import TOKENS, Asked, Count, Currency, Instant, Name, Paged, Question, asked
 from store.naming import find_model
 
@@ -369,6 +369,7 @@ DOORS = (
         "/model", "The page of a model: what it is, what it costs where, how it moved", models.Page, models.model_page
     ),
     Door("/breakeven", "Own GPUs, hosted open weights and a vendor's API", models.Even, models.broken_even),
+    Door("/feed", "What moved, as Atom or JSON Feed", feeds.Fed, feeds.feed),
     Door("/rates", "Exchange rates: what one euro costs", Everything, _exchange),
 )
 _RESPONSES: dict[int | str, dict[str, Any]] = {
