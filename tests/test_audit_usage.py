@@ -268,7 +268,7 @@ def test_every_priced_row_is_what_the_price_in_force_gives_and_names_its_evidenc
 
 
 def test_closed_periods_cost_what_they_cost_whatever_is_learned_later(ask: Ask, tape: Tape, usage: Write) -> None:
-    # 3,569,920,867 tokens cost one thing by the table of July and another by that of August (ccusage#1636): here half
+    # 3,569,920,867 tokens cost one thing by the table of July and another by that of August: here half
     # of them were used before the price fell, and the bill stays that of the time, by today's knowledge and by earlier.
     rows = [used(5, OSS, "groq", input_tokens=1_784_960_433), used(15, OSS, "groq", input_tokens=1_784_960_434)]
     file = usage(rows)
