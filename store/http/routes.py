@@ -354,6 +354,7 @@ DOORS = (
         "The routes as LiteLLM's model_list (YAML) or OpenRouter's provider preferences (JSON)",
         Gateway,
         _gateway,
+        ("application/json", "application/yaml"),
     ),
     Door("/calendar", "What an endpoint charges at each hour of a week, and when that changes next", Hours, _calendar),
     Door(
