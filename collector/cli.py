@@ -46,6 +46,7 @@ ELSEWHERE = (
         "held": "collector.held_cli",
     }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
+    | dict.fromkeys(("index", "spread", "volatility"), "store.cli_index")
 )
 """Commands, and groups of them, by the module that has them."""
 
