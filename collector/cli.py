@@ -44,6 +44,7 @@ ELSEWHERE = (
         "config": "collector.config_cli",
         "db": "collector.database",
         "held": "collector.held_cli",
+        "report": "store.cli_report",
     }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
     | dict.fromkeys(("index", "spread", "volatility"), "store.cli_index")
