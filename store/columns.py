@@ -189,7 +189,7 @@ def saving_percent(route: "Route") -> str | None:
     """What is saved, in percent of what is paid now, with one digit; None where nobody said what that is."""
     if route.saving is None or not route.spend.request + route.saving:
         return None
-    return f"{Decimal(round(route.saving / (route.spend.request + route.saving) * 1000)) / 10:.1f}"
+    return f"{Decimal(round(Fraction(route.saving, route.spend.request + route.saving) * 1000)) / 10:.1f}"
 
 
 CHEAPEST: "Columns[Route]" = (

@@ -42,6 +42,8 @@ class Condition:
     name: str
     sign: str
     value: str
+    wanted: str | int | bool
+    """`value`, as it is compared."""
 
     def __str__(self) -> str:
         return f"{self.name}{self.sign}{self.value}"
@@ -89,11 +91,17 @@ def condition(text: str) -> Condition:
         raise ValueError(f"{name} is no number and no date: it is asked for by = or !=")
     if kind == "bool" and value not in {"true", "false"}:
         raise ValueError(f"{name} is true or false, not {value!r}")
-    if kind == "count" and _COUNTED.fullmatch(value) is None:
-        raise ValueError(f"{name} is a count such as 131072 or 128k, not {value!r}")
+    wanted: str | int | bool = value if kind in {"list", "date"} else value.casefold()
+    if kind == "bool":
+        wanted = value == "true"
+    if kind == "count":
+        counted = _COUNTED.fullmatch(value)
+        if counted is None:
+            raise ValueError(f"{name} is a count such as 131072 or 128k, not {value!r}")
+        wanted = int(counted[1]) * _TIMES[counted[2].lower()]
     if kind == "date" and not is_day(value):
         raise ValueError(f"{name} is a year, a month or a day such as 2026-08, not {value!r}")
-    return Condition(name, sign, value)
+    return Condition(name, sign, value, wanted)
 
 
 def _kind(name: str) -> str:
@@ -252,29 +260,18 @@ def _exceeded(name: str, value: int | None, needed: int) -> str:
 
 def _fails(wanted: Condition, row: IntervalRow, facts: Facts) -> str:
     """Why a condition does not hold; empty if it does."""
-    name, sign, value = wanted.name, wanted.sign, wanted.value
+    name, sign, value = wanted.name, wanted.sign, wanted.wanted
     has: object = _OF_ROW[name](row) if name in _OF_ROW else getattr(facts, name)
     if has is None or has == ():
         return f"{name} unknown"
     if isinstance(has, tuple):
         holds = (value in has) == (sign == "=")
-    elif isinstance(has, bool):
-        holds = _SIGNS[sign](has, value == "true")
-    elif isinstance(has, int):
-        holds = _SIGNS[sign](has, _count(value))
     elif name in DATE_FACTS:
-        shared = min(len(str(has)), len(value))
-        holds = _SIGNS[sign](str(has)[:shared], value[:shared])
+        shared = min(len(str(has)), len(str(value)))
+        holds = _SIGNS[sign](str(has)[:shared], str(value)[:shared])
     else:
-        holds = _SIGNS[sign](str(has).casefold(), value.casefold())
+        holds = _SIGNS[sign](has.casefold() if isinstance(has, str) else has, value)
     return "" if holds else f"not {wanted}"
-
-
-def _count(text: str) -> int:
-    match = _COUNTED.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is no count")
-    return int(match[1]) * _TIMES[match[2].lower()]
 
 
 def sights(

@@ -157,7 +157,7 @@ def femto_text(femto: int) -> str:
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
 
 
-def fraction_text(femto: Fraction) -> str:
+def fraction_text(femto: Fraction | int) -> str:
     """The same of a part of them, rounded to whole ones."""
     return femto_text(round(femto))
 

@@ -46,7 +46,7 @@ def by_hits(routes: Iterable[Route], traffic: Traffic, at: datetime, into: Conve
     for route in routes:
         start, end = (spend(route.row.card, one, at, into) for one in (none, all_))
         if isinstance(start, Spend) and isinstance(end, Spend):
-            lines.append(Line(route.row, start.request, end.request))
+            lines.append(Line(route.row, Fraction(start.request), Fraction(end.request)))
     return _joined(_lowest(lines, Fraction(0), Fraction(1)))
 
 
@@ -105,7 +105,7 @@ def _at_length(
         more=(),
     )
     found = spend(route.row.card, replace(traffic, loads=(kind,), longest=traffic.needed), at, into)
-    return None if isinstance(found, Unpriced) else found.request
+    return None if isinstance(found, Unpriced) else Fraction(found.request)
 
 
 def by_hour(
@@ -130,7 +130,7 @@ def by_hour(
     for since, until in pairwise([*sorted(marks), at + WEEK]):
         best = [route for route in rank(rows, once, since, constraints, into, seen).routes if route.rank == 1]
         if best:
-            cost = best[0].spend.request
+            cost = Fraction(best[0].spend.request)
             winners.append(Winner(since, until, tuple(route.row for route in best), (cost, cost)))
     return _joined(winners)
 

@@ -1,12 +1,13 @@
 """Prices in force, with the sources that state another one: what `store.intervals` answers, seen beside all others."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
 from store.conflicts import contradicted
 from store.intervals import IntervalRow, current, endpoints
 from store.read import Reader
+from store.routing import Route
 
 
 def in_force(
@@ -22,6 +23,17 @@ def in_force(
     rows = current(reader, at, known=known, model=model, provider=provider)
     for _, offers in groupby(rows, key=lambda row: row.model):
         yield from (row for row in contradicted(list(offers), at) if source in (None, row.source))
+
+
+def held_against(routes: Sequence[Route], rows: Iterable[IntervalRow], at: datetime) -> tuple[Route, ...]:
+    """Routes, each with the sources among all offers that state another price for it."""
+    models = {route.row.model for route in routes}
+    by_model: dict[str, list[IntervalRow]] = {}
+    for row in rows:
+        if row.model in models:
+            by_model.setdefault(row.model, []).append(row)
+    told = {row.endpoint_id: row for offers in by_model.values() for row in contradicted(offers, at)}
+    return tuple(route._replace(row=told[route.row.endpoint_id]) for route in routes)
 
 
 def marked(

@@ -292,7 +292,8 @@ class Facts:
 
     def filled(self, other: "Facts") -> "Facts":
         """These, and those of others that are not stated here."""
-        return Facts(**(other.stated | self.stated))
+        ours, theirs = self.stated, other.stated
+        return self if theirs.keys() <= ours.keys() else Facts(**(theirs | ours))
 
     @cached_property
     def text(self) -> str:

@@ -105,9 +105,9 @@ class Traffic:
 class Spend(NamedTuple):
     """What traffic costs at an endpoint."""
 
-    request: Fraction
+    request: Fraction | int
     """A request on average, in 1e-15 currency units."""
-    meters: tuple[tuple[str, Fraction], ...]
+    meters: tuple[tuple[str, Fraction | int], ...]
     """The same by meter, in the order in which they are charged."""
     cost: Cost
     """A request on average, rounded; its charges are those of all kinds at all hours, in proportion."""
@@ -123,7 +123,7 @@ def spend(card: RateCard, traffic: Traffic, at: datetime, into: Converter) -> Sp
     except (KeyError, ValueError):
         return Unpriced(reason="time zone unknown")
     costs: list[Cost] = []
-    total = Fraction(0)
+    total = 0
     for moment, share in moments:
         for load in traffic.loads:
             found = cost(card, load, moment)
@@ -133,20 +133,24 @@ def spend(card: RateCard, traffic: Traffic, at: datetime, into: Converter) -> Sp
             costs.append(found if share == 1 else _times(found, share))
     whole = traffic.requests * sum(share for _, share in moments)
     told = added(costs)
-    by_meter: dict[str, Fraction] = {}
+    by_meter: dict[str, Fraction | int] = {}
     for charge in told.charges:
-        by_meter[charge.meter] = by_meter.get(charge.meter, Fraction(0)) + Fraction(charge.femto, whole)
-    request = total / whole
+        by_meter[charge.meter] = by_meter.get(charge.meter, 0) + _mean(charge.femto, whole)
+    request = _mean(total, whole)
     by = None
     if told.currency != into.currency:
         by = into.conversion(told.currency, at)
         if not isinstance(by, Conversion):
             return Unpriced(reason=str(by))
         told = told.converted(by)
-        request *= by.factor
+        request = request * by.factor
         by_meter = {meter: femto * by.factor for meter, femto in by_meter.items()}
     mean = told.femto if whole == 1 else round(request)
     return Spend(request, tuple(by_meter.items()), told._replace(femto=mean))
+
+
+def _mean(femto: int, of: int) -> Fraction | int:
+    return femto if of == 1 else Fraction(femto, of)
 
 
 def _times(found: Cost, share: int) -> Cost:

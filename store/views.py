@@ -58,13 +58,9 @@ def _price(meter: str, title: str, spare: int = 0) -> "TableColumn[IntervalRow]"
 
 def _notes(row: "IntervalRow") -> str:
     notes = [
-        *(["stale"] if row.stale else ()),
-        *(["unseen"] if row.unseen_since else ()),
-        *(["disputed"] if row.disputed else ()),
-        *(["stated"] if row.basis == "stated" else ()),
+        *row.doubts,
         *(["conditions"] if row.card.overrides else ()),
         *([f"from {row.conversion.quoted}"] if isinstance(row.conversion, Conversion) else ()),
-        *(["contradicted"] if row.contradicted_by else ()),
     ]
     return ", ".join(notes)
 
@@ -146,7 +142,7 @@ _DIGITS = 6
 """Digits of a mean, which may have no end."""
 
 
-def _short(femto: Fraction) -> str:
+def _short(femto: Fraction | int) -> str:
     """An exact amount, or the digits that tell it from others."""
     if femto.denominator == 1:
         return femto_text(int(femto))
@@ -156,7 +152,7 @@ def _short(femto: Fraction) -> str:
 
 
 def _month(route: "Route") -> str:
-    return "" if route.month is None else f"{Decimal(round(route.month / 10 ** (FEMTO_DIGITS - 2))) / 100:.2f}"
+    return "" if route.month is None else f"{Decimal(round(Fraction(route.month, 10 ** (FEMTO_DIGITS - 2)))) / 100:.2f}"
 
 
 def crossovers() -> "TableColumns[Crossing]":
@@ -184,12 +180,8 @@ def _place(place: "Fraction | int | datetime") -> str:
 def _route_notes(route: "Route") -> str:
     notes = [
         *route.cost.conditions,
-        *(["stale"] if route.row.stale else ()),
-        *(["unseen"] if route.row.unseen_since else ()),
-        *(["disputed"] if route.row.disputed else ()),
-        *(["stated"] if route.row.basis == "stated" else ()),
+        *route.row.doubts,
         *([f"from {route.row.card.currency}"] if route.cost.conversion else ()),
-        *(["contradicted"] if route.row.contradicted_by else ()),
     ]
     return ", ".join(notes)
 
