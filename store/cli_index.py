@@ -10,8 +10,10 @@ import click
 from store.cli_currency import tell
 from store.doors import (
     AT,
+    DARK,
     FORMAT,
     KNOWN_AT,
+    PLOT,
     PROVIDER,
     RAW,
     SINCE,
@@ -22,6 +24,7 @@ from store.doors import (
     answer,
     currency_option,
     done,
+    drawn,
     question,
 )
 
@@ -71,6 +74,8 @@ TOP = click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only 
     UNTIL,
     AT,
     KNOWN_AT,
+    PLOT,
+    DARK,
     FORMAT,
     RAW,
 )
@@ -85,6 +90,8 @@ def index(
     until: datetime | None,
     at: datetime | None,
     known_at: datetime | None,
+    plot: Path | None,
+    dark: bool,
     form: str,
     raw: bool,
 ) -> None:
@@ -100,6 +107,7 @@ def index(
       tokentape index
       tokentape index openai/gpt-oss-120b deepseek/deepseek-v4-flash --every week --since 2026-06-01
       tokentape index --weights volumes.csv --format csv
+      tokentape index --every day --since 2026-08-01 --plot index.svg
     """
     from store import views_index
     from store.index import index as find_index
@@ -121,6 +129,16 @@ def index(
         found = find_index(reader, asked, known=known, models=models, mixture=mixture, weights=weights, into=into)
     written = answer(form, found, views_index.INDEX, views_index.index(), raw=raw)
     tell(() if into is None else into.used())
+    if plot is not None and found:
+        from store.plot import levels
+
+        levels(
+            plot,
+            found,
+            f"Index of prices: {', '.join(models) or ('volumes of a file' if weights else 'all')}",
+            dark=dark,
+        )
+        drawn(plot)
     done(written, "nothing had a price at both ends of any of these periods; `tokentape sources` shows what was polled")
 
 

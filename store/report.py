@@ -11,6 +11,7 @@ from store.catalogue import HeldRow, held, models
 from store.changes import ChangeRow, changes
 from store.conflicts import ORDERS, PRICES, Conflict, conflicts
 from store.currency import Converter
+from store.errors import NothingMatched
 from store.index import Level, index
 from store.instants import from_millis, to_millis
 from store.intervals import GRACE_S, current
@@ -95,8 +96,14 @@ class Report:
 
 
 def report(reader: Reader, month: Period, *, known: datetime, into: Converter) -> Report:
-    """What moved in a month, as known at an instant."""
+    """What moved in a month, as known at an instant.
+
+    Raises: NothingMatched if no source had been polled by its end.
+    """
     until = min(month.until, known)
+    sources = tuple(_health(reader, month.since, until, known))
+    if not sources:
+        raise NothingMatched(f"no source had been polled by the end of {month.name}")
     events = sorted_out(changes(reader, known=known, since=month.since, until=until, prices_only=True))
     before = {row.model for row in models(reader, "", month.since, known=known)}
     after = {row.model for row in models(reader, "", until, known=known)}
@@ -109,10 +116,10 @@ def report(reader: Reader, month: Period, *, known: datetime, into: Converter) -
         new_models=_new_models(events.arrivals, before),
         gone_models=tuple(sorted(before - after)),
         routes=tuple(_moved_routes(reader, month.since, until, known, into)),
-        series=tuple(index(reader, list(periods(months_back(month.since), until, "month")), known=known)),
+        series=tuple(index(reader, list(periods(_months_back(month.since), until, "month")), known=known)),
         held=tuple(row for row in held(reader, known=until) if row.first_seen >= month.since),
         conflicts=tuple(_conflicts(reader, until, known)),
-        sources=tuple(_health(reader, month.since, until, known)),
+        sources=sources,
     )
 
 
@@ -145,7 +152,7 @@ def ref(row: ChangeRow) -> str:
     return f"{row.source}:{row.provider}:{row.endpoint}"
 
 
-def months_back(since: datetime) -> datetime:
+def _months_back(since: datetime) -> datetime:
     """Where the index begins, of a month that begins at an instant."""
     start = since
     for _ in range(MONTHS - 1):

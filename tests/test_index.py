@@ -468,6 +468,16 @@ def test_weights_and_models_exclude_each_other_and_unknown_names_are_refused(ask
     assert "no endpoint 'live:acme:other'" in ask("index", "--weights", str(path)).stderr
 
 
+def test_the_index_is_drawn_the_same_every_time(ask: Ask, tmp_path: Path) -> None:
+    for name in ("one.svg", "two.svg", "one.png"):
+        result = ask("index", "--every", "day", "--since", "2026-08-01", "--plot", str(tmp_path / name))
+        assert (result.exit_code, result.stderr) == (0, f"drawn: {tmp_path / name}\n")
+    one, two = ((tmp_path / name).read_bytes() for name in ("one.svg", "two.svg"))
+    assert one == two
+    assert b"2026-08-01 = 100" in one
+    assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")
+
+
 # --- spread ---
 
 
