@@ -30,6 +30,7 @@ from store.instants import iso
 from store.kinds import kind_of
 from store.records import Facts, Override, RateCard
 from store.sheet import DIGITS, LONGEST_TEXT, write_sheet
+from tests.stores import Stores
 from tests.tape import T0, Tape, hour, usd
 from tests.test_export import ROW
 from tests.test_routing import offer
@@ -96,10 +97,16 @@ TYPES = {
 Ask = Callable[..., Result]
 
 
-@pytest.fixture
-def tape(store_url: str) -> Tape:
+@pytest.fixture(scope="module")
+def tape(stores: Stores) -> Iterator[Tape]:
+    """A store that tests only read."""
+    with stores.new() as url:
+        yield filled(url)
+
+
+def filled(url: str) -> Tape:
     """Three sources over two months, with every kind of cell, and text that means harm."""
-    tape = Tape(store_url)
+    tape = Tape(url)
     for number, name in enumerate(("alpha", "beta", "gamma_2")):
         source = tape.source(name, trust=number)
         for day in range(0, 45, 9):

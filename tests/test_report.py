@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from store.doors import Doors
 from store.evidence import named
 from store.page import Page, Section, html, markdown
 from store.read import open_store
+from tests.stores import Stores
 from tests.tape import T0, Tape, hour, usd
 
 DAY = timedelta(days=1)
@@ -28,10 +29,16 @@ MILLION = 1_000_000
 Ask = Callable[..., Result]
 
 
-@pytest.fixture
-def tape(store_url: str) -> Tape:
+@pytest.fixture(scope="module")
+def tape(stores: Stores) -> Iterator[Tape]:
+    """A store that tests only read."""
+    with stores.new() as url:
+        yield filled(url)
+
+
+def filled(url: str) -> Tape:
     """A month in which everything happens: two sources, of which one is silent for two weeks."""
-    tape = Tape(store_url)
+    tape = Tape(url)
     live, other = tape.source("live", every_s=86_400), tape.source("other", trust=1, every_s=86_400)
     for day in range(-40, 45):
         tape.poll(live, T0 + day * DAY, "failed" if day == 5 else "ok")

@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,7 +19,7 @@ from store.location import is_postgres
 from store.records import Facts, Override, RateCard
 from store.sql_views import VIEWS
 from store.upgrade import upgrade
-from tests.stores import connected, rows
+from tests.stores import Stores, connected, rows
 from tests.tape import T0, Tape, hour, usd
 from tests.test_upgrade import first
 
@@ -31,10 +31,16 @@ COLUMNS = (
 )
 
 
-@pytest.fixture
-def tape(store_url: str) -> Tape:
+@pytest.fixture(scope="module")
+def tape(stores: Stores) -> Iterator[Tape]:
+    """A store that tests only read."""
+    with stores.new() as url:
+        yield filled(url)
+
+
+def filled(url: str) -> Tape:
     """Everything that an endpoint can be: open, ended, missing, corrected, in a part that fails, held, a currency."""
-    tape = Tape(store_url)
+    tape = Tape(url)
     source, rates = tape.source("live", trust=1), tape.source("ecb")
     for at in (0, 1, 2, 3):
         tape.poll(source, hour(at) + timedelta(milliseconds=at))
