@@ -11,8 +11,13 @@ from store.naming import CURRENCIES
 from store.records import END_REASONS
 from store.units import CORE_METERS
 
-VIEWS = {"current_prices": "i.lasted IS NULL", "price_history": "TRUE"}
-"""Name -> which of the beliefs that were not superseded."""
+VIEWS = {
+    "current_prices": """ AND i.lasted IS NULL AND i.first_seen = (
+    SELECT x.first_seen FROM span x WHERE x.endpoint_id = e.id AND x.known_to IS NULL
+    ORDER BY x.first_seen DESC LIMIT 1)""",
+    "price_history": "",
+}
+"""Name -> which of an endpoint's beliefs that were not superseded: the newest is found by its key."""
 
 
 def statements(*, sqlite: bool) -> Iterator[str]:
@@ -27,15 +32,15 @@ def statements(*, sqlite: bool) -> Iterator[str]:
         yield f"""
 CREATE VIEW {name} AS
 SELECT {listed}
-FROM span i
-JOIN endpoint e ON e.id = i.endpoint_id
+FROM endpoint e
+CROSS JOIN span i
 JOIN source s ON s.id = e.source_id
 JOIN provider p ON p.id = e.provider_id
 JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.known_to IS NULL AND {chosen} AND substr(m.name, 1, {len(CURRENCIES)}) <> '{CURRENCIES}'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, {len(CURRENCIES)}) <> '{CURRENCIES}'{chosen}
 """  # noqa: S608 - put together from constants only
 
 

@@ -18,10 +18,14 @@ PURE = (
     "store/timeline.py",
     "store/routing.py",
     "store/breakeven.py",
+    "store/blend.py",
     "store/conditions.py",
     "store/conflicts.py",
     "store/currency.py",
+    "store/page.py",
+    "store/periods.py",
     "store/records.py",
+    "store/spread.py",
     "store/units.py",
 )
 """Files of the way of a price that must not know network, database, clock or log."""
@@ -37,6 +41,8 @@ LATE = {
     "selectolax",
     "genai_prices",
     "matplotlib",
+    "pyarrow",
+    "xlsxwriter",
 }
 """Packages too slow to be imported before a command needs them."""
 
@@ -111,7 +117,15 @@ def test_command_line_imports_nothing_slow_before_a_command_runs() -> None:
 
 def test_no_floats_in_the_rooms_of_money() -> None:
     for path in modules(
-        *("store/units.py", "store/routing.py", "store/currency.py", "store/timeline.py", "collector/normalise.py"),
+        *(
+            "store/units.py",
+            "store/routing.py",
+            "store/costing.py",
+            "store/traffic.py",
+            "store/currency.py",
+            "store/timeline.py",
+            "collector/normalise.py",
+        ),
         *("store/compare.py", "store/model_page.py", "store/breakeven.py"),
     ):
         tree = ast.parse(path.read_text())

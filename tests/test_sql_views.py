@@ -137,6 +137,13 @@ def test_decimals_and_instants_have_the_types_that_an_engine_has_for_them(tape: 
     assert row[0] == (hour(1) if is_postgres(tape.url) else "2026-08-01T01:00:00.000Z")
 
 
+def test_the_newest_price_and_the_newest_poll_are_found_by_their_keys(tmp_path: Path) -> None:
+    tape = Tape(tmp_path / "tape.db")
+    steps = [str(row[3]) for row in rows(tape.url, "EXPLAIN QUERY PLAN SELECT * FROM current_prices")]
+    for meant in ("SEARCH i USING PRIMARY KEY (endpoint_id=? AND first_seen=?)", "SEARCH b USING INDEX poll_source_at"):
+        assert any(step.startswith(meant) for step in steps), steps
+
+
 def test_every_millisecond_is_told_exactly(store_url: str) -> None:
     tape = Tape(store_url)
     source = tape.source("live")

@@ -64,15 +64,17 @@ SELECT m.name AS model,
     s.name || ':' || p.name || ':'
         || e.published_model || CASE e.tag WHEN '' THEN '' ELSE '@' || e.tag END
         || CASE e.sibling WHEN '' THEN '' ELSE '#' || e.sibling END AS ref
-FROM span i
-JOIN endpoint e ON e.id = i.endpoint_id
+FROM endpoint e
+CROSS JOIN span i
 JOIN source s ON s.id = e.source_id
 JOIN provider p ON p.id = e.provider_id
 JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.known_to IS NULL AND i.lasted IS NULL AND substr(m.name, 1, 9) <> 'currency/'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/' AND i.lasted IS NULL AND i.first_seen = (
+    SELECT x.first_seen FROM span x WHERE x.endpoint_id = e.id AND x.known_to IS NULL
+    ORDER BY x.first_seen DESC LIMIT 1)
 """,
     """
 CREATE VIEW price_history AS
@@ -134,15 +136,15 @@ SELECT m.name AS model,
     s.name || ':' || p.name || ':'
         || e.published_model || CASE e.tag WHEN '' THEN '' ELSE '@' || e.tag END
         || CASE e.sibling WHEN '' THEN '' ELSE '#' || e.sibling END AS ref
-FROM span i
-JOIN endpoint e ON e.id = i.endpoint_id
+FROM endpoint e
+CROSS JOIN span i
 JOIN source s ON s.id = e.source_id
 JOIN provider p ON p.id = e.provider_id
 JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.known_to IS NULL AND TRUE AND substr(m.name, 1, 9) <> 'currency/'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/'
 """,
 )
 POSTGRESQL = (
@@ -195,15 +197,17 @@ SELECT m.name AS model,
     s.name || ':' || p.name || ':'
         || e.published_model || CASE e.tag WHEN '' THEN '' ELSE '@' || e.tag END
         || CASE e.sibling WHEN '' THEN '' ELSE '#' || e.sibling END AS ref
-FROM span i
-JOIN endpoint e ON e.id = i.endpoint_id
+FROM endpoint e
+CROSS JOIN span i
 JOIN source s ON s.id = e.source_id
 JOIN provider p ON p.id = e.provider_id
 JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.known_to IS NULL AND i.lasted IS NULL AND substr(m.name, 1, 9) <> 'currency/'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/' AND i.lasted IS NULL AND i.first_seen = (
+    SELECT x.first_seen FROM span x WHERE x.endpoint_id = e.id AND x.known_to IS NULL
+    ORDER BY x.first_seen DESC LIMIT 1)
 """,
     """
 CREATE VIEW price_history AS
@@ -256,15 +260,15 @@ SELECT m.name AS model,
     s.name || ':' || p.name || ':'
         || e.published_model || CASE e.tag WHEN '' THEN '' ELSE '@' || e.tag END
         || CASE e.sibling WHEN '' THEN '' ELSE '#' || e.sibling END AS ref
-FROM span i
-JOIN endpoint e ON e.id = i.endpoint_id
+FROM endpoint e
+CROSS JOIN span i
 JOIN source s ON s.id = e.source_id
 JOIN provider p ON p.id = e.provider_id
 JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.known_to IS NULL AND TRUE AND substr(m.name, 1, 9) <> 'currency/'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/'
 """,
 )
 
