@@ -40,7 +40,8 @@ JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, {len(CURRENCIES)}) <> '{CURRENCIES}'{chosen}
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL
+    AND substr(m.name, 1, {len(CURRENCIES)}) <> '{CURRENCIES}'{chosen}
 """  # noqa: S608 - put together from constants only
 
 

@@ -72,7 +72,8 @@ JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/' AND i.lasted IS NULL AND i.first_seen = (
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL
+    AND substr(m.name, 1, 9) <> 'currency/' AND i.lasted IS NULL AND i.first_seen = (
     SELECT x.first_seen FROM span x WHERE x.endpoint_id = e.id AND x.known_to IS NULL
     ORDER BY x.first_seen DESC LIMIT 1)
 """,
@@ -144,7 +145,8 @@ JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL
+    AND substr(m.name, 1, 9) <> 'currency/'
 """,
 )
 POSTGRESQL = (
@@ -205,7 +207,8 @@ JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/' AND i.lasted IS NULL AND i.first_seen = (
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL
+    AND substr(m.name, 1, 9) <> 'currency/' AND i.lasted IS NULL AND i.first_seen = (
     SELECT x.first_seen FROM span x WHERE x.endpoint_id = e.id AND x.known_to IS NULL
     ORDER BY x.first_seen DESC LIMIT 1)
 """,
@@ -268,7 +271,8 @@ JOIN model m ON m.id = e.model_id
 JOIN rate_card c ON c.id = i.card_id
 JOIN facts f ON f.id = i.facts_id
 JOIN document d ON d.id = i.document_id
-WHERE i.endpoint_id = e.id AND i.known_to IS NULL AND substr(m.name, 1, 9) <> 'currency/'
+WHERE i.endpoint_id = e.id AND i.known_to IS NULL
+    AND substr(m.name, 1, 9) <> 'currency/'
 """,
 )
 
