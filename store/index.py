@@ -10,12 +10,14 @@ Prices are those outside all conditions. Ratios and sums are exact; roots and lo
 """
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import groupby
+from math import lcm
 from operator import attrgetter, itemgetter
 from typing import NamedTuple
 
@@ -159,6 +161,7 @@ def chain(
     """
     links = [_Link() for _ in periods]
     for model, offers in models:
+        costs = _Costs(mixture)
         for place, (period, link) in enumerate(zip(periods, links, strict=True)):
             pairs = [
                 _Pair(
@@ -167,7 +170,7 @@ def chain(
                 for offer in offers
             ]
             if weights is None:
-                _add_ratios(link, _of_one_source(pairs, mixture), mixture)
+                _add_ratios(link, _of_one_source(pairs, costs), costs)
             else:
                 _add_costs(link, pairs, model, period, weights, into or Converter())
     return list(_levels(periods, links))
@@ -206,7 +209,25 @@ def _decimal(value: Fraction) -> Decimal:
     return Decimal(value.numerator) / Decimal(value.denominator)
 
 
-def _of_one_source(pairs: Iterable[_Pair], mixture: Volume) -> list[list[_Pair]]:
+class _Costs:
+    """What a volume costs by the cards of a model, in whole numbers: of use for ratios alone."""
+
+    def __init__(self, volume: Volume) -> None:
+        self._volume = volume.times(lcm(volume.input.denominator, volume.output.denominator))
+        self._known: dict[int, int | None] = {}
+
+    def of(self, row: IntervalRow | None) -> int | None:
+        """None: there is no offer, or its price is not known."""
+        if row is None:
+            return None
+        key = id(row.card)  # the rows of a model outlive this, and their cards are shared
+        if key not in self._known:
+            found = self._volume.cost(row.card)
+            self._known[key] = None if found is None else int(found)
+        return self._known[key]
+
+
+def _of_one_source(pairs: Iterable[_Pair], costs: _Costs) -> list[list[_Pair]]:
     """For each provider the endpoints of one source."""
     offered: dict[str, dict[str, list[_Pair]]] = {}
     for pair in pairs:
@@ -214,7 +235,7 @@ def _of_one_source(pairs: Iterable[_Pair], mixture: Volume) -> list[list[_Pair]]
         offered.setdefault(row.provider, {}).setdefault(row.source, []).append(pair)
 
     def doubt(told: Sequence[_Pair]) -> tuple[bool, bool, int, str]:
-        matched = [one for one in told if None not in (_cost(one.old, mixture), _cost(one.new, mixture))]
+        matched = [one for one in told if None not in (costs.of(one.old), costs.of(one.new))]
         first = told[0].offer.rows[0]
         return not matched, all(one.stale for one in matched), first.trust, first.source
 
@@ -231,13 +252,13 @@ def _rate(row: IntervalRow | None, period: Period, into: Converter) -> Fraction 
     return found.factor if isinstance(found, Conversion) else None
 
 
-def _add_ratios(link: _Link, by_provider: Iterable[Iterable[_Pair]], mixture: Volume) -> None:
+def _add_ratios(link: _Link, by_provider: Iterable[Iterable[_Pair]], costs: _Costs) -> None:
     """Add what the prices of a model were multiplied by."""
-    moved: list[set[tuple[str, Fraction, Fraction]]] = []
+    moved: list[set[tuple[str, int, int]]] = []
     for pairs in by_provider:
         moves = set()
         for pair in pairs:
-            old, new = _cost(pair.old, mixture), _cost(pair.new, mixture)
+            old, new = costs.of(pair.old), costs.of(pair.new)
             if pair.old is None or pair.new is None or old is None or new is None:
                 link.count_alone(old, new)
             elif pair.old.card.currency != pair.new.card.currency:
@@ -252,9 +273,9 @@ def _add_ratios(link: _Link, by_provider: Iterable[Iterable[_Pair]], mixture: Vo
             moved.append(moves)
     link.models += bool(moved)
     for moves in moved:
-        for _, old, new in moves:
-            share = Fraction(1, len(moved) * len(moves))
-            link.ratios[new / old] = link.ratios.get(new / old, Fraction(0)) + share
+        for ratio, times in Counter(Fraction(new, old) for _, old, new in moves).items():
+            share = Fraction(times, len(moved) * len(moves))
+            link.ratios[ratio] = link.ratios.get(ratio, Fraction(0)) + share
 
 
 def _add_costs(
@@ -272,7 +293,7 @@ def _add_costs(
     if model in weights.models:
         volumes = weights.models[model].over(period)
         shared: list[dict[tuple[object, ...], _Pair]] = []
-        for offered in _of_one_source(rest, volumes[0].plus(volumes[1])):
+        for offered in _of_one_source(rest, _Costs(volumes[0].plus(volumes[1]))):
             found = [pair for pair in offered if _is_matched(link, pair, volumes, period, into)]
             if found:
                 shared.append({_prices(pair): pair for pair in found})

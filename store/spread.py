@@ -70,7 +70,7 @@ def spreads(
 
 
 def _spread(routes: Sequence[Route], left_out: int, currency: str) -> Spread:
-    amounts = [route.spend.request / REQUEST_TOKENS for route in routes]
+    amounts = [Fraction(route.spend.request, REQUEST_TOKENS) for route in routes]
     rows = [route.row for route in routes]
     return Spread(
         model=rows[0].model,
