@@ -5,18 +5,18 @@
 
 Prices are decimals, never floats; instants are UTC, to the millisecond; JSON is text, as in CSV. The source stands in
 the name of its folder alone, as is usual for partitions: DuckDB, polars, pandas and Spark read it back as a column.
-Rows are written as they come, so that an export of any size takes as much memory.
+Rows come by model and go to files by source and month: they are laid aside by file as they come, then each file is
+written, a group of rows at a time, so that an export of any size takes as much memory.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from hashlib import file_digest
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -24,7 +24,7 @@ from urllib.parse import quote
 from store.columns import Column
 from store.errors import QueryError, unwritten
 from store.export import Written, cell_text
-from store.instants import iso
+from store.instants import iso, to_millis
 from store.kinds import Kind, kind_of, month_of
 from store.version import SCHEMA_VERSION
 
@@ -35,9 +35,10 @@ LAYOUT = 1
 MANIFEST = "manifest.json"
 DATA = "data"
 """By itself, for a reader of a whole folder takes every file in it for Parquet."""
-ROWS_KEPT = 8192
-"""Rows in memory before a part of them is written."""
-FILES_OPEN = 32
+ROWS_KEPT = 16_384
+"""Rows in memory before they are laid aside."""
+ROWS_GROUPED = 8192
+"""Rows of a group in a file."""
 
 _TYPES: Mapping[Kind, str] = {
     "amount": "decimal128(38, 9)",
@@ -50,13 +51,27 @@ _TYPES: Mapping[Kind, str] = {
 """As Arrow calls them. An amount of the store, 64 bits of 1e-9, has 19 digits at most; (38, 9) is NUMERIC elsewhere."""
 
 
-@dataclass(slots=True)
 class _Part:
-    """The rows of a source and a month."""
+    """The rows of a source and a month, as lines of JSON: in memory, and before these in a file of their own."""
 
-    folder: Path
-    rows: list[list[Any]] = field(default_factory=list)
-    files: int = 0
+    def __init__(self, folder: Path, aside: Path) -> None:
+        self.folder = folder
+        self.lines: list[str] = []
+        self._aside = aside
+
+    def lay_aside(self) -> None:
+        """Move what is in memory into the file."""
+        if self.lines:
+            with self._aside.open("a", encoding="utf-8") as out:
+                out.writelines(f"{line}\n" for line in self.lines)
+            self.lines.clear()
+
+    def rows(self) -> Iterator[list[Any]]:
+        """All rows, in the order in which they came."""
+        if self._aside.exists():
+            with self._aside.open(encoding="utf-8") as lines:
+                yield from map(json.loads, lines)
+        yield from map(json.loads, self.lines)
 
 
 def schema(columns: Sequence[Column[R]]) -> dict[str, str]:
@@ -108,42 +123,46 @@ def _write(folder: Path, columns: Sequence[Column[R]], rows: Iterable[R], by: st
     """Write the rows; how many there were."""
     names = [column.name for column in columns]
     source, month = names.index("source"), names.index(by)
-    kept = [place for place in range(len(names)) if place != source]
     values = [column.of for column in columns]
-    made = [_MADE[kind_of(column.name)] for column in columns]
+    plain = [_PLAIN[kind_of(name)] for name in names]
     parts: dict[tuple[str, str], _Part] = {}
-    count = held = 0
-    with _Files(schema(columns)) as files:
-        for row in rows:
-            cells = [of(row) for of in values]
-            key = (str(cells[source]), month_of(cells[month]))
-            if key not in parts:
-                name, when = (quote(text, safe="") for text in key)
-                parts[key] = _Part(folder / DATA / f"source={name}" / f"month={when}")
-            parts[key].rows.append([None if cells[place] is None else made[place](cells[place]) for place in kept])
-            count, held = count + 1, held + 1
-            if held >= rows_kept:
-                fullest = max(parts.values(), key=lambda part: len(part.rows))
-                held -= len(fullest.rows)
-                files.write(fullest)
-        for part in parts.values():
-            if part.rows:
-                files.write(part)
+    spool = folder / "spool"
+    spool.mkdir()
+    count = kept = 0
+    for row in rows:
+        cells = [of(row) for of in values]
+        key = (str(cells[source]), month_of(cells[month]))
+        if key not in parts:
+            name, when = (quote(text, safe="") for text in key)
+            parts[key] = _Part(folder / DATA / f"source={name}" / f"month={when}", spool / str(len(parts)))
+        told = [None if cell is None else make(cell) for cell, make in zip(cells, plain, strict=True)]
+        del told[source]
+        parts[key].lines.append(json.dumps(told))
+        count, kept = count + 1, kept + 1
+        if kept >= rows_kept:
+            for part in parts.values():
+                part.lay_aside()
+            kept = 0
+    writer = _Writer(schema(columns))
+    for part in parts.values():
+        writer.write(part)
+    shutil.rmtree(spool)
     return count
 
 
-_MADE: Mapping[Kind, Callable[[Any], Any]] = {
-    "amount": Decimal,
-    "percent": Decimal,
-    "instant": lambda cell: cell,
+_PLAIN: Mapping[Kind, Callable[[Any], Any]] = {
+    "amount": str,
+    "percent": str,
+    "instant": to_millis,
     "count": int,
     "flag": bool,
     "text": cell_text,
 }
+"""What a cell is laid aside as."""
 
 
-class _Files:
-    """Files that are written a group of rows at a time; of many, those that were idle longest are closed."""
+class _Writer:
+    """Writes a file of a part."""
 
     def __init__(self, columns: Mapping[str, str]) -> None:
         import pyarrow as pa
@@ -158,31 +177,21 @@ class _Files:
             _TYPES["text"]: pa.string(),
         }
         self._schema = pa.schema([pa.field(name, types[kind]) for name, kind in columns.items()])
-        self._table, self._writer = pa.Table, parquet.ParquetWriter
-        self._open: dict[Path, Any] = {}
-
-    def __enter__(self) -> "_Files":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with ExitStack() as closing:
-            for writer in self._open.values():
-                closing.callback(writer.close)
+        self._decimals = [pa.types.is_decimal(field.type) for field in self._schema]
+        self._table, self._parquet = pa.Table, parquet
 
     def write(self, part: _Part) -> None:
-        """Write what is kept of a part, as one group of rows."""
-        writer = self._open.pop(part.folder, None)
-        if writer is None:
-            if len(self._open) >= FILES_OPEN:
-                self._open.pop(next(iter(self._open))).close()
-            part.folder.mkdir(parents=True, exist_ok=True)
-            path = part.folder / f"part-{part.files}.parquet"
-            part.files += 1
-            writer = self._writer(path, self._schema, compression="zstd")
-        self._open[part.folder] = writer
-        arrays = dict(zip(self._schema.names, zip(*part.rows, strict=True), strict=True))
-        writer.write_table(self._table.from_pydict(arrays, schema=self._schema))
-        part.rows.clear()
+        """One file, a group of rows at a time."""
+        part.folder.mkdir(parents=True)
+        rows = part.rows()
+        with self._parquet.ParquetWriter(part.folder / "part-0.parquet", self._schema, compression="zstd") as writer:
+            while group := list(islice(rows, ROWS_GROUPED)):
+                columns = [
+                    [None if cell is None else Decimal(cell) for cell in cells] if decimal else cells
+                    for cells, decimal in zip(zip(*group, strict=True), self._decimals, strict=True)
+                ]
+                table = dict(zip(self._schema.names, columns, strict=True))
+                writer.write_table(self._table.from_pydict(table, schema=self._schema))
 
 
 def _told(path: Path, folder: Path) -> dict[str, object]:
