@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from store.catalogue import HeldRow
 
-RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence"})
+RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence", "rollback"})
 """Rules about something else than a price: what else has no card cannot be put on the tape."""
 
 _REF = click.argument("ref")
@@ -40,9 +40,9 @@ class ListByDefault(click.Group):
 def held() -> None:
     """What is kept out of the tape because it is not believed, and why; to release it, or to reject it.
 
-    Time alone releases nothing: a value back within bounds does, a second source that copies from neither does, and
-    so does a person. What is released is believed from its first sighting on, and what is rejected is as if it had
-    never been seen, both as known from now on.
+    Time alone releases nothing but documents that came back: a value back within bounds does, a second source that
+    copies from neither does, and so does a person. What is released is believed from its first sighting on, and what
+    is rejected is as if it had never been seen, both as known from now on.
 
     \b
     Examples:

@@ -360,6 +360,7 @@ EVIDENCE: "Columns[Evidence]" = (
     Column("known_to", lambda one: one.row.known_to),
     Column("conflicts", lambda one: _contradictions(one.conflicts)),
     Column("list_rate_card", lambda one: _body(one.list_card)),
+    Column("flaps", lambda one: [iso(at) for at in one.flaps]),
 )
 
 

@@ -206,5 +206,7 @@ def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: C
         listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
+    # asyncio does so only for sockets that it made itself; without, the end of an answer waits for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listening:
         asyncio.run(Server(config).serve([listening]))

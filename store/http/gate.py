@@ -128,7 +128,8 @@ class _Asked:
     async def __call__(self) -> Message:
         if self._whole:  # what is still to come is that the client went away: nobody waits for that in vain
             return await self._receive()
-        message = await asyncio.wait_for(self._receive(), self._settings.idle_s)
+        async with asyncio.timeout(self._settings.idle_s):
+            message = await self._receive()
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
         if self._bytes > LARGEST_BODY:
@@ -152,7 +153,8 @@ class _Answer:
             if self._origin is not None:
                 headers += [(b"access-control-allow-origin", self._origin), (b"vary", b"Origin")]
             message = {**message, "headers": headers}
-        await asyncio.wait_for(self._send(message), self._settings.idle_s)
+        async with asyncio.timeout(self._settings.idle_s):
+            await self._send(message)
 
     async def refuse(self, status: int, told: bytes) -> None:
         """Answer with a problem."""
