@@ -23,6 +23,7 @@ from store import (
     naming,
     read,
     report,
+    stretches,
 )
 from store.instants import from_millis
 from store.read import Reader, SqliteReader, open_store
@@ -80,7 +81,8 @@ WHOLE = {"bulk.STATEMENT"}
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement of the read side by name."""
     modules: tuple[ModuleType, ...] = (
-        *(belief, bulk, catalogue, changes, corrections, evidence, index, intervals, model_page, naming, read, report),
+        *(belief, bulk, catalogue, changes, corrections, evidence, index, intervals, model_page, naming, read),
+        *(report, stretches),
     )
     for module in modules:
         for name, value in vars(module).items():
