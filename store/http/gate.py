@@ -4,12 +4,10 @@ import asyncio
 import base64
 import binascii
 import hmac
-import logging
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Literal, TypeAlias
 
-from store.http.problems import MEDIA_TYPE, body
+from store.http.problems import MEDIA_TYPE, body, fault
 from store.http.settings import ServeSettings
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -37,7 +35,6 @@ _HEADERS = (
         _POLICY,
     ),
 )
-_log = logging.getLogger("tokentape.http")
 
 
 class Gate:
@@ -69,11 +66,9 @@ class Gate:
             await self._app(scope, _Asked(receive, self._settings), answer)
         except (asyncio.CancelledError, ConnectionError, TimeoutError):
             raise  # whoever asked went away, or took too long: there is nobody to tell
-        except Exception:  # noqa: BLE001 - whatever it is, it is told by an id and logged
-            told = secrets.token_hex(8)
-            _log.exception("request %s failed", told)
-            if not answer.started:
-                await answer.refuse(500, body(500, "a fault of ours, noted under this id", id=told))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told by an id and logged
+            if not answer.started:  # else it was told where it was met
+                await answer.refuse(*fault(error))
 
     def _refused(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, bytes] | None:
         """Status and body by which a request is refused here; None: it may pass."""
