@@ -84,12 +84,12 @@ def written(members: list[tuple[str, Any]], indent: int | None, mess: int, newli
 def histories(draw: st.DrawFn) -> list[bytes]:
     """Versions of a document, each a few edits away from the one before."""
     members: list[tuple[str, Any]] = [(name, draw(entries())) for name in NAMES[2:5]]
-    found = []
+    found, past = [], [[*members]]
     rare = st.sampled_from([0] * 30 + list(range(1, 15)))
     for _ in range(draw(st.integers(2, 7))):
         for _ in range(draw(st.integers(0, 3))):
             place, name = draw(st.integers(0, len(members))), draw(st.sampled_from(NAMES))
-            match draw(st.sampled_from(["add", "drop", "change", "twice", "swap", "tail"])):
+            match draw(st.sampled_from(["add", "drop", "change", "twice", "swap", "tail", "back"])):
                 case "add" if name not in dict(members):
                     members.insert(place, (name, draw(entries())))
                 case "drop" if place < len(members):
@@ -103,8 +103,11 @@ def histories(draw: st.DrawFn) -> list[bytes]:
                 case "tail":
                     members = [one for one in members if one[0] != "last_updated"]
                     members.append(("last_updated", draw(st.sampled_from(["1", "2", 3]))))
+                case "back":
+                    members = [*draw(st.sampled_from(past))]
                 case _:
                     pass
+        past.append([*members])
         indent = draw(st.sampled_from([2, 2, 2, 2, 4, None]))
         found.append(written(members, indent, draw(rare), draw(st.sampled_from(["\n"] * 9 + ["\r\n"]))))
     return found
@@ -144,7 +147,7 @@ def test_what_is_read_member_by_member_is_what_is_read_as_a_whole(bodies: list[b
         assert content(taken) == content(expected)
 
 
-def test_only_what_changed_is_read() -> None:
+def test_only_what_changed_is_read_and_not_again_what_comes_back() -> None:
     read: list[str] = []
 
     class Counting:
@@ -166,6 +169,12 @@ def test_only_what_changed_is_read() -> None:
     members[4] = ("model-4", entry(2e-06))
     changed = reader.read(document(written([*members, ("last_updated", 1)], 2, 0, "\n")), START)
     assert read == ["model-4", "last_updated"]
+    assert changed is not None
+    assert [model for _, model, _ in changed] == ["model-4"]
+    read.clear()
+    members[4] = ("model-4", entry(1e-06))
+    changed = reader.read(document(written(members, 2, 0, "\n")), START)
+    assert read == []
     assert changed is not None
     assert [model for _, model, _ in changed] == ["model-4"]
 
