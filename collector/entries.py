@@ -73,9 +73,7 @@ class Entries:
         if len(set(new)) != len(new):
             return None  # a key stands twice
         try:
-            begun = {
-                piece: self._gone.get(piece) or self._entry(found.text(piece), document, at) for piece in fresh
-            }
+            begun = {piece: self._gone.get(piece) or self._entry(found.text(piece), document, at) for piece in fresh}
             if found.rest != (self._cut.rest if self._cut else b""):
                 if self._cut and self._cut.rest:
                     left.append(_as_object(self._cut.rest))
