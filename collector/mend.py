@@ -61,12 +61,16 @@ class Mended:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all."""
+    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all.
+
+    Afterwards and at the end of the program as well, so that it is kept out of what is looked through.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()
 
