@@ -1,8 +1,8 @@
 """A pack as bytes: documents folded into one string, compressed alone or as a difference, sealed into a file.
 
 A file is a zstd frame behind a head, which zstd itself skips: `zstd -d` reads a pack that stands alone, and
-`zstd -d --patch-from=` its base's content one that is a difference, but for one that leaves out the documents that both
-have (`difference`). Every byte of a file is under the head's check, so that damage is found where it is, without what
+`zstd -d --patch-from=` its base's content one that is a difference, but for one that leaves out what both have
+(`quick_difference`). Every byte of a file is under the head's check, so that damage is found where it is, without what
 the file is a difference from.
 """
 
