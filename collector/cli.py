@@ -38,8 +38,10 @@ NAMING = ("aliases", "identify")
 ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
+    | dict.fromkeys(("compare", "model"), "store.cli_compare")
     | {
         "audit-catalogue": "collector.audit_cli",
+        "breakeven": "store.cli_breakeven",
         "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
         "db": "collector.database",

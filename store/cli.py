@@ -7,6 +7,7 @@ answer.
 
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 
 import click
 
@@ -17,9 +18,11 @@ from store.cli_export import export
 from store.doors import (
     AT,
     CURRENCY,
+    DARK,
     FORMAT,
     KNOWN_AT,
     MODEL,
+    PLOT,
     PRICES,
     PROVIDER,
     RAW,
@@ -31,6 +34,7 @@ from store.doors import (
     answer,
     currency_option,
     done,
+    drawn,
     instant_option,
     question,
 )
@@ -131,6 +135,8 @@ def endpoints(
     click.option("--superseded", is_flag=True, help="Also what was believed once and has been corrected."),
     currency_option("Prices in this currency, by the rates of the day on which each began. [default: as quoted]"),
     PRICES,
+    PLOT,
+    DARK,
     FORMAT,
     RAW,
 )
@@ -148,6 +154,8 @@ def history(
     superseded: bool,
     currency: str | None,
     prices: bool,
+    plot: Path | None,
+    dark: bool,
     form: str,
     raw: bool,
 ) -> None:
@@ -156,12 +164,15 @@ def history(
     An interval is [first_seen, ended); the true change lies between not_before and first_seen. With --since and
     --until, those that have any time in between; with --at, those in force at that instant; with --known-at, as they
     were known then. An interval begins with another price or another fact; with --prices, with another price alone.
+    A picture (--plot) has no more than is known: a band where a price changed between two polls, dots where it may have
+    been so and was not seen, a gap where nobody offered one.
 
     \b
     Examples:
       tokentape history openai/gpt-oss-120b
       tokentape history openai/gpt-oss-120b --provider deepinfra --since 30d
       tokentape history openai/gpt-oss-120b --at 2026-08-22T12:00:00Z --format csv
+      tokentape history openai/gpt-oss-120b --superseded --plot gpt-oss-120b.svg --dark
     """
     from store import columns, intervals, views
     from store.disputes import in_force, marked
@@ -197,7 +208,14 @@ def history(
         into = None if currency is None else doors.converter(reader, currency, known)
         if into is not None:
             found = (converted(row, into, at) for row in found)
+        if plot is not None:
+            found = list(found)
         written = answer(form, found, columns.HISTORY, views.history(), raw=raw)
+    if plot is not None and written.rows:
+        from store.plot import prices as draw
+
+        shown, end = currency or "USD", min(instant, known, until or known)
+        drawn(plot, draw(plot, list(found), name, end, since=since, currency=shown, dark=dark), currency=shown)
     tell(() if into is None else into.used())
     doubts.tell(name)
     done(written, f"no interval of {name} then and there; see `tokentape endpoints {name}`")

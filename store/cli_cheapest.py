@@ -25,22 +25,17 @@ from store.doors import (
     done,
     question,
 )
-from store.errors import NothingMatched, QueryError
+from store.errors import NothingMatched
 from store.text import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from store.constraints import Constraints, Seen
+    from store.constraints import Constraints
     from store.crossovers import Crossing
-    from store.currency import Converter
-    from store.intervals import IntervalRow
-    from store.read import Reader
-    from store.routing import Excluded, Route
-    from store.traffic import Spend, Traffic
+    from store.routing import Excluded
+    from store.traffic import Traffic
 
-_TOP = 50
-"""Routes shown where any model will do and nobody says how many."""
 _FORMATS = ("table", "csv", "json", "jsonl", "litellm", "openrouter")
 _PERCENT = click.IntRange(0, 100)
 
@@ -152,7 +147,8 @@ def cheapest(
 ) -> None:
     """Rank endpoints by what a request costs there, conditions applied; equal costs share a rank.
 
-    For each provider the most trusted source that is fresh answers, unless --source names others. A price that is
+    For each provider the most trusted source answers (a fresh one, where that is stale and it saw the price begin
+    since), unless --source names others. A price that is
     unknown, varies or is not offered never competes, and neither does one in a currency without a rate, an endpoint
     known to be too small for the request, or one that answers later (--tier). The prices shown are those that apply to
     the workload. Cached tokens are charged as cache reads where those are offered, else as input. Several models are
@@ -171,8 +167,7 @@ def cheapest(
       tokentape cheapest openai/gpt-oss-120b --min-bits 8 --region eu --format litellm
     """
     from store import columns, gateways, views
-    from store.disputes import held_against
-    from store.routing import against, rank
+    from store.choice import choose
 
     traffic, wanted = _described(described)
     if not model and not wanted.where:
@@ -181,30 +176,23 @@ def cheapest(
         wanted = replace(wanted, sources=frozenset({gateways.OPENROUTER}))
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
-        names, rows, seen = _offers(reader, model, instant, known, wanted)
         into = doors.converter(reader, currency, known)
-        ranking = rank(rows, traffic, instant, wanted, into, seen)
-        routes: Sequence[Route] = ranking.routes
-        if current is not None:
-            routes = against(routes, _now(current, rows, traffic, instant, into))
-        crossing: list[Crossing] = []
-        if crossovers or (form == "table" and len(names) == 1):
-            crossing = list(_crossovers(rows, routes, traffic, instant, wanted, into, seen))
-    one = names[0] if len(names) == 1 else ""
+        choice = choose(reader, model, traffic, wanted, instant, into, known=known, sent_to=current, top=top)
+        one = choice.models[0] if len(choice.models) == 1 else ""
+        crossing = list(choice.crossings()) if crossovers or (form == "table" and one) else []
+    routes, left_out = choice.routes, list(choice.excluded)
     nothing = f"no route; see `tokentape endpoints {one}`" if one else "no route; --why names what is left out"
-    left_out = list(ranking.excluded)
     if crossovers:
         written = answer(form, crossing, columns.CROSSOVERS, views.crossovers(), raw=raw)
         _left_out(left_out, why=why)
         done(written, nothing)
         return
-    routes = held_against(routes[: top or (None if model else _TOP)], rows, instant)
     if form in {"litellm", "openrouter"}:
         if not routes:
             _left_out(left_out, why=why)
             raise NothingMatched(nothing)
         if form == "litellm":
-            text, unnamed = gateways.litellm(routes, rows)
+            text, unnamed = gateways.litellm(routes, choice.offers)
             left_out += unnamed
         else:
             text = gateways.openrouter(routes, wanted)
@@ -259,66 +247,6 @@ def _usage() -> "Iterator[None]":
         yield
     except (KeyError, ValueError) as error:
         raise click.UsageError(str(error.args[0] if error.args else error)) from None
-
-
-def _offers(
-    reader: "Reader", model: tuple[str, ...], instant: datetime, known: datetime, wanted: "Constraints"
-) -> "tuple[list[str], list[IntervalRow], Callable[[IntervalRow], Seen]]":
-    """The models that are meant (none: any), their offers, and what is known of each."""
-    from store.constraints import sights
-    from store.facts import Measured, measures
-    from store.intervals import current
-    from store.naming import find_model
-
-    names = list(dict.fromkeys(find_model(reader, name) for name in model))
-    asked: Sequence[str | None] = names or [None]
-    rows = [row for name in asked for row in current(reader, instant, known=known, model=name)]
-    if not wanted.measured:
-        return names, rows, sights(rows)
-    of = measures(reader, instant, known)
-    measured = {row.endpoint_id: of(row) for row in rows}
-    return names, rows, sights(rows, lambda row: measured.get(row.endpoint_id, Measured()))
-
-
-def _now(
-    current: str, rows: "Iterable[IntervalRow]", traffic: "Traffic", instant: datetime, into: "Converter"
-) -> "Spend":
-    """What the traffic costs where it is sent now.
-
-    Raises: QueryError unless that is one endpoint whose cost is known.
-    """
-    from store.costing import Unpriced
-    from store.routing import believed
-    from store.traffic import spend
-
-    offers = list(rows)
-    found = [row for row in offers if row.ref == current]
-    found = found or [row for row in believed(offers, instant, into) if row.provider == current]
-    plain = [row for row in found if not row.variant]
-    if len(found) > 1 and len(plain) == 1:
-        found = plain
-    if not found:
-        raise QueryError(f"--current {printable(current)!r}: no such provider or endpoint offers this")
-    if len(found) > 1:
-        raise QueryError(f"--current {printable(current)!r} has several offers: {', '.join(row.ref for row in found)}")
-    priced = spend(found[0].card, traffic, instant, into)
-    if isinstance(priced, Unpriced):
-        raise QueryError(f"--current {printable(current)!r}: {priced.reason}")
-    return priced
-
-
-def _crossovers(
-    rows: "Sequence[IntervalRow]",
-    routes: "Sequence[Route]",
-    traffic: "Traffic",
-    instant: datetime,
-    wanted: "Constraints",
-    into: "Converter",
-    seen: "Callable[[IntervalRow], Seen]",
-) -> "Iterator[Crossing]":
-    from store import crossovers
-
-    return crossovers.rows(rows, routes, traffic, instant, wanted, into, seen)
 
 
 def _told(found: "Iterable[Crossing]") -> None:

@@ -85,6 +85,25 @@ def instant_option(name: str, text: str, default: str | None = None) -> Decorato
     return click.option(name, callback=_instant, metavar="INSTANT", help=text, default=default)
 
 
+def _picture(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """A picture that can be made."""
+    if value is not None:
+        from store.plot import require
+
+        try:
+            require(value)
+        except QueryError as error:
+            raise click.BadParameter(str(error), ctx, param) from None
+    return value
+
+
+def drawn(path: Path, left_out: int = 0, *, currency: str = "USD") -> None:
+    """Tell of a picture that was made, and of what is not on it."""
+    endpoints = "1 endpoint has" if left_out == 1 else f"{left_out} endpoints have"
+    more = f"; {endpoints} no price in {currency} and {'is' if left_out == 1 else 'are'} not on it" if left_out else ""
+    click.echo(printable(f"drawn: {path}{more}"), err=True)
+
+
 HELP = {"help_option_names": ["-h", "--help"]}
 """As of the whole: a command may be run by itself, and remembers how it is asked for help."""
 COUNT = click.IntRange(min=0, max=10**12)
@@ -109,6 +128,14 @@ SINCE = instant_option("--since", "From this instant on.")
 UNTIL = instant_option("--until", "Up to, and without, this instant.")
 PROVIDER = click.option("--provider", help="Only this provider.")
 SOURCE = click.option("--source", help="Only what this source says.")
+PLOT = click.option(
+    "--plot",
+    callback=_picture,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also draw it: .png or .svg, by the name of the file.",
+)
+DARK = click.option("--dark", is_flag=True, help="Of --plot, on a dark ground.")
 PRICES = click.option("--prices", is_flag=True, help="Only prices: what moved is no fact beside them.")
 CURRENCY_CODE = re.compile(r"[A-Za-z]{3}", re.ASCII)
 

@@ -79,6 +79,18 @@ class IntervalRow(NamedTuple):
         """What `explain` takes."""
         return f"{self.source}:{self.provider}:{self.endpoint}"
 
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Why to think twice of it, in words."""
+        reasons = {
+            "stale": self.stale,
+            "unseen": self.unseen_since,
+            "disputed": self.disputed,
+            "stated": self.basis == "stated",
+            "contradicted": self.contradicted_by,
+        }
+        return tuple(name for name, holds in reasons.items() if holds)
+
 
 _OWN = "(CASE WHEN i.known_to <= :known THEN i.known_to - 1 ELSE :known END)"
 """A belief that was superseded is told as it stood just before."""

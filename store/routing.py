@@ -5,7 +5,7 @@ An endpoint of which the cost is not known (see `store.costing`) is never cheape
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from fractions import Fraction
 from itertools import groupby
 from typing import NamedTuple
@@ -70,13 +70,16 @@ class Ranking:
 
 
 def believed(rows: Iterable[IntervalRow], at: datetime, into: Converter) -> list[IntervalRow]:
-    """For each provider and model the offers of one source: the most trusted of those that are fresh and have a price.
+    """For each provider and model the offers of one source: the most trusted that has a price and is heard of.
 
-    A price that cannot be told in the currency asked for is none, and of two sources that are trusted alike the one
-    that quotes in it answers.
+    A source that is not fresh answers still, and its rows say so: that somebody less trusted was asked since does not
+    make them right who copied a price before it was last confirmed. They are, in its place, if they are fresh and have
+    seen the price begin after that, or if it was not heard of for `EXPIRY`, or dates a price that it was not seen to
+    charge. A price that cannot be told in the currency asked for is none, and of two sources that are trusted alike the
+    one that quotes in it answers.
 
     Variants are not compared one by one: a source that knows only one offer of a provider would otherwise stand beside
-    one that tells several apart. Where no source is fresh, the most trusted answers, and its rows say so.
+    one that tells several apart.
     """
     chosen: list[IntervalRow] = []
     for _, group in groupby(sorted(rows, key=_offered_by), key=_offered_by):
@@ -84,24 +87,63 @@ def believed(rows: Iterable[IntervalRow], at: datetime, into: Converter) -> list
         for row in group:
             by_source.setdefault(row.source, []).append(row)
         offers = list(by_source.values())
-        best = offers[0] if len(offers) == 1 else min(offers, key=lambda offer: _doubt(offer, at, into))
-        chosen.extend(best)
+        chosen.extend(offers[0] if len(offers) == 1 else _best(offers, at, into))
     return chosen
+
+
+EXPIRY = timedelta(days=30)
+"""A source that was not heard of for longer is trusted no more than any other."""
+
+
+class _Claim(NamedTuple):
+    """What a source says of a provider's offers of a model; the least is to be believed first."""
+
+    unpriced: bool
+    trust: int
+    foreign: bool
+    """In another currency than is asked for."""
+    age: int
+    source: str
+    rows: list[IntervalRow]
+    observed: bool
+    fresh: bool
+    began: datetime
+    """When its newest price did."""
+    heard: datetime
+
+
+def _best(offers: Iterable[list[IntervalRow]], at: datetime, into: Converter) -> list[IntervalRow]:
+    best, *others = sorted((_claim(rows, at, into) for rows in offers), key=lambda claim: claim[:5])
+    for other in others:
+        if best.fresh or other.unpriced or not other.fresh:
+            continue
+        if not best.observed or other.began > best.heard or at - best.heard > EXPIRY:
+            best = other
+    return best.rows
+
+
+def _claim(rows: list[IntervalRow], at: datetime, into: Converter) -> _Claim:
+    priced = [
+        row for row in rows if row.card.amounts and isinstance(into.conversion(row.card.currency, at), Conversion)
+    ]
+    observed = [row for row in priced if row.basis == "observed"]
+    heard = max(row.last_seen for row in priced or rows)
+    return _Claim(
+        unpriced=not priced,
+        trust=rows[0].trust,
+        foreign=all(row.card.currency != into.currency for row in priced),
+        age=-to_millis(heard),
+        source=rows[0].source,
+        rows=rows,
+        observed=bool(observed),
+        fresh=any(not row.stale for row in observed),
+        began=max(row.first_seen for row in priced or rows),
+        heard=heard,
+    )
 
 
 def _offered_by(row: IntervalRow) -> tuple[str, str]:
     return row.provider, row.model
-
-
-def _doubt(rows: Sequence[IntervalRow], at: datetime, into: Converter) -> tuple[bool, bool, int, bool, int, str]:
-    """Least for the source to believe: with a price, observed and fresh, trusted, unconverted, last seen, by name."""
-    priced = [
-        row for row in rows if row.card.amounts and isinstance(into.conversion(row.card.currency, at), Conversion)
-    ]
-    fresh = any(row.basis == "observed" and not row.stale for row in priced)
-    newest = max(row.last_seen for row in priced or rows)
-    foreign = all(row.card.currency != into.currency for row in priced)
-    return not priced, not fresh, rows[0].trust, foreign, -to_millis(newest), rows[0].source
 
 
 def rank(

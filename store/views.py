@@ -58,13 +58,9 @@ def _price(meter: str, title: str, spare: int = 0) -> "TableColumn[IntervalRow]"
 
 def _notes(row: "IntervalRow") -> str:
     notes = [
-        *(["stale"] if row.stale else ()),
-        *(["unseen"] if row.unseen_since else ()),
-        *(["disputed"] if row.disputed else ()),
-        *(["stated"] if row.basis == "stated" else ()),
+        *row.doubts,
         *(["conditions"] if row.card.overrides else ()),
         *([f"from {row.conversion.quoted}"] if isinstance(row.conversion, Conversion) else ()),
-        *(["contradicted"] if row.contradicted_by else ()),
     ]
     return ", ".join(notes)
 
@@ -184,12 +180,8 @@ def _place(place: "Fraction | int | datetime") -> str:
 def _route_notes(route: "Route") -> str:
     notes = [
         *route.cost.conditions,
-        *(["stale"] if route.row.stale else ()),
-        *(["unseen"] if route.row.unseen_since else ()),
-        *(["disputed"] if route.row.disputed else ()),
-        *(["stated"] if route.row.basis == "stated" else ()),
+        *route.row.doubts,
         *([f"from {route.row.card.currency}"] if route.cost.conversion else ()),
-        *(["contradicted"] if route.row.contradicted_by else ()),
     ]
     return ", ".join(notes)
 

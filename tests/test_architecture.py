@@ -17,6 +17,7 @@ PURE = (
     "collector/parse",
     "store/timeline.py",
     "store/routing.py",
+    "store/breakeven.py",
     "store/conditions.py",
     "store/conflicts.py",
     "store/currency.py",
@@ -35,6 +36,7 @@ LATE = {
     "pydantic",
     "selectolax",
     "genai_prices",
+    "matplotlib",
 }
 """Packages too slow to be imported before a command needs them."""
 
@@ -109,7 +111,8 @@ def test_command_line_imports_nothing_slow_before_a_command_runs() -> None:
 
 def test_no_floats_in_the_rooms_of_money() -> None:
     for path in modules(
-        "store/units.py", "store/routing.py", "store/currency.py", "store/timeline.py", "collector/normalise.py"
+        *("store/units.py", "store/routing.py", "store/currency.py", "store/timeline.py", "collector/normalise.py"),
+        *("store/compare.py", "store/model_page.py", "store/breakeven.py"),
     ):
         tree = ast.parse(path.read_text())
         floats = [

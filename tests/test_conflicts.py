@@ -350,7 +350,7 @@ def test_whoever_asks_for_a_price_sees_that_sources_disagree(ask: Ask) -> None:
     assert ask("endpoints", "one").stdout.count("contradicted") == 3
     (row,) = json.loads(ask("endpoints", "one", "--source", "page", "--format", "json").stdout)
     assert row["contradicted_by"] == ["catalogue", "router"]
-    (route,) = json.loads(ask("cheapest", "one", "--output", "0", "--format", "json").stdout)
+    (route,) = json.loads(ask("cheapest", "one", "--input", "500", "--output", "0", "--format", "json").stdout)
     assert (route["source"], route["contradicted_by"]) == ("page", ["catalogue", "router"])
     shown = ask("explain", "page:deepseek:deepseek/one").stdout
     assert "input (Sat 03:00 UTC): 1 here, 2 by router:deepseek:deepseek/one" in shown

@@ -10,7 +10,7 @@ from collector.cli import READING, main
 from collector.config import load, packaged
 from collector.places import DEFAULT_STORE
 from collector.strict_yaml import read_yaml
-from store import columns
+from store import columns, views_compare
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,6 +73,7 @@ def test_number_of_sources_in_the_readme_is_that_of_the_configuration() -> None:
         ("`endpoints`, `export current`", columns.ENDPOINTS),
         ("`cheapest`", columns.CHEAPEST),
         ("`changes`", columns.CHANGES),
+        ("`compare`, `model`", views_compare.PROPERTIES),
     ],
 )
 def test_columns_in_the_readme_are_the_first_ones_of_the_answer(form: str, names: "columns.Columns[object]") -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 
 import pytest
 
-from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read
+from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read
 from store.instants import from_millis
 from store.read import Reader, SqliteReader, open_store
 from store.routing import Constraints, Workload, rank
@@ -49,6 +49,8 @@ MEANT = {
         "span USING PRIMARY KEY (endpoint_id=? AND first_seen<?)",
     ],
     "intervals._STATED_IN": ["t USING INDEX stated_endpoint"],
+    "model_page._BLENDS": ["e USING INDEX endpoint_model", "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)"],
+    "model_page._SIBLINGS": ["e USING INDEX endpoint_model", "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)"],
 }
 """Statement -> steps that its plan must have."""
 SCANNED = {
@@ -62,7 +64,7 @@ WHOLE = {"bulk.STATEMENT"}
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement of the read side by name."""
     modules: tuple[ModuleType, ...] = (
-        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, naming, read),
+        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read),
     )
     for module in modules:
         for name, value in vars(module).items():

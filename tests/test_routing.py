@@ -385,7 +385,22 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
     ("rows", "expected"),
     [
         ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY)], "acme"),
-        ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY, stale=True)], "catalogue"),
+        ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY, stale=True)], "acme"),
+        ([offer(PRICED, **CATALOGUE, first_seen=hour(1)), offer(PRICED, **FIRST_PARTY, stale=True)], "catalogue"),
+        (
+            [
+                offer(PRICED, **CATALOGUE, first_seen=hour(-900)),
+                offer(PRICED, **FIRST_PARTY, stale=True, last_seen=hour(-721)),
+            ],
+            "catalogue",
+        ),
+        (
+            [
+                offer(PRICED, **CATALOGUE, first_seen=hour(-900)),
+                offer(PRICED, **FIRST_PARTY, stale=True, last_seen=hour(-719)),
+            ],
+            "acme",
+        ),
         ([offer(PRICED, **CATALOGUE, stale=True), offer(PRICED, **FIRST_PARTY, stale=True)], "acme"),
         ([offer(PRICED, **CATALOGUE), offer(UNKNOWN, **FIRST_PARTY)], "catalogue"),
         ([offer(PRICED, **CATALOGUE, stale=True), offer(UNKNOWN, **FIRST_PARTY)], "catalogue"),
@@ -393,7 +408,19 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
         ([offer(PRICED, source="b"), offer(PRICED, source="a")], "a"),
         ([offer(PRICED, source="b", last_seen=hour(1)), offer(PRICED, source="a")], "b"),
     ],
-    ids=["trust", "fresh", "none fresh", "priced", "priced before fresh", "observed", "name", "last seen"],
+    ids=[
+        "trust",
+        "stale",
+        "newer",
+        "expired",
+        "not yet",
+        "none fresh",
+        "priced",
+        "priced before fresh",
+        "observed",
+        "name",
+        "last seen",
+    ],
 )
 def test_the_most_trusted_fresh_source_with_a_price_answers_for_a_provider(
     rows: list[IntervalRow], expected: str
