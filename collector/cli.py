@@ -46,6 +46,7 @@ ELSEWHERE = (
         "config": "collector.config_cli",
         "db": "collector.database",
         "held": "collector.held_cli",
+        "serve": "collector.serve_cli",
     }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
 )
@@ -139,7 +140,7 @@ def collect(ctx: click.Context, sources: tuple[str, ...]) -> None:
     from collector.commands import collect_once
     from store import show  # noqa: F401 - now: where file handles run out, there is none to import it later
 
-    config = _config(ctx)
+    config = read_config(ctx)
     specs = _chosen(config, sources)
     reports = collect_once(config, specs, show=_show)
     ctx.exit(0 if all(report.outcome == "ok" for report in reports) else 1)
@@ -159,7 +160,7 @@ def daemon(ctx: click.Context) -> None:
 
     def configured() -> "tuple[Config, list[SourceSpec]]":
         ctx.meta.pop(CONFIG, None)
-        config = _config(ctx)
+        config = read_config(ctx)
         return config, _chosen(config, ())
 
     run_daemon(configured, show=_log)
@@ -189,7 +190,7 @@ def try_(ctx: click.Context, source: str, file: Path | None, limit: int) -> None
     from collector.commands import try_source
     from store.show import print_lines
 
-    config = _config(ctx)
+    config = read_config(ctx)
     (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
     print_lines(try_source(config, spec, file, limit))
 
@@ -214,7 +215,7 @@ def record(ctx: click.Context, source: str, file: Path | None, folder: Path | No
     from collector.commands import record_source
     from store.show import print_lines
 
-    config = _config(ctx)
+    config = read_config(ctx)
     (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
     print_lines(record_source(config, spec, file, folder or Path("recorded", source), force=force))
 
@@ -236,7 +237,7 @@ def sources(ctx: click.Context, form: str) -> None:
     """
     from collector.commands import list_sources
 
-    list_sources(_config(ctx), form, ctx.obj.now())
+    list_sources(read_config(ctx), form, ctx.obj.now())
 
 
 @main.command()
@@ -256,7 +257,7 @@ def reparse(ctx: click.Context, sources: tuple[str, ...], *, dry_run: bool) -> N
     """
     from collector.commands import reparse_source
 
-    config = _config(ctx)
+    config = read_config(ctx)
     for spec in _named(config, sources):
         for line in reparse_source(config, spec, ctx.obj.now(), dry_run=dry_run):
             click.echo(line)
@@ -277,7 +278,7 @@ def verify(ctx: click.Context) -> None:
     from collector.commands import verify_store
 
     faults = 0
-    for line in verify_store(_config(ctx), ctx.obj.now()):
+    for line in verify_store(read_config(ctx), ctx.obj.now()):
         click.echo(line)
         faults += 1
     click.echo(f"tokentape: {faults or 'no'} fault{'s' if faults != 1 else ''} found", err=True)
@@ -325,7 +326,7 @@ def backfill_archive(ctx: click.Context, folder: Path, sources: tuple[str, ...])
     """
     from collector.backfill.commands import backfill_folder
 
-    config = _config(ctx)
+    config = read_config(ctx)
     for line in backfill_folder(config, folder, _named(config, sources), ctx.obj.now()):
         click.echo(line)
 
@@ -351,7 +352,7 @@ def backfill_git(ctx: click.Context, repository: str, paths: tuple[str, ...], so
     from collector.backfill.commands import backfill_git as take_over
     from store.instants import parse_instant
 
-    config, now = _config(ctx), ctx.obj.now()
+    config, now = read_config(ctx), ctx.obj.now()
     (spec,) = _named(config, (source,))
     for line in take_over(config, repository, paths, spec, parse_instant(since, now) if since else None, now):
         click.echo(line)
@@ -384,7 +385,7 @@ def archive_export(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -
     """
     from collector.backfill.commands import export_archive
 
-    config = _config(ctx)
+    config = read_config(ctx)
     for line in export_archive(config, folder, _named(config, sources)):
         click.echo(line)
 
@@ -413,7 +414,7 @@ def archive_prune(
     from collector.config import policy_with
     from store.instants import parse_instant
 
-    config, now = _config(ctx), ctx.obj.now()
+    config, now = read_config(ctx), ctx.obj.now()
     policy = policy_with(config.retention, full, then)
     drop_before = parse_instant(before, now) if before else None
     if drop_before and not (dry_run or yes):
@@ -459,7 +460,7 @@ def _place(ctx: click.Context) -> tuple[str, Path | None]:
         return store, None
     if user_file(ctx.meta[CONFIG_PATH], os.environ) is None:
         return store or os.environ.get(ENVIRON_STORE) or DEFAULT_STORE, None
-    config = _config(ctx)
+    config = read_config(ctx)
     return config.store, expanded(config.archive) if config.archive else None
 
 
@@ -467,10 +468,10 @@ def _currencies(ctx: click.Context) -> "CurrencyPolicy | None":
     """Which exchange rates may be used; None where there is no configuration of the user's own."""
     from collector.places import user_file
 
-    return None if user_file(ctx.meta[CONFIG_PATH], os.environ) is None else _config(ctx).currencies
+    return None if user_file(ctx.meta[CONFIG_PATH], os.environ) is None else read_config(ctx).currencies
 
 
-def _config(ctx: click.Context) -> "Config":
+def read_config(ctx: click.Context) -> "Config":
     """The configuration; a file named on the command line has its archive beside it."""
     from dataclasses import replace
 

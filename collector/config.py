@@ -29,6 +29,7 @@ from collector.config_values import (
     share,
     size,
     text,
+    texts,
     truth,
     whole,
     word,
@@ -39,6 +40,7 @@ from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
 from store.currency import USD, CurrencyPolicy, Rate
+from store.http.settings import ServeSettings
 from store.location import expanded
 from store.policy import Policy, Then
 
@@ -62,6 +64,7 @@ class Config:
     http: HttpSettings
     checks: CheckSettings
     currencies: CurrencyPolicy = field(default_factory=CurrencyPolicy)
+    serve: ServeSettings = field(default_factory=ServeSettings)
     sources: Mapping[str, SourceSpec]
     """By id, in the order of the file."""
     path: Path
@@ -177,6 +180,7 @@ def configuration(top: Section, path: Path, environ: Mapping[str, str], mistakes
     http = _http(top.section("http"))
     checks = _checks(top.section("checks"))
     currencies = _currencies(top.section("currencies"))
+    serve = _serve(top.section("serve"))
     sources = {
         name: replace(source_spec(name, section), recorded=decisions.accepted)
         for name, section in top.sections("sources", source_id)
@@ -191,6 +195,7 @@ def configuration(top: Section, path: Path, environ: Mapping[str, str], mistakes
         http=http,
         checks=checks,
         currencies=currencies,
+        serve=serve,
         sources=MappingProxyType(sources),
         path=path,
     )
@@ -225,6 +230,22 @@ def _http(section: Section) -> HttpSettings:
         body_limit=section.take("body_limit", size, default.body_limit),
         decoded_limit=section.take("decoded_limit", size, default.decoded_limit),
         allow_private=section.take("allow_private", truth, default.allow_private),
+    )
+    section.end()
+    return settings
+
+
+def _serve(section: Section) -> ServeSettings:
+    default = ServeSettings()
+    settings = ServeSettings(
+        host=section.take("host", word, default.host),
+        port=section.take("port", whole(0, 65535), default.port),
+        hosts=section.take("hosts", texts, default.hosts),
+        origins=section.take("origins", texts, default.origins),
+        writes=section.take("writes", truth, default.writes),
+        statement_s=float(section.take("statement", seconds("100ms", "5m"), default.statement_s)),
+        idle_s=float(section.take("idle", seconds("1s", "5m"), default.idle_s)),
+        connections=section.take("connections", whole(1, 100_000), default.connections),
     )
     section.end()
     return settings

@@ -1,15 +1,17 @@
 """What an endpoint charges at each hour of a week, and when that changes next."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, time, timedelta
 from typing import NamedTuple
 
+from store.columns import Column, Columns, amount_text
 from store.conditions import condition_text, in_force, zone
 from store.evidence import named
 from store.intervals import IntervalRow, history
 from store.read import Reader
 from store.records import RateCard
 from store.tariff import WEEK, stretches
+from store.units import CORE_METERS
 
 _HOUR = timedelta(hours=1)
 
@@ -80,3 +82,23 @@ def _hours(card: RateCard, prompt_tokens: int, midnight: datetime) -> list[Hour]
             hours.append(Hour(since, end, amounts, conditions))
             since = end  # noqa: PLW2901 - the rest of the stretch
     return hours
+
+
+def columns_of(rows: Iterable[tuple[Calendar, Hour]]) -> Columns[tuple[Calendar, Hour]]:
+    """The columns of hours: the core meters, and after all else those that any of these hours has beside them."""
+    others = {meter for _, hour in rows for meter in hour.amounts} - set(CORE_METERS)
+
+    def price(meter: str) -> Column[tuple[Calendar, Hour]]:
+        return Column(meter, lambda row: amount_text(row[1].amounts.get(meter)))
+
+    return (
+        Column("since", lambda row: row[1].since),
+        Column("until", lambda row: row[1].until),
+        *map(price, CORE_METERS),
+        Column("currency", lambda row: row[0].row.card.currency),
+        Column("conditions", lambda row: "; ".join(row[1].conditions)),
+        Column("ref", lambda row: row[0].row.ref),
+        Column("document", lambda row: row[0].row.document),
+        Column("next_change", lambda row: row[0].next_change),
+        *map(price, sorted(others)),
+    )

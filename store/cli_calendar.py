@@ -1,6 +1,6 @@
 """`calendar`: what an endpoint charges at each hour of a week."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
@@ -9,8 +9,7 @@ import click
 from store.doors import AT, COUNT, FORMAT, KNOWN_AT, RAW, Doors, answer, done, question
 
 if TYPE_CHECKING:
-    from store.calendar import Calendar, Hour
-    from store.columns import Columns
+    from store.calendar import Calendar
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
@@ -47,6 +46,7 @@ def calendar(
       tokentape calendar openrouter:deepinfra:openai/gpt-oss-120b@deepinfra/turbo --prompt 300000 --format csv
     """
     from store.calendar import calendar as find_calendar
+    from store.calendar import columns_of
     from store.conditions import zone
     from store.show import print_lines
 
@@ -62,29 +62,7 @@ def calendar(
             print_lines(_page(one, where))
         return
     rows = [(one, hour) for one in found for hour in one.hours]
-    done(answer(form, rows, _columns(rows), (), raw=raw), "no hours")
-
-
-def _columns(rows: "Sequence[tuple[Calendar, Hour]]") -> "Columns[tuple[Calendar, Hour]]":
-    from store.columns import Column, amount_text
-    from store.units import CORE_METERS
-
-    others = {meter for _, hour in rows for meter in hour.amounts} - set(CORE_METERS)
-
-    def price(meter: str) -> "Column[tuple[Calendar, Hour]]":
-        return Column(meter, lambda row: amount_text(row[1].amounts.get(meter)))
-
-    return (
-        Column("since", lambda row: row[1].since),
-        Column("until", lambda row: row[1].until),
-        *map(price, CORE_METERS),
-        Column("currency", lambda row: row[0].row.card.currency),
-        Column("conditions", lambda row: "; ".join(row[1].conditions)),
-        Column("ref", lambda row: row[0].row.ref),
-        Column("document", lambda row: row[0].row.document),
-        Column("next_change", lambda row: row[0].next_change),
-        *map(price, sorted(others)),
-    )
+    done(answer(form, rows, columns_of(rows), (), raw=raw), "no hours")
 
 
 def _page(one: "Calendar", where: tzinfo) -> "Iterator[str]":

@@ -13,18 +13,18 @@ from store.costing import fraction_text
 from store.currency import USD, Conversion, Rate, Unconverted
 from store.instants import iso
 from store.moves import percent_text
-from store.records import Facts, Override, RateCard
+from store.records import TRUST_ORDER, Facts, Override, RateCard
 from store.units import CORE_METERS, decimal_text
 
 if TYPE_CHECKING:
-    from store.catalogue import HeldRow, ModelRow
+    from store.catalogue import HeldRow, ModelRow, SourceRow
     from store.changes import ChangeRow
     from store.conflicts import Conflict
     from store.crossovers import Crossing
     from store.evidence import Evidence
     from store.facts import FactRow
     from store.intervals import IntervalRow
-    from store.routing import Route
+    from store.routing import Excluded, Route
 
 R = TypeVar("R")
 Cell = str | int | bool | datetime | Mapping[str, object] | Sequence[object] | None
@@ -227,6 +227,15 @@ CHEAPEST: "Columns[Route]" = (
     Column("saving_percent", saving_percent),
 )
 
+EXCLUDED: "Columns[Excluded]" = (
+    Column("ref", lambda one: one.row.ref),
+    Column("model", lambda one: one.row.model),
+    Column("provider", lambda one: one.row.provider),
+    Column("endpoint", lambda one: one.row.endpoint),
+    Column("variant", lambda one: one.row.variant),
+    Column("source", lambda one: one.row.source),
+    Column("reason", lambda one: one.reason),
+)
 CROSSOVERS: "Columns[Crossing]" = (
     Column("by", lambda one: one.by),
     Column("since", lambda one: _place(one.since)),
@@ -351,6 +360,7 @@ EVIDENCE: "Columns[Evidence]" = (
     Column("known_to", lambda one: one.row.known_to),
     Column("conflicts", lambda one: _contradictions(one.conflicts)),
     Column("list_rate_card", lambda one: _body(one.list_card)),
+    Column("flaps", lambda one: [iso(at) for at in one.flaps]),
 )
 
 
@@ -422,3 +432,17 @@ def _of(card: RateCard | None, meter: str) -> str | None:
 
 def _body(card: RateCard | None) -> dict[str, object] | None:
     return None if card is None else card_body(card)
+
+
+SOURCES: "Columns[SourceRow]" = (
+    Column("source", lambda row: row.source),
+    Column("trust", lambda row: TRUST_ORDER[row.trust] if row.trust < len(TRUST_ORDER) else str(row.trust)),
+    Column("every_s", lambda row: row.every_s),
+    Column("last_poll", lambda row: row.last_poll),
+    Column("last_success", lambda row: row.last_success),
+    Column("endpoints", lambda row: row.endpoints),
+    Column("changes", lambda row: row.changes),
+    Column("held", lambda row: row.held),
+    Column("failures", lambda row: row.failures),
+    Column("error", lambda row: row.last_error),
+)

@@ -5,6 +5,7 @@ StoreError
 ├── StoreForeign     the file is not a tokentape store, is damaged, or is of another schema version
 ├── StoreBusy        another program holds the store locked
 │   └── StoreConflict  the database took back what was written, for the sake of another: it may go well the next time
+├── TooSlow          a question took longer than it may
 ├── StoreFull        no room is left on a disk
 ├── NoResources      this process may open no more files
 ├── LeaseLost        another daemon has taken over the poll that was to be written
@@ -51,6 +52,10 @@ class StoreConflict(StoreBusy):
     """The database took back what was written, for the sake of another; it may go well the next time."""
 
     code = "db_busy"
+
+
+class TooSlow(StoreError):
+    """A question took longer than it may."""
 
 
 class StoreFull(StoreError):

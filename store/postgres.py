@@ -141,10 +141,10 @@ def stored_version(connection: "psycopg.Connection[Any]", name: str) -> int | No
 
 
 @contextmanager
-def open_reader(url: str, *, any_schema: bool) -> Iterator["PostgresReader"]:
-    """A reader of the store at a URL; of this schema, unless any will do.
+def open_reader(url: str, *, any_schema: bool, within_s: float | None = None) -> Iterator["PostgresReader"]:
+    """A reader of the store at a URL; of this schema, unless any will do. No statement takes longer than `within_s`.
 
-    Raises: StoreMissing, StoreForeign, StoreBusy, StoreError.
+    Raises: StoreMissing, StoreForeign, StoreBusy, StoreError, TooSlow.
     """
     name = name_of(url)
     with _told(name):
@@ -156,6 +156,8 @@ def open_reader(url: str, *, any_schema: bool) -> Iterator["PostgresReader"]:
             connection.prepare_threshold = 1
             # Compiling a statement takes longer than any of ours does; what is streamed is read to its end.
             connection.execute("SET LOCAL jit = off; SET LOCAL cursor_tuple_fraction = 1")
+            if within_s is not None:
+                connection.execute(f"SET LOCAL statement_timeout = {int(within_s * 1000)}")
             version = stored_version(connection, name)
         if version is None:
             raise StoreMissing(f"no store at {name}: run `tokentape collect`")

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
-from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing
+from store.errors import QueryError, StoreBusy, StoreError, StoreForeign, StoreMissing, TooSlow
 from store.location import archive_folder, is_postgres, sqlite_path
 from store.records import Facts, RateCard
 from store.version import APPLICATION_ID, check_version
@@ -25,6 +26,8 @@ Value = int | str | None
 Row = tuple[Any, ...]
 
 LINES_AT_ONCE = 1000
+_STEPS = 10_000
+"""Steps of SQLite's machine, some tenths of a millisecond, between two looks at the clock."""
 _CARD = "SELECT body FROM rate_card WHERE id = :card"
 
 
@@ -144,15 +147,17 @@ class SqliteReader(Reader):
 
 
 @contextmanager
-def open_store(url: str, *, any_schema: bool = False) -> Iterator[Reader]:
+def open_store(url: str, *, any_schema: bool = False, within_s: float | None = None) -> Iterator[Reader]:
     """A reader of the store at a URL (see `store.location`); of this schema, unless any will do.
 
-    Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError.
+    `within_s`: how long may be read, in seconds; None: as long as it takes.
+    Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError; TooSlow,
+    also while it is read.
     """
     if is_postgres(url):
         from store.postgres import open_reader
 
-        with open_reader(url, any_schema=any_schema) as reader:
+        with open_reader(url, any_schema=any_schema, within_s=within_s) as reader:
             yield reader
         return
     path = sqlite_path(url)
@@ -167,6 +172,9 @@ def open_store(url: str, *, any_schema: bool = False) -> Iterator[Reader]:
             version = _version(path, connection)
         if not any_schema:
             check_version(str(path), version)
+        if within_s is not None:
+            deadline = monotonic() + within_s
+            connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
         yield SqliteReader(url, path, connection, version)
     finally:
         connection.close()
@@ -216,7 +224,14 @@ def _nothing_to_miss(log: Path, error: sqlite3.OperationalError) -> bool:
 
 
 def _begin(address: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    connection = sqlite3.connect(
+        # A reader is used by one thread after another where an answer is streamed, and never by two at once.
+        address,
+        uri=True,
+        isolation_level=None,
+        timeout=BUSY_TIMEOUT_S,
+        check_same_thread=False,
+    )
     try:
         connection.execute("BEGIN")
         connection.execute("SELECT 1 FROM sqlite_master").fetchone()
@@ -249,6 +264,8 @@ def _told_error(path: Path, error: sqlite3.Error) -> StoreError:
     if isinstance(error, sqlite3.ProgrammingError):
         return QueryError(f"store {path} was closed before its answer was read")
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_INTERRUPT:
+        return TooSlow(f"store {path}: the question takes too long: ask for less")
     if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return StoreBusy(f"store {path} is locked by another program: try again")
     if code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_IOERR):

@@ -354,9 +354,15 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "part", one.part
     yield "locator", row.locator
     yield "held back", "\n".join(one.held)
+    yield "flaps", _flaps(one.flaps)
     yield "contradicted", "\n".join(map(_contradiction, one.conflicts))
     yield "facts", one.facts or ""
     yield "record", one.record or f"not shown: {one.record_missing}"
+
+
+def _flaps(back: Sequence[datetime]) -> str:
+    """How often a price went away and came back."""
+    return f"a price came back within three days {len(back)} times, last at {iso(back[-1])}" if back else ""
 
 
 def _contradiction(one: "Conflict") -> str:

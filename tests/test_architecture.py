@@ -111,7 +111,15 @@ def test_command_line_imports_nothing_slow_before_a_command_runs() -> None:
 
 def test_no_floats_in_the_rooms_of_money() -> None:
     for path in modules(
-        *("store/units.py", "store/routing.py", "store/currency.py", "store/timeline.py", "collector/normalise.py"),
+        *(
+            "store/units.py",
+            "store/routing.py",
+            "store/costing.py",
+            "store/traffic.py",
+            "store/currency.py",
+            "store/timeline.py",
+            "collector/normalise.py",
+        ),
         *("store/compare.py", "store/model_page.py", "store/breakeven.py"),
     ):
         tree = ast.parse(path.read_text())

@@ -1,0 +1,210 @@
+"""The application: routes behind a cache behind a gate."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Annotated, Any, Literal
+
+from fastapi import FastAPI, Path, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from store.doors import Doors
+from store.errors import StoreError
+from store.http import problems
+from store.http.cache import Cache
+from store.http.gate import App, Gate
+from store.http.metrics import MEDIA_TYPE, metrics
+from store.http.routes import add_routes
+from store.http.settings import ServeSettings
+from store.http.state import state_of
+from store.read import open_store
+
+OPEN = ("/healthz", "/readyz")
+"""Paths that anybody may ask for, token or not."""
+THREADS = 8
+"""Questions that are read at once; more wait."""
+
+
+Decide = Callable[[str, bool, str, str], list[str]]
+"""Records a verdict on what is held (reference, whether released, why, who says so); lines about what came of it."""
+
+
+class Said(BaseModel):
+    """A verdict on what is held."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str = Field(min_length=1, max_length=200, description="Who says so.")
+    note: str = Field("", max_length=2000, description="Why.")
+
+
+def create_app(doors: Doors, settings: ServeSettings, decide: Decide | None = None) -> App:
+    """The application over a store, as an ASGI callable; without `decide`, verdicts are taken from nobody.
+
+    Raises: StoreError where it would listen for others than this machine without a token.
+    """
+    if settings.is_public and not settings.token:
+        raise StoreError(f"{settings.host} is reached by others than this machine: set a token, or serve 127.0.0.1")
+    if settings.writes and not settings.token:
+        raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
+    settings = replace(settings, writes=settings.writes and decide is not None)
+    return Gate(Cache(_application(doors, settings, decide), state_of(doors.store_url), doors.now), settings, OPEN)
+
+
+def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -> FastAPI:
+    """All routes, with their description."""
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        from anyio.to_thread import current_default_thread_limiter
+
+        current_default_thread_limiter().total_tokens = THREADS
+        yield
+
+    app = FastAPI(
+        title="tokentape",
+        version=version("tokentape"),
+        summary="What every inference provider charges for every language model: when, and where it is cheapest.",
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/v1/openapi.json",
+        lifespan=lifespan,
+        license_info={"name": "MIT"},
+    )
+    add_routes(app, doors, settings.statement_s)
+
+    @app.get("/healthz", summary="Whether this process answers", response_class=Response, tags=["health"])
+    async def healthz() -> Response:
+        return Response(b'{"status":"ok"}', media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    @app.get("/readyz", summary="Whether the store can be read", response_class=Response, tags=["health"])
+    def readyz() -> Response:
+        with open_store(doors.store_url, within_s=settings.statement_s):
+            return Response(b'{"status":"ready"}', media_type="application/json", headers={"Cache-Control": "no-store"})
+
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response, tags=["health"])
+    def prometheus() -> Response:
+        with open_store(doors.store_url, within_s=settings.statement_s) as reader:
+            return Response(metrics(reader), headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"})
+
+    if settings.writes and decide is not None:
+
+        @app.post("/v1/held/{ref}/{verdict}", summary="Release or reject what is held", response_class=Response)
+        def verdict(
+            ref: Annotated[str, Path(pattern="^[0-9a-f]{1,8}$")], verdict: Literal["release", "reject"], said: Said
+        ) -> Response:
+            lines = decide(ref, verdict == "release", said.note, said.by)
+            return Response(json.dumps({"lines": lines}).encode(), media_type="application/json")
+
+    app.add_exception_handler(StoreError, _told)
+    app.add_exception_handler(RequestValidationError, _mistaken)
+    app.add_exception_handler(HTTPException, _plain)
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+async def _told(_request: Request, error: Exception) -> Response:
+    """An expected failure: what a command would say, and no more of this machine than its caller may know."""
+    assert isinstance(error, StoreError)
+    status = problems.status_of(error)
+    detail = str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+    headers = {"Retry-After": "1"} if status == 503 else {}
+    return _problem(status, detail, headers)
+
+
+async def _mistaken(_request: Request, error: Exception) -> Response:
+    """Parameters that are none: which, and what is wrong with each, without what was sent."""
+    assert isinstance(error, RequestValidationError)
+    wrong = [
+        f"{'.'.join(str(part) for part in one['loc'][1:])[:100]}: {one['msg'][:200]}" for one in error.errors()[:5]
+    ]
+    return _problem(400, "; ".join(wrong), {})
+
+
+async def _plain(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return _problem(error.status_code, "", dict(error.headers or {}))
+
+
+def _problem(status: int, detail: str, headers: dict[str, str]) -> Response:
+    return Response(
+        problems.body(status, detail),
+        status,
+        headers | {"Cache-Control": "no-store"},
+        media_type=problems.MEDIA_TYPE,
+    )
+
+
+_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}
+_DESCRIPTION = """
+Every answer is a list of rows with the columns of the command of that name: JSON, JSON Lines or CSV by `format` or the
+Accept header. Prices are plain decimals in currency units per 1M tokens, or per single other thing, as text; instants
+are ISO 8601 in UTC. `at` is when it was true, `known_at` when it was known: the instants that an answer is about are in
+its headers `Tokentape-At` and `Tokentape-Known-At`, and asking for them gives the same answer again. Answers have an
+ETag; one page has at most `limit` rows, and `Tokentape-Next` is the `cursor` of the next. Problems are RFC 9457.
+"""
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI description, with the problems that the gate answers with."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        components = schema.setdefault("components", {})
+        components.setdefault("schemas", {})["Problem"] = {
+            "type": "object",
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+            },
+            "required": ["type", "title", "status"],
+        }
+        components["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{}, {"token": []}]
+        for path in schema["paths"].values():
+            for operation in path.values():
+                # A parameter that is none is told as a problem with status 400.
+                operation["responses"].pop("422", None)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: Callable[[str], object]) -> None:
+    """Serve until SIGTERM or SIGINT; `ready` is told the address once it is listened on.
+
+    Raises: StoreError if it cannot be, or must not.
+    """
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            ready(f"http://{listening.getsockname()[0]}:{listening.getsockname()[1]}/")
+
+    app = create_app(doors, settings, decide)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=int(settings.idle_s),
+        timeout_graceful_shutdown=5,
+        limit_concurrency=settings.connections,
+        h11_max_incomplete_event_size=16_384,
+    )
+    try:
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
+    except (OSError, OverflowError) as error:
+        raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
+    with listening:
+        asyncio.run(Server(config).serve([listening]))

@@ -1,0 +1,27 @@
+"""What goes wrong, as `application/problem+json` (RFC 9457): never a stack trace, and nothing of the machine."""
+
+import json
+from http import HTTPStatus
+
+from store.errors import NothingMatched, QueryError, StoreBusy, StoreError, StoreMissing, TooSlow
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def body(status: int, detail: str = "", **more: object) -> bytes:
+    """A problem: `title` by its status, `detail` for whoever asked."""
+    told: dict[str, object] = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
+    if detail:
+        told["detail"] = detail
+    return json.dumps(told | more).encode()
+
+
+def status_of(error: StoreError) -> int:
+    """The status by which an expected error is told."""
+    if isinstance(error, NothingMatched):
+        return HTTPStatus.NOT_FOUND
+    if isinstance(error, QueryError):
+        return HTTPStatus.BAD_REQUEST
+    if isinstance(error, (StoreBusy, StoreMissing, TooSlow)):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.INTERNAL_SERVER_ERROR
