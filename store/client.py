@@ -159,6 +159,49 @@ class Compared(Then, total=False):
     currency: str
 
 
+class Bill(Then, total=False):
+    """A request, or several, and where it goes."""
+
+    provider: str
+    input: int
+    output: int
+    cached: int
+    also: Sequence[str]
+    requests: int
+    variant: str
+    endpoint: str
+    source: str
+    currency: str
+
+
+class Series(Then, total=False):
+    """Which periods of an index."""
+
+    blend: str
+    every: Literal["day", "week", "month"]
+    since: Instant
+
+
+class Spread(Then, total=False):
+    """Which offers lie apart."""
+
+    model: str
+    blend: str
+    tier: Sequence[str]
+    currency: str
+
+
+class Volatile(Then, total=False):
+    """Whose moves."""
+
+    model: str
+    blend: str
+    by: Literal["endpoint", "model"]
+    provider: str
+    source: str
+    since: Instant
+
+
 class Even(Then, total=False):
     """GPUs of one's own."""
 
@@ -267,6 +310,10 @@ class Client:
         """How every source that was ever polled fares."""
         return self._rows("sources", then)
 
+    def cost(self, model: str, **asked: Unpack[Bill]) -> Answer:
+        """What a request costs at one offer."""
+        return self._rows("cost", {"model": model, **asked})
+
     def compare(self, *models: str, **asked: Unpack[Compared]) -> Answer:
         """Models side by side, a row for each property of each."""
         return self._rows("compare", {"model": models, **asked})
@@ -280,6 +327,18 @@ class Client:
     def breakeven(self, model: str, **asked: Unpack[Even]) -> Answer:
         """Own GPUs, hosted open weights and a vendor's API."""
         return self._rows("breakeven", {"model": model, **asked})
+
+    def index(self, *models: str, **asked: Unpack[Series]) -> Answer:
+        """The index of prices: of these models, or of all."""
+        return self._rows("index", {"model": models, **asked})
+
+    def spread(self, **asked: Unpack[Spread]) -> Answer:
+        """How far apart the endpoints of a model are, or those of each."""
+        return self._rows("spread", asked)
+
+    def volatility(self, **asked: Unpack[Volatile]) -> Answer:
+        """How often and how far prices moved."""
+        return self._rows("volatility", asked)
 
     def rates(self, **then: Unpack[Then]) -> Answer:
         """Exchange rates: what one euro costs."""

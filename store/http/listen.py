@@ -67,9 +67,12 @@ def until_stopped(hang_up: Callable[[], object] | None = None) -> None:
 def _socket(settings: ServeSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
+        listener = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
+    # asyncio does so only for sockets that it made itself; without, the end of an answer waits for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 class _Server:
