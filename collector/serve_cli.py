@@ -2,13 +2,17 @@
 
 import os
 from dataclasses import replace
+from importlib.util import find_spec
 
 import click
 
 from collector.cli import read_config
 from store.doors import Doors
+from store.errors import StoreError
 
 TOKEN = "TOKENTAPE_TOKEN"  # noqa: S105 - the name of the variable that holds it
+
+NEEDED = ("fastapi", "uvicorn", "jinja2")
 
 
 @click.command()
@@ -16,10 +20,10 @@ TOKEN = "TOKENTAPE_TOKEN"  # noqa: S105 - the name of the variable that holds it
 @click.option("--port", type=click.IntRange(0, 65535), help="[default: `serve.port`, 8787]")
 @click.pass_context
 def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
-    """Serve every question over HTTP, until SIGTERM or SIGINT.
+    """Serve the dashboard, and every question over HTTP, until SIGTERM or SIGINT.
 
-    The description of all routes is at /v1/openapi.json. Read only, and for this machine alone, unless the section
-    `serve` of the configuration says otherwise; for others only with a token, in $TOKENTAPE_TOKEN.
+    The dashboard is at /, the description of all routes at /v1/openapi.json. Read only, and for this machine alone,
+    unless the section `serve` of the configuration says otherwise; for others only with a token, in $TOKENTAPE_TOKEN.
 
     \b
     Examples:
@@ -27,6 +31,9 @@ def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
       tokentape serve --port 8080
       TOKENTAPE_TOKEN=... tokentape serve --host 0.0.0.0
     """
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise StoreError(f"serving needs {', '.join(missing)}: pip install 'tokentape[serve]'")
     from store.http.app import serve as run
 
     doors: Doors = ctx.obj

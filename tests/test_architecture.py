@@ -33,8 +33,11 @@ LATE = {
     "alembic",
     "psycopg",
     "apscheduler",
+    "fastapi",
+    "jinja2",
     "pydantic",
     "selectolax",
+    "uvicorn",
     "genai_prices",
     "matplotlib",
 }

@@ -16,6 +16,7 @@ from store.errors import StoreError
 from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
+from store.http.pages.doors import add_pages
 from store.http.routes import add_routes
 from store.http.settings import ServeSettings
 from store.http.state import state_of
@@ -36,7 +37,7 @@ def create_app(doors: Doors, settings: ServeSettings) -> App:
         raise StoreError(f"{settings.host} is reached by others than this machine: set a token, or serve 127.0.0.1")
     if settings.writes and not settings.token:
         raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
-    return Gate(Cache(_questions(doors, settings), state_of(doors.store_url), doors.now), settings, OPEN)
+    return Gate(Cache(_questions(doors, settings), state_of(doors.store_url), doors.now, OPEN), settings, OPEN)
 
 
 def _questions(doors: Doors, settings: ServeSettings) -> FastAPI:
@@ -61,6 +62,7 @@ def _questions(doors: Doors, settings: ServeSettings) -> FastAPI:
         license_info={"name": "MIT"},
     )
     add_routes(app, doors, settings.statement_s)
+    add_pages(app, doors, settings.statement_s)
 
     @app.get("/healthz", summary="Whether this process answers", response_class=Response, tags=["health"])
     async def healthz() -> Response:
@@ -79,10 +81,9 @@ def _questions(doors: Doors, settings: ServeSettings) -> FastAPI:
 
 
 async def _told(_request: Request, error: Exception) -> Response:
-    """An expected failure: what a command would say, and no more of this machine than its caller may know."""
+    """An expected failure."""
     assert isinstance(error, StoreError)
-    status = problems.status_of(error)
-    detail = str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+    status, detail = problems.told(error)
     headers = {"Retry-After": "1"} if status == 503 else {}
     return _problem(status, detail, headers)
 
@@ -110,7 +111,6 @@ def _problem(status: int, detail: str, headers: dict[str, str]) -> Response:
     )
 
 
-_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}
 _DESCRIPTION = """
 Every answer is a list of rows with the columns of the command of that name: JSON, JSON Lines or CSV by `format` or the
 Accept header. Prices are plain decimals in currency units per 1M tokens, or per single other thing, as text; instants
