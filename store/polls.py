@@ -86,16 +86,12 @@ def polls(reader: Reader, source: str, at: datetime, *, known: datetime | None =
         "known": EVER if known is None else to_millis(known),
         "most": most,
     }
-    return [
-        PollRow(
-            from_millis(when),
-            from_millis(written),
-            *told,
-            None if pruned is None else from_millis(pruned),
-            tuple(EvidenceRow(*row) for row in reader.rows(_EVIDENCE, {"poll": key, "most": DOCUMENTS})),
-        )
-        for key, when, written, *told, pruned in list(reader.rows(_POLLS, values))
-    ]
+    found = []
+    for key, when, written, *told, pruned in list(reader.rows(_POLLS, values)):
+        kept = tuple(EvidenceRow(*row) for row in reader.rows(_EVIDENCE, {"poll": key, "most": DOCUMENTS}))
+        dropped = None if pruned is None else from_millis(pruned)
+        found.append(PollRow._make((from_millis(when), from_millis(written), *told, dropped, kept)))
+    return found
 
 
 def document(reader: Reader, sha256: str, *, archive: Path | None = None) -> Kept:

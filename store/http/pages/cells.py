@@ -62,7 +62,7 @@ class Cell:
 def text(value: str | None, href: str = "", *, tone: str = "", label: str = "") -> Cell:
     """A name."""
     shown = one_line(value or "", LONGEST)
-    return Cell(text=shown, href=href, key=shown.casefold() or None, tone=tone, label=label)
+    return Cell(text=shown, href=href if shown else "", key=shown.casefold() or None, tone=tone, label=label)
 
 
 def count(value: int | None) -> Cell:
@@ -146,19 +146,21 @@ def table(
     most: int | None = None,
     nothing: str = "Nothing.",
     ref: Callable[[R], str] = lambda _: "",
+    shown: Callable[[R], bool] = lambda _: True,
 ) -> Table:
     """Rows as a table.
 
     `again`: the page with another `sort`; without it the order stays. `sort`: the name of a column, with `-` the other
     way round. `query`: only rows in which all of its words stand. `most`: so many rows at most.
+    `shown`: others are there, and hidden.
     """
-    shown = list(columns)
-    made = [Line(ref(row), hidden=False, cells=tuple(column.of(row) for column in shown)) for row in rows]
+    made_of = list(columns)
+    made = [Line(ref(row), hidden=not shown(row), cells=tuple(column.of(row) for column in made_of)) for row in rows]
     if query:
         words = query.casefold().split()
         made = [one._replace(hidden=not all(word in _words(one.cells) for word in words)) for one in made]
     by, downward = sort.removeprefix("-"), sort.startswith("-")
-    place = next((number for number, column in enumerate(shown) if column.name == by), None)
+    place = next((number for number, column in enumerate(made_of) if column.name == by), None)
     if again is not None and place is not None:
         made = _sorted(made, place, downward=downward)
     if most is not None:
@@ -171,7 +173,7 @@ def table(
             "" if again is None else again(sort=f"-{column.name}" if sort == column.name else column.name),
             "" if column.name != by or again is None else "descending" if downward else "ascending",
         )
-        for at, column in enumerate(shown)
+        for at, column in enumerate(made_of)
     )
     return Table(
         id=name,

@@ -28,7 +28,6 @@ from store.routing import Excluded, Route, believed
 from store.text import one_line
 
 HISTORY_DAYS = 90
-MOST_INTERVALS = 200
 MOVES_DAYS = 30
 TOKENS_A_DAY = (1_000_000, 100_000_000)
 MOST_COMPARED = 6
@@ -107,24 +106,33 @@ def model(visit: Visit, wanted: OfModel) -> Response:
         if visit.value("currency"):
             rows = [rates.converted(row, into, ask.at) for row in rows]
         calculated, places = _calculated(visit, reader, wanted, name)
-        past = _past(visit, reader, name, rows, (since, until))
+        past = _past(visit, reader, name, {row.endpoint_id for row in rows}, (since, until))
+    endpoints = _offers(
+        visit,
+        wanted,
+        sorted(rows, key=lambda row: places.get(row.endpoint_id, len(places))),
+        "Where the request below costs least first",
+    )
+    shown = {line.ref for line in endpoints.rows if not line.hidden}
     return page(
         "model.html",
         visit=visit,
         name=name,
         wanted=wanted,
         since=iso(since.replace(microsecond=0)),
-        until="" if until is None else iso(until),
         spans=_spans(visit, ask.at),
         headline=list(_headline(visit, one)),
         everywhere=len(one.offers),
-        endpoints=_offers(
-            visit,
-            wanted,
-            sorted(rows, key=lambda row: places.get(row.endpoint_id, len(places) + 1)),
-            "Where the request below costs least first",
+        endpoints=endpoints,
+        past=table(
+            "history",
+            "What these endpoints charged, interval by interval",
+            views.intervals(visit),
+            past,
+            nothing="Nothing is known of that time.",
+            ref=lambda row: row.ref,
+            shown=lambda row: not endpoints.rows or row.ref in shown,
         ),
-        past=past,
         facts=table(
             "facts", "What is said of it", _facts(visit), one.facts, most=MOST_FACTS, nothing="Nothing is said of it."
         ),
@@ -162,26 +170,14 @@ def _spans(visit: Visit, at: datetime) -> list[tuple[str, str]]:
 
 
 def _past(
-    visit: Visit,
-    reader: Reader,
-    name: str,
-    rows: list[IntervalRow],
-    within: tuple[datetime, datetime | None],
-) -> Table:
+    visit: Visit, reader: Reader, name: str, keys: set[int], within: tuple[datetime, datetime | None]
+) -> list[IntervalRow]:
+    """The intervals of some endpoints; of all where there are none."""
     ask = visit.ask
-    keys = {row.endpoint_id for row in rows}
     since, until = within
     found = intervals.history(reader, name, ask.at, known=ask.known, since=since, until=until, stated=True)
-    shown = [row for row in found if row.endpoint_id in keys or not keys]
-    marked = disputes.marked(shown, reader, ask.at, known=ask.known)
-    return table(
-        "history",
-        "What these endpoints charged, interval by interval",
-        views.intervals(visit),
-        intervals.prices_only(marked),
-        most=MOST_INTERVALS,
-        nothing="Nothing is known of that time.",
-    )
+    these = (row for row in found if row.endpoint_id in keys or not keys)
+    return list(intervals.prices_only(disputes.marked(these, reader, ask.at, known=ask.known)))
 
 
 def _calculated(visit: Visit, reader: Reader, wanted: OfModel, name: str) -> tuple[Calculated, Mapping[int, int]]:

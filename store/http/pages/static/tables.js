@@ -70,6 +70,8 @@ function searchable(field) {
       left += !row.hidden;
     }
     none.hidden = left > 0;
+    const shown = new Set([...table.querySelectorAll("tbody tr:not([hidden])")].map((row) => row.dataset.ref));
+    for (const row of document.querySelectorAll("#history tr[data-ref]")) row.hidden = !shown.has(row.dataset.ref);
     keepInAddress({ q: field.value.trim() });
     table.dispatchEvent(new Event("reordered"));
   });
