@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from store.records import Document, Facts, Override, RateCard
+from tests.stores import run
 from tests.tape import Tape, hour, usd
 from tests.test_query import MODEL
 
@@ -41,7 +42,7 @@ def hostile_tape(path: Path) -> tuple[Tape, str]:
     document = tape.document(1, body=PAGE, url="https://openrouter.example/api")
     _history(tape, live, catalogue, document)
     for number, name in enumerate(HOSTILE):
-        source = tape.source(name, trust=3, every_s=86_400)
+        source = tape.source(name.replace(":", ";"), trust=3, every_s=86_400)
         tape.poll(source, hour(24 * 39), message=name)
         tape.document(source, body=name.encode(), url=name)
         facts = Facts(quantization=name, licence=name, features=(name,), status=name, context_length=1000 + number)
@@ -53,6 +54,7 @@ def hostile_tape(path: Path) -> tuple[Tape, str]:
             tape.interval(endpoint, hour(0), before, facts, ended=hour(900), end_reason="changed", last_seen=hour(800))
             tape.interval(endpoint, hour(900), usd(input=2 * 10**9, output=10**9), facts, locator=name)
             tape.finding(source, hour(901), endpoint=endpoint, card=before, subject=name, message=name)
+    run(tape.url, "UPDATE document SET poll_id = 1 WHERE poll_id = 0")
     return tape, page.sha256
 
 
