@@ -1,27 +1,31 @@
 """What is believed, all pure.
 
 A finding that *holds* keeps an amount, or a whole card, off the tape, visibly: the endpoint counts as seen, and what
-was accepted last stands. Time alone never releases what is held: a value back within bounds does, and a verdict of a
-person or of a second source (`SourceState.verdicts`), which is as much a part of a timeline as its documents are.
+was accepted last stands. Time alone never releases what is held, but for documents that came back: a value back within
+bounds does, and a verdict of a person or of a second source (`SourceState.verdicts`), which is as much a part of a
+timeline as its documents are.
 
 What is true of every price there can ever be is checked where values are made (`store.records`,
 `collector.normalise`); what is merely plausible is in `collector.doubts`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from hashlib import blake2b
+from math import ceil
 
 from collector import doubts
 from collector.contract import SourceSpec
 from collector.doubts import Doubt
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
+from store.instants import iso
 from store.records import Facts, Finding, Observation, RateCard, Sighting
+from store.returned import ROLLBACK
 from store.timeline import (
     EndpointState,
     Interval,
@@ -70,19 +74,24 @@ def expected(counts: Mapping[str, int], spec: SourceSpec) -> None:
 def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match], state: SourceState) -> Judged:
     judged: list[Match] = []
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
-    doubted = _doubted_company(settings, matches, state)
+    doubted, back = _doubted_company(settings, matches, state), rollback(sighting, state, settings)
     for matched in matches:
         one, found = _believed(settings, sighting, matched, state, doubted)
+        if back is not None and (old := _otherwise(one, back, state)) is not None:
+            one, found = replace(one, held=True, card=None, waits=True), [*found, old]
+            findings.append((None, back))
         judged.append(one)
         findings += ((one, finding) for finding in found)
-    missing = mass_absence(sighting, judged, state, settings)
-    if missing is not None:
-        findings.append((None, missing))
+    told = mass_absence(sighting, matches, state, settings)
+    missing = told is not None and not state.verdicts.get(("", told))
+    if told is not None and missing:
+        findings.append((None, Finding(rule="mass_absence", message=told, held=True)))
     return Judged(
         at=sighting.at,
-        complete=sighting.complete and missing is None,
+        complete=sighting.complete and not missing,
         failed_parts=sighting.failed_parts,
         documents=sighting.documents,
+        offers=state.unchanged + len(matches),
         matches=tuple(judged),
         findings=tuple(findings),
     )
@@ -101,6 +110,7 @@ def _believed(
     last = endpoint.last if endpoint is not None else None
     verdict = state.verdicts.get((subject(matched.key), matched.card.text)) if state.verdicts else None
     doubted = [*doubts.of_card(matched.card, settings)]
+    doubted += doubts.too_dear_for_its_size(matched.key.model, matched.card)
     if last is None and matched.key.provider in company:
         doubted.append(Doubt(_IN_BAD_COMPANY))
     if last is not None:
@@ -120,6 +130,43 @@ def _believed(
     facts, doubted_facts = _facts(matched, last, state)
     found += (replace(one.finding, held=verdict is None) for one in doubted)
     return replace(matched, held=accepted is None, card=accepted, facts=facts, waits=waits), [*found, *doubted_facts]
+
+
+def rollback(sighting: Sighting, state: SourceState, settings: CheckSettings) -> Finding | None:
+    """Documents of before others came: an old copy, until they have lasted as long as an absence must.
+
+    It stands as long as they say anything otherwise. Absence has a patience of its own.
+    """
+    if sighting.returned is None:
+        return None
+    since, of = sighting.returned
+    told = f"the documents of {iso(of)} came back at {iso(since)}: what they say otherwise than those between waits"
+    verdict = state.verdicts.get(("", told))
+    stood = since == sighting.at or any(one.rule == ROLLBACK and not one.subject for one in state.findings)
+    if verdict or not stood or (verdict is None and lasted(state.polls, "", since, sighting.at, patience(settings))):
+        return None
+    return Finding(rule=ROLLBACK, message=told, held=verdict is None)
+
+
+def _otherwise(matched: Match, back: Finding, state: SourceState) -> Finding | None:
+    """What documents that came back say of an offer otherwise than what stands."""
+    text = "" if matched.observation.card is None else matched.observation.card.text
+    verdict = state.verdicts.get((subject(matched.key), text)) if state.verdicts else None
+    if matched.held or verdict or _is_as_before(matched, state.endpoints.get(matched.key)):
+        return None
+    return Finding(rule=ROLLBACK, message=_OLD_DOCUMENT, held=back.held and verdict is None)
+
+
+def _is_as_before(matched: Match, endpoint: EndpointState | None) -> bool:
+    """Whether what is believed of an offer is what stands."""
+    stated = endpoint.stated if endpoint is not None else frozenset()
+    if matched.card == matched.observation.card and stated != frozenset(matched.observation.stated):
+        return False
+    current = endpoint.open if endpoint is not None else None
+    if current is None or matched.card is None:
+        return current is None and matched.card is None
+    facts = matched.observation.facts if matched.facts is None else matched.facts
+    return (matched.card, facts) == (current.card, current.facts)
 
 
 def _without_doubt(card: RateCard, doubted: Sequence[Doubt], last: RateCard | None) -> RateCard | None:
@@ -178,6 +225,7 @@ _IN_BAD_COMPANY = Finding(
     message="new together with others of its provider that are out of all bounds: their unit is in doubt",
     held=True,
 )
+_OLD_DOCUMENT = "said by documents that came back, and otherwise by those after them: waits until they last"
 _ZERO_AT_BIRTH = Finding(
     rule="zero_at_birth",
     message="a new offer at 0/0 that is not declared free: unknown until it has lasted",
@@ -213,25 +261,53 @@ def unpriced(card: RateCard) -> RateCard:
 
 
 def mass_absence(
-    sighting: Sighting, matches: Iterable[Match], state: SourceState, settings: CheckSettings
-) -> Finding | None:
-    """A large share of the open endpoints missing at once is a fault of the document until proven otherwise.
+    sighting: Sighting, matches: Sequence[Match], state: SourceState, settings: CheckSettings
+) -> str | None:
+    """A large share of the offers missing, at once or bit by bit, is a fault of the document until proven otherwise.
 
-    The share counts what was already missing before, so that small losses cannot add up unseen.
+    Returns: what is to be said of it, which changes only where more is missing; None if there is nothing to say.
     """
+    return _leak(sighting, state.unchanged + len(matches), state, settings) or _loss(sighting, matches, state, settings)
+
+
+def _leak(sighting: Sighting, offers: int, state: SourceState, settings: CheckSettings) -> str | None:
+    """So many fewer offers than there were within a month.
+
+    Measured against what complete polls showed, day by day: while absence does not count no day is added, so that time
+    alone does not wear down what it is measured against. A loss that was believed all the same, for it was released,
+    begins a new count. What others took the place of is not lost: of 1,269 tags, 157 were renamed within seven weeks.
+    """
+    most, day = 0, 0
+    for one, offered in sorted(state.offered.items()):
+        if offered >= most or _is_large(most - offered, most, settings):
+            most, day = offered, one
+    lost = most - offers
+    if not sighting.complete or not _is_large(lost, most, settings):
+        return None
+    share = settings.missing_share * most
+    least = max(3, ceil(lost // share * share))
+    return f"at least {least} of the {most} offers of {date.fromordinal(day)} are gone: their absence does not count"
+
+
+def _loss(sighting: Sighting, matches: Sequence[Match], state: SourceState, settings: CheckSettings) -> str | None:
+    """So many of the open endpoints missing whose absence no poll has counted yet, whatever took their place."""
     seen = {match.key for match in matches}
-    open_keys = [
-        key
+    counted = max((mark.at for mark in state.polls if mark.complete), default=None)
+    open_endpoints = {
+        key: endpoint.open
         for key, endpoint in state.endpoints.items()
         if endpoint.open is not None and endpoint.part not in sighting.failed_parts
-    ]
-    missing = sorted(subject(key) for key in open_keys if key not in seen)
-    if len(missing) < 3 or len(missing) < settings.missing_share * (len(open_keys) + state.unchanged):
+    }
+    missing = sorted(
+        subject(key)
+        for key, one in open_endpoints.items()
+        if key not in seen and (one.unseen_since is None or counted is None or one.unseen_since > counted)
+    )
+    if not _is_large(len(missing), len(open_endpoints) + state.unchanged, settings):
         return None
     these = blake2b("\n".join(missing).encode(), digest_size=4).hexdigest()
-    found = Finding(
-        rule="mass_absence",
-        message=f"{len(missing)} of the open endpoints ({these}) missing at once: their absence does not count",
-        held=True,
-    )
-    return None if state.verdicts.get(("", found.message)) else found
+    return f"{len(missing)} of the open endpoints ({these}) missing at once: their absence does not count"
+
+
+def _is_large(lost: int, of: int, settings: CheckSettings) -> bool:
+    return lost >= 3 and lost >= settings.missing_share * of

@@ -41,9 +41,11 @@ ELSEWHERE = (
     | dict.fromkeys(("compare", "model"), "store.cli_compare")
     | {
         "audit-catalogue": "collector.audit_cli",
+        "audit": "collector.audit_usage_cli",
         "breakeven": "store.cli_breakeven",
         "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
+        "cost": "store.cli_cost",
         "db": "collector.database",
         "held": "collector.held_cli",
         "serve": "collector.serve_cli",

@@ -5,14 +5,16 @@ public catalogues really had: no genuine move of a text price was as large as a 
 none exchanged two prices, none moved everything by an exchange rate.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations
 from typing import NamedTuple
 
 from collector.settings import CheckSettings
 from store import rates
-from store.records import Facts, Finding, Observation, RateCard
+from store.records import Facts, Finding, Observation, Offer, RateCard
 from store.units import NANO, decimal_text
 
 TEXT_METERS = frozenset({"input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning", "citation"})
@@ -27,11 +29,20 @@ UNIFORM = 10
 EXCHANGE = ((62, 10), (76, 10))
 """Between these factors lies what a dollar has been worth in yuan: moved together by it, prices changed currency."""
 
+SMALL_USD = 25
+"""USD per 1M text tokens that are believed of any model; of a larger one, a dollar for each billion parameters."""
+
+_SIZE = re.compile(r"(?<![a-z0-9.])(?:(\d+)x)?(\d+(?:\.\d+)?)b(?![a-z0-9])", re.ASCII)
+"""`8b`, `8x22b`, `1.5b`; not the `a3b` of those that are active."""
+
 BATCH = "batch"
 """Part of a tag that says that an offer is for work that may wait."""
 
 RATE = 3
 """Times that a rate of exchange may not move: no currency lost two thirds overnight."""
+
+SHARED = 4
+"""Other sellers of a model at whose price an offer that has another one too is copied from them."""
 
 CONTEXT = 8
 """Times that a context may not grow or shrink: 128 for 128K, characters for tokens."""
@@ -89,6 +100,21 @@ def out_of_bounds(card: RateCard, settings: CheckSettings) -> Iterator[Doubt]:
             yield _doubt("bound", f"{told} above {settings.above_usd}", only)
         elif 0 < amount < SMALLEST:
             yield _doubt("too_small", f"{told} below {decimal_text(SMALLEST)}", only)
+
+
+def too_dear_for_its_size(model: str, card: RateCard) -> Iterator[Doubt]:
+    """Text far dearer than models with so few parameters are sold for, where the name tells how many it has.
+
+    Of 3,051 recorded offers that do, none cost as much but two, at a hundred and two hundred, which were slips of unit.
+    """
+    sizes = [int(times or 1) * Fraction(billions) for times, billions in _SIZE.findall(model.lower())]
+    if not sizes or card.currency != "USD":
+        return
+    ceiling = max(Fraction(SMALL_USD), *sizes) * NANO
+    for condition, meter, amount in amounts(card):
+        if meter in TEXT_METERS and amount > ceiling:
+            told = f"{meter}{condition} at {decimal_text(amount)} USD per 1M tokens"
+            yield _doubt("size", f"{told} of a model named by its size", None if condition else meter)
 
 
 def cache_order(card: RateCard) -> Iterator[Doubt]:
@@ -181,6 +207,38 @@ def among(observations: Iterable[Observation]) -> list[Observation]:
                 dearer = tuple(batch_order(one.card, usual))
                 found[place] = replace(one, findings=(*one.findings, *dearer)) if dearer else one
     return found
+
+
+def copied(observations: Iterable[Observation]) -> list[Observation]:
+    """The same, where a provider states two prices of one offer, and one of them is what many others charge: no price
+    of its own, but one that was filled in.
+
+    Only within an answer about one model. Many sellers honestly share a price: without the second one it is no doubt.
+    """
+    found = [*observations]
+    prices: dict[tuple[Offer, str | None], set[tuple[str, int, int]]] = {}
+    sellers: dict[tuple[str, tuple[str, int, int]], set[str]] = {}
+    priced = [(place, one, price) for place, one in enumerate(found) if one.part and (price := _of_text(one.card))]
+    for _, one, price in priced:
+        prices.setdefault((one.key.offer, one.facts.quantization), set()).add(price)
+        sellers.setdefault((one.part, price), set()).add(one.key.provider)
+    for place, one, price in priced:
+        own = [
+            other for other in prices[one.key.offer, one.facts.quantization] if len(sellers[one.part, other]) <= SHARED
+        ]
+        if own and len(sellers[one.part, price]) > SHARED:
+            _, cost, answer = min(own)
+            told = f"what {SHARED} others charge or more; the provider itself says {decimal_text(cost)}"
+            copy = Finding(rule="copied", message=f"{told} and {decimal_text(answer)} for the same offer", held=True)
+            found[place] = replace(one, findings=(*one.findings, copy))
+    return found
+
+
+def _of_text(card: RateCard | None) -> tuple[str, int, int] | None:
+    """Currency and prices of input and output, if both have one."""
+    if card is None or not card.amount("input") or not card.amount("output"):
+        return None
+    return card.currency, card.by_meter["input"], card.by_meter["output"]
 
 
 def batch_order(card: RateCard, usual: RateCard) -> Iterator[Finding]:

@@ -3,19 +3,22 @@
 import getpass
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from collector.cli import CONFIG_PATH
 from store.cli import held as listed
-from store.doors import Question
+from store.doors import Doors, Question
 from store.errors import NothingMatched, QueryError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from store.catalogue import HeldRow
 
-RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence"})
+RELEASED_WITHOUT_CARD = frozenset({"context", "mass_absence", "rollback"})
 """Rules about something else than a price: what else has no card cannot be put on the tape."""
 
 _REF = click.argument("ref")
@@ -37,9 +40,9 @@ class ListByDefault(click.Group):
 def held() -> None:
     """What is kept out of the tape because it is not believed, and why; to release it, or to reject it.
 
-    Time alone releases nothing: a value back within bounds does, a second source that copies from neither does, and
-    so does a person. What is released is believed from its first sighting on, and what is rejected is as if it had
-    never been seen, both as known from now on.
+    Time alone releases nothing but documents that came back: a value back within bounds does, a second source that
+    copies from neither does, and so does a person. What is released is believed from its first sighting on, and what
+    is rejected is as if it had never been seen, both as known from now on.
 
     \b
     Examples:
@@ -68,7 +71,7 @@ def show(ctx: click.Context, ref: str) -> None:
     from store.show import print_fields
     from store.views import held_in_full
 
-    rows = _find(ctx, ref)
+    rows = _find(ctx.obj, ref)
     with ctx.obj.open() as reader:
         print_fields(held_in_full(rows, verdicts(reader, rows[0])))
 
@@ -103,14 +106,14 @@ def reject(ctx: click.Context, ref: str, note: str, by: str | None) -> None:
     _decide(ctx, ref, note, by, released=False)
 
 
-def _find(ctx: click.Context, ref: str) -> "list[HeldRow]":
+def _find(doors: Doors, ref: str) -> "list[HeldRow]":
     """Everything that is held under a reference, or what begins with it.
 
     Raises: NothingMatched, QueryError.
     """
     from store.catalogue import held as find
 
-    with ctx.obj.open() as reader:
+    with doors.open() as reader:
         found = [row for row in find(reader) if row.held_ref.startswith(ref.lower())]
     refs = sorted({row.held_ref for row in found})
     if not refs:
@@ -128,11 +131,20 @@ def _user() -> str:
 
 
 def _decide(ctx: click.Context, ref: str, note: str, by: str | None, *, released: bool) -> None:
+    for line in decide(ctx.meta[CONFIG_PATH], ctx.obj, ref, released=released, note=note, by=by or _user()):
+        click.echo(line)
+
+
+def decide(config_path: Path | None, doors: Doors, ref: str, *, released: bool, note: str, by: str) -> "Iterator[str]":
+    """Record a verdict on what is held under a reference: lines about what it corrects.
+
+    Raises: NothingMatched, QueryError, other StoreErrors; ConfigError.
+    """
     from collector.commands import decide_held
     from collector.config import load
     from store.records import Verdict
 
-    rows, doors = _find(ctx, ref), ctx.obj
+    rows = _find(doors, ref)
     row = rows[0]
     if released and row.card is None and row.rule not in RELEASED_WITHOUT_CARD:
         raise QueryError(f"{row.held_ref}: {row.rule}: {row.message}: there is no price in it to release")
@@ -140,10 +152,9 @@ def _decide(ctx: click.Context, ref: str, note: str, by: str | None, *, released
         subject=row.subject,
         value=row.value,
         released=released,
-        by=by or _user(),
+        by=by,
         note=note,
         since=min(one.first_seen for one in rows),
     )
-    config = replace(load(ctx.meta[CONFIG_PATH]), store=doors.store_url, archive=str(doors.archive or ""))
-    for line in decide_held(config, row, verdict, doors.now()):
-        click.echo(line)
+    config = replace(load(config_path), store=doors.store_url, archive=str(doors.archive or ""))
+    yield from decide_held(config, row, verdict, doors.now())

@@ -19,6 +19,7 @@ from collector.settings import CheckSettings
 from collector.sighting import Received, Seer, in_words
 from store.ledger import Correction, Draft
 from store.records import TRUST_ORDER, Document, Verdict
+from store.returned import Sent
 from store.timeline import PollMark, Rules, SourceState
 from store.touched import Track
 from store.verdicts import Verdicts
@@ -141,7 +142,8 @@ def backfill(
                 if state is None:
                     state = tape.state(spec.id)
                     track = Track(state, rules)
-                replayed = _replay(seer, track, as_received(arrival.documents, facts.failed_parts), facts.at)
+                given = as_received(arrival.documents, facts.failed_parts)
+                replayed = _replay(seer, track, standing.sent, given, facts.at, facts.pack or "")
                 settled.append(replayed.settled(facts))
                 draft.take(facts.at, replayed.step)
                 if replayed.step is None:
@@ -222,27 +224,28 @@ def replay(
 
     A poll whose documents were pruned is passed by: nothing rests on it.
     """
-    seer, track = Seer(spec), Track(SourceState(verdicts=verdicts), rules)
+    seer, track, sent = Seer(spec), Track(SourceState(verdicts=verdicts), rules), Sent()
     for poll in kept:
         if poll.pruned:
             if not poll.failed:
-                track.pass_by(PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True))
+                sent.take(poll.at, poll.pack)
+                mark = PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True)
+                track.pass_by(mark, poll.quotes)
             continue
-        yield poll, _replay(seer, track, received(tape, spec, poll), poll.at)
+        yield poll, _replay(seer, track, sent, received(tape, spec, poll), poll.at, poll.pack)
 
 
-def _replay(seer: Seer, track: Track, received: Received, at: datetime) -> Replayed:
+def _replay(seer: Seer, track: Track, sent: Sent, received: Received, at: datetime, pack: str) -> Replayed:
     """The step that a poll is, and what the poll comes to."""
     try:
         seen = seer.see(received, at)
     except SourceChanged as error:
         return Replayed(outcome="failed", code=error.code, message=str(error))
     return Replayed(
-        step=seen.step(track),
+        step=seen.step(track, sent.take(at, pack)),
         outcome="partial" if seen.failed else "ok",
         code="incomplete" if seen.failed else None,
         message=in_words(seen.failed) if seen.failed else None,
-        quotes=seen.quotes,
         failed_parts=seen.sighting.failed_parts,
     )
 

@@ -2,17 +2,16 @@
 
 import os
 from dataclasses import replace
-from importlib.util import find_spec
 
 import click
 
-from collector.cli import read_config
+from collector.cli import CONFIG_PATH, read_config
+from collector.errors import ConfigError
+from collector.held_cli import decide
 from store.doors import Doors
-from store.errors import StoreError
+from store.errors import QueryError, StoreError
 
 TOKEN = "TOKENTAPE_TOKEN"  # noqa: S105 - the name of the variable that holds it
-
-NEEDED = ("fastapi", "uvicorn", "jinja2")
 
 
 @click.command()
@@ -22,8 +21,8 @@ NEEDED = ("fastapi", "uvicorn", "jinja2")
 def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
     """Serve the dashboard, and every question over HTTP, until SIGTERM or SIGINT.
 
-    The dashboard is at /, the description of all routes at /v1/openapi.json. Read only, and for this machine alone,
-    unless the section `serve` of the configuration says otherwise; for others only with a token, in $TOKENTAPE_TOKEN.
+    The description of all routes is at /v1/openapi.json. Read only, and for this machine alone, unless the section
+    `serve` of the configuration says otherwise; for others only with a token, in $TOKENTAPE_TOKEN.
 
     \b
     Examples:
@@ -31,11 +30,10 @@ def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
       tokentape serve --port 8080
       TOKENTAPE_TOKEN=... tokentape serve --host 0.0.0.0
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise StoreError(f"serving needs {', '.join(missing)}: pip install 'tokentape[serve]'")
-    from store.http.app import serve as run
-
+    try:
+        from store.http.app import serve as run
+    except ImportError as error:
+        raise StoreError(f"serving needs what is not installed ({error}): pip install 'tokentape[serve]'") from None
     doors: Doors = ctx.obj
     configured = read_config(ctx).serve
     settings = replace(
@@ -44,4 +42,11 @@ def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
         port=configured.port if port is None else port,
         token=os.environ.get(TOKEN, "").strip(),
     )
-    run(doors, settings, ready=lambda url: click.echo(f"serving {url}", err=True))
+
+    def decided(ref: str, released: bool, note: str, by: str) -> list[str]:
+        try:
+            return list(decide(ctx.meta[CONFIG_PATH], doors, ref, released=released, note=note, by=by))
+        except ConfigError as error:
+            raise QueryError(str(error)) from None
+
+    run(doors, settings, decided, ready=lambda url: click.echo(f"serving {url}", err=True))

@@ -39,7 +39,7 @@ class CheckSettings:
     ratio: int = 30
     """A change to this many times the accepted amount, or to this fraction of it, is held."""
     missing_share: Fraction = Fraction(1, 10)
-    """Share of a source's open endpoints whose absence at once is held."""
+    """Share of a source's offers whose absence, at once or within a month, is held."""
     misses: int = 3
     """Complete polls in a row that must miss an endpoint before it is withdrawn ..."""
     gap_s: int = 86_400

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from collector import checks, parsing
 from collector.contract import EntryParser, Quote, SourceSpec, TreeParser
-from collector.doubts import among
+from collector.doubts import among, copied
 from collector.entries import Entries
 from collector.errors import CollectorError, FetchFailed, SourceChanged
 from collector.normalise import observe
 from collector.sources import parser_of
 from collector.trees import Trees, is_tree
-from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Sighting
+from store.records import Document, EndpointKey, Facts, Finding, Observation, Offer, Returned, Sighting
 from store.text import one_line
 from store.timeline import Step
 from store.touched import Change, Track
@@ -59,7 +59,7 @@ def see(received: Received, spec: SourceSpec, at: datetime) -> tuple[Sighting, M
         complete=not failed,
         failed_parts=frozenset(failed),
         documents=_evidence(received.documents),
-        observations=tuple(among(_each_once(seen))),
+        observations=tuple(copied(among(_each_once(seen)))),
     )
     return sighting, failed
 
@@ -89,14 +89,14 @@ class Seen:
     sighting: Sighting
     offers: Mapping[Offer, tuple[Observation, ...]] | None
     """What is otherwise than in the sighting before, which is why `sighting` has no observations; None: it has all."""
-    quotes: int
     failed: Mapping[str, CollectorError]
 
-    def step(self, track: Track) -> Step:
-        """The step that it is."""
+    def step(self, track: Track, returned: Returned | None = None) -> Step:
+        """The step that it is; `returned` where its documents came back."""
+        sighting = replace(self.sighting, returned=returned)
         if self.offers is None:
-            return track.take(self.sighting)
-        return track.change(Change(sighting=self.sighting, offers=self.offers))
+            return track.take(sighting)
+        return track.change(Change(sighting=sighting, offers=self.offers))
 
 
 class Seer:
@@ -130,7 +130,7 @@ class Seer:
             documents=_evidence(received.documents),
             observations=self._trees.everything() if whole else (),
         )
-        return Seen(sighting=sighting, offers=None if whole else changed, quotes=self._trees.quotes, failed={})
+        return Seen(sighting=sighting, offers=None if whole else changed, failed={})
 
     def _see(self, received: Received, at: datetime) -> Seen:
         if self._entries is not None and len(received.documents) == 1 and not received.failures:
@@ -142,13 +142,13 @@ class Seer:
                 sighting = Sighting(
                     at=at, complete=True, documents=_evidence(received.documents), observations=everything
                 )
-                return Seen(sighting=sighting, offers=None if first else offers, quotes=self._entries.quotes, failed={})
+                return Seen(sighting=sighting, offers=None if first else offers, failed={})
         sighting, failed = see(received, self._spec, at)
         if sighting.complete:
             checks.expected(checks.counted(sighting.observations), self._spec)
         if self._entries is not None:
             self._entries.forget()
-        return Seen(sighting=sighting, offers=None, quotes=len(sighting.observations), failed=failed)
+        return Seen(sighting=sighting, offers=None, failed=failed)
 
 
 def in_words(failures: Mapping[str, CollectorError]) -> str:

@@ -8,10 +8,11 @@ from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 
-from store.belief import Coverage, believed, lasted
+from store.belief import Coverage, at_end, believed, lasted
 from store.conflicts import Conflict, conflicts_of
 from store.currency import Conversion
 from store.errors import ArchiveDamaged, NothingMatched, QueryError, StoreForeign
+from store.flaps import Span, flaps
 from store.instants import from_millis
 from store.intervals import IntervalRow, endpoints, history
 from store.read import Reader
@@ -44,6 +45,8 @@ class Evidence:
     """Why there is no record to show."""
     list_card: RateCard | None
     """What is charged without the discount that the source states; None: it states none."""
+    flaps: tuple[datetime, ...]
+    """When its price came back after a short time of another one, up to that instant (see `store.flaps`)."""
     conflicts: tuple[Conflict, ...]
     """What other sources state differently at that instant; `row` is the one of each that is explained."""
 
@@ -68,6 +71,11 @@ _HELD = f"""
 SELECT g.rule, g.message FROM finding g
 WHERE g.endpoint_id = :endpoint AND g.held AND {believed("g")} AND g.first_seen <= :seen AND {lasted("g", ":seen")}
 ORDER BY g.id
+"""  # noqa: S608 - put together from constants only
+_PAST = f"""
+SELECT i.card_id, i.first_seen, {at_end("i", "ended")} FROM "interval" i
+WHERE i.endpoint_id = :endpoint AND i.first_seen <= :at AND {believed("i")}
+ORDER BY i.first_seen
 """  # noqa: S608 - put together from constants only
 _WHITE = re.compile(r"[ \t\n\r]*")
 _INDEX = re.compile(r"\[([0-9]{1,9})\]", re.ASCII)
@@ -145,7 +153,12 @@ def _evidence(
     record, missing = _published(archive or reader.archive, row, pack, part)
     if record is None and pruned is not None:
         missing = f"it was dropped from the archive on {from_millis(pruned):%Y-%m-%d}, as asked for"
-    held = reader.rows(_HELD, coverage.values | {"endpoint": row.endpoint_id})
+    values = coverage.values | {"endpoint": row.endpoint_id}
+    held = reader.rows(_HELD, values)
+    past = (
+        Span(card_id, from_millis(first), None if ended is None else from_millis(ended))
+        for card_id, first, ended in reader.rows(_PAST, values)
+    )
     return Evidence(
         row=row,
         url=url,
@@ -157,6 +170,7 @@ def _evidence(
         record=record,
         record_missing=missing,
         list_card=None if facts is None else list_card(row.card, Facts.from_text(facts[0])),
+        flaps=flaps(past),
         conflicts=conflicts,
     )
 

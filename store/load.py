@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
 
@@ -19,14 +19,17 @@ from store.records import (
     Observation,
     Offer,
     RateCard,
+    Returned,
     Sighting,
     Stated,
     Telemetry,
     parts_from_text,
 )
+from store.returned import BEHIND, ROLLBACK
 from store.touched import AT_REST, Mark
 from store.verdicts import verdicts_on
 
+EPOCH = date(1970, 1, 1).toordinal()
 PATIENCE_POLLS_LIMIT = 100
 """Complete polls always loaded, so that any setting of patience up to this finds what it needs."""
 
@@ -148,6 +151,10 @@ def _read(connection: Connection, source_id: int, ids: Sequence[int] | None) -> 
         endpoints=endpoints,
         findings=frozenset(loaded.finding_ids),
         polls=_polls(connection, source_id, endpoints.values()),
+        offered={
+            EPOCH + row.day: row.offers
+            for row in connection.execute(sql.OFFERED, {"source_id": source_id, "days": tl.OFFERED_DAYS})
+        },
         verdicts=verdicts_on(connection, source_id),
     )
     return loaded
@@ -205,3 +212,25 @@ def _polls(connection: Connection, source_id: int, endpoints: Iterable[tl.Endpoi
         )
         for row in connection.execute(sql.POLLS_SINCE, {"source_id": source_id, "since": since})
     )
+
+
+def returned(connection: Connection, source_id: int, at: datetime, pack: str) -> Returned | None:
+    """What came back with a poll newer than all in the store, as `store.returned.Sent` has it, from the rows.
+
+    Of documents that are the same as those of the poll before, only as long as that poll had the finding: else they
+    were new when they came, said nothing otherwise, or are believed by now.
+    """
+    values = {"source_id": source_id, "pack": pack}
+    before = connection.execute(sql.NEWEST_READ, values).first()
+    if before is None:
+        return None
+    if before.pack != pack:
+        span = {"since": to_millis(at - BEHIND), "before": to_millis(at)}
+        of = connection.execute(sql.LAST_READ_WITH, values | span).scalar()
+        return None if of is None else Returned(since=at, of=from_millis(of))
+    if connection.execute(sql.STANDS, {"source_id": source_id, "rule": ROLLBACK}).first() is None:
+        return None
+    run = connection.execute(sql.RUN, values).one()
+    since = from_millis(run.since)
+    span = {"since": to_millis(since - BEHIND), "before": run.since}
+    return Returned(since=since, of=from_millis(connection.execute(sql.LAST_READ_WITH, values | span).scalar_one()))

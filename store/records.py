@@ -440,6 +440,15 @@ class Observation:
     findings: tuple[Finding, ...] = ()
 
 
+class Returned(NamedTuple):
+    """Documents that a source had sent before, and that came back after others."""
+
+    since: datetime
+    """The first poll that had them again."""
+    of: datetime
+    """The last poll that had them before others came."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sighting:
     """All that one successful poll saw of a source."""
@@ -454,6 +463,8 @@ class Sighting:
     observations: tuple[Observation, ...] = ()
     findings: tuple[Finding, ...] = field(default=())
     """About the whole document."""
+    returned: Returned | None = None
+    """Where its documents are old ones (see `store.returned`)."""
 
 
 BY_SOURCE = "source "

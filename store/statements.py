@@ -56,7 +56,7 @@ UPDATE_SOURCE = (
 UPDATE_POLL = (
     update(_TABLES["poll"])
     .where(_TABLES["poll"].c.id == bindparam("poll"))
-    .values(complete=bindparam("complete"), changes=bindparam("changes"), held=bindparam("held"))
+    .values({name: bindparam(name) for name in ("quotes", "complete", "changes", "held")})
 )
 SETTLE_POLL = (
     update(_TABLES["poll"])
@@ -109,7 +109,34 @@ REFUSED = text(
 LAST_WITH = text(
     """
     SELECT max(poll.at) FROM poll JOIN source ON source.id = poll.source_id
-     WHERE source.name = :name AND poll.pack = :pack AND poll.at < :before
+     WHERE source.name = :name AND poll.pack = :pack AND poll.at >= :since AND poll.at < :before
+    """
+)
+NEWEST_READ = text(
+    """
+    SELECT pack FROM poll WHERE source_id = :source_id AND outcome <> 'failed' ORDER BY at DESC, id DESC LIMIT 1
+    """
+)
+LAST_READ_WITH = text(
+    """
+    SELECT max(at) FROM poll
+     WHERE source_id = :source_id AND outcome <> 'failed' AND pack = :pack AND at >= :since AND at < :before
+    """
+)
+RUN = text(
+    """
+    SELECT min(at) AS since FROM poll
+     WHERE source_id = :source_id AND outcome <> 'failed' AND at > (
+           SELECT at FROM poll WHERE source_id = :source_id AND outcome <> 'failed' AND pack <> :pack
+            ORDER BY at DESC LIMIT 1)
+    """
+)
+"""The first of the newest polls that had the same documents."""
+STANDS = text(
+    """
+    SELECT 1 FROM finding
+     WHERE source_id = :source_id AND subject = '' AND rule = :rule AND ended IS NULL AND known_to IS NULL
+     LIMIT 1
     """
 )
 LAST_KNOWN = text(
@@ -138,7 +165,7 @@ ORIGINS = text(
 )
 KEPT_POLLS = text(
     """
-    SELECT id, at, outcome, complete, pack, pruned, failed_parts FROM poll
+    SELECT id, at, outcome, complete, pack, pruned, quotes, failed_parts FROM poll
      WHERE source_id = :source_id AND pack IS NOT NULL ORDER BY at, id
     """
 )
@@ -344,6 +371,16 @@ POLLS_SINCE = text(
      WHERE source_id = :source_id AND outcome <> 'failed' AND at >= :since ORDER BY at, id
     """
 )
+OFFERED = text(
+    """
+    SELECT at / 86400000 AS day, max(quotes) AS offers FROM poll
+     WHERE source_id = :source_id AND complete AND outcome <> 'failed' AND at >= (
+           SELECT (at / 86400000 - :days + 1) * 86400000 FROM poll
+            WHERE source_id = :source_id AND complete AND outcome <> 'failed' ORDER BY at DESC LIMIT 1)
+     GROUP BY at / 86400000
+    """
+)
+"""By days since 1970, as many as are asked for up to the last that had a complete poll."""
 BELIEVED_INTERVALS = text(
     """
     SELECT interval.endpoint_id, interval.first_seen, interval.not_before, interval.last_seen, interval.ended,

@@ -30,6 +30,9 @@ from store.records import (
     endpoint_reference,
 )
 
+OFFERED_DAYS = 30
+"""Days over which losses add up."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
@@ -123,6 +126,8 @@ class SourceState:
     findings: frozenset[OpenFinding] = frozenset()
     polls: Sequence[PollMark] = ()
     """Successful polls in order of their instants, as far back as `needed_since` asks."""
+    offered: Mapping[int, int] = field(default_factory=dict)
+    """The most offers that a complete poll of a day showed, by the day's ordinal, of `OFFERED_DAYS` up to the last."""
     unchanged: int = 0
     """Open endpoints that are left out, for they are seen as they were before."""
     standing: int = 0
@@ -228,6 +233,8 @@ class Step:
     events: tuple[Event, ...]
     complete: bool
     """Absence counted."""
+    offers: int
+    """Seen, equal ones once, those that were left out included."""
     held: int
     """Findings that hold something back, after it."""
 
@@ -249,6 +256,8 @@ class Judged:
     failed_parts: frozenset[str]
     documents: Mapping[str, tuple[str, str]]
     """As of the sighting."""
+    offers: int
+    """Seen, equal ones once, those that are left out included."""
     matches: tuple[Match, ...]
     findings: tuple[tuple[Match | None, Finding], ...]
     """With the observation each is about; None: the whole document."""
@@ -372,6 +381,13 @@ def needed_since(polls: Sequence[PollMark], endpoints: Iterable[EndpointState], 
     return min([since, witness, *(at for at in unseen if at is not None)])
 
 
+def with_offers(offered: Mapping[int, int], at: datetime, offers: int) -> dict[int, int]:
+    """What was on offer by day, with what a complete poll newer than all before it showed."""
+    today = at.toordinal()
+    kept = {day: most for day, most in offered.items() if day > today - OFFERED_DAYS}
+    return kept | {today: max(offers, kept.get(today, 0))}
+
+
 def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
     """The state after a sighting newer than all before it, and the events that lead there."""
     endpoints = dict(state.endpoints)
@@ -401,9 +417,11 @@ def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
             endpoints=endpoints,
             findings=findings,
             polls=tuple(mark for mark in polls if mark.at >= needed),
+            offered=with_offers(state.offered, judged.at, judged.offers) if judged.complete else state.offered,
         ),
         events=tuple(events),
         complete=judged.complete,
+        offers=judged.offers,
         held=state.standing + sum(finding.held for finding in findings),
     )
 

@@ -14,7 +14,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from store.records import EndpointKey, Observation, Offer, RateCard, Sighting, Stated
-from store.timeline import EndpointState, OpenFinding, PollMark, Rules, SourceState, Step, step
+from store.timeline import EndpointState, OpenFinding, PollMark, Rules, SourceState, Step, step, with_offers
 
 AT_REST = b""
 """The mark of an endpoint that has ended, states nothing and has no finding: only being seen changes it."""
@@ -88,6 +88,7 @@ class Track:
         """Goes on from a state, of which nothing is known to be settled."""
         self._rules = rules
         self._polls = state.polls
+        self._offered = state.offered
         self._verdicts = state.verdicts
         self._endpoints: dict[Offer, dict[EndpointKey, EndpointState]] = {}
         self._seen: dict[Offer, tuple[Observation, ...]] = {}
@@ -124,6 +125,7 @@ class Track:
             endpoints=endpoints,
             findings=frozenset(findings),
             polls=self._polls,
+            offered=self._offered,
             unchanged=self._open - was_open,
             standing=self._held - were_held,
             verdicts=self._verdicts,
@@ -135,12 +137,14 @@ class Track:
         self._held = taken.held
         return taken
 
-    def pass_by(self, mark: PollMark) -> None:
+    def pass_by(self, mark: PollMark, offers: int) -> None:
         """Go on past a poll that nothing rests on and whose documents were dropped: it counts, and changes nothing.
 
         What it said of telemetry is not known any more, so that the next poll says it anew.
         """
         self._polls = (*self._polls, mark)
+        if mark.complete:
+            self._offered = with_offers(self._offered, mark.at, offers)
         for offer, endpoints in self._endpoints.items():
             for key, endpoint in endpoints.items():
                 if endpoint.telemetry is not None:
@@ -148,7 +152,7 @@ class Track:
                     self._unsettled[offer] = None
 
     def _keep(self, touched: Iterable[Offer], state: SourceState) -> None:
-        self._polls = state.polls
+        self._polls, self._offered = state.polls, state.offered
         for key, endpoint in state.endpoints.items():
             self._endpoints.setdefault(key.offer, {})[key] = endpoint
         self._findings[None] = set()

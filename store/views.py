@@ -315,8 +315,8 @@ def held_in_full(rows: "Sequence[HeldRow]", said: "Iterable[VerdictRow]") -> Ite
     yield "subject", row.subject
     yield "endpoint", row.ref or ""
     yield "why", "\n".join(f"{one.rule}: {one.message}" for one in rows)
-    yield "on the tape", "\n".join(card_lines(row.accepted)) if row.accepted else ""
-    yield "it says", "\n".join(card_lines(row.card)) if row.card else ""
+    yield "on the tape", "\n".join(_card_lines(row.accepted)) if row.accepted else ""
+    yield "it says", "\n".join(_card_lines(row.card)) if row.card else ""
     yield "since", iso(min(one.first_seen for one in rows))
     yield "url", row.url or ""
     yield "sha256", row.document or ""
@@ -338,8 +338,8 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     row = one.row
     yield "endpoint", row.ref
     yield "model", row.model + (f" ({row.variant})" if row.variant else "")
-    yield "prices", "\n".join(card_lines(row.card))
-    yield "list prices", "\n".join(card_lines(one.list_card)) if one.list_card else ""
+    yield "prices", "\n".join(_card_lines(row.card))
+    yield "list prices", "\n".join(_card_lines(one.list_card)) if one.list_card else ""
     yield "basis", row.basis
     yield "not before", iso(row.not_before) if row.not_before else "the first poll that looked"
     yield "first seen", iso(row.first_seen)
@@ -356,19 +356,25 @@ def evidence(one: "Evidence") -> Iterator[tuple[str, str]]:
     yield "part", one.part
     yield "locator", row.locator
     yield "held back", "\n".join(one.held)
-    yield "contradicted", "\n".join(map(contradiction, one.conflicts))
+    yield "flaps", _flaps(one.flaps)
+    yield "contradicted", "\n".join(map(_contradiction, one.conflicts))
     yield "facts", one.facts or ""
     yield "record", one.record or f"not shown: {one.record_missing}"
 
 
-def contradiction(one: "Conflict") -> str:
+def _flaps(back: Sequence[datetime]) -> str:
+    """How often a price went away and came back."""
+    return f"a price came back within three days {len(back)} times, last at {iso(back[-1])}" if back else ""
+
+
+def _contradiction(one: "Conflict") -> str:
     """What another source says, from the side of the row that is explained."""
     told = one.difference
     case = f" ({told.case})" if told.case else ""
     return f"{told.meter}{case}: {told.text} here, {told.other_text} by {one.other.ref}"
 
 
-def card_lines(card: RateCard) -> Iterator[str]:
+def _card_lines(card: RateCard) -> Iterator[str]:
     """Every meter of a card with its unit, then its conditions."""
     for meter, amount in card.amounts:
         yield f"{meter}: {decimal_text(amount)} {card.currency} per {_unit(meter)}"

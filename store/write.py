@@ -11,7 +11,7 @@ and a document that is there already is not written again.
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -25,10 +25,11 @@ from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors
 from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, go_on, mend
-from store.load import load, load_touched
+from store.load import load, load_touched, returned
 from store.location import archive_folder
 from store.policy import Policy
 from store.records import Sighting, Verdict, parts_from_text
+from store.returned import BEHIND, Sent
 from store.scribe import Scribe, inserted
 from store.touched import by_mark
 from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, verdicts_on
@@ -69,7 +70,7 @@ class PollFacts:
 
     def after(self, step: tl.Step) -> "PollFacts":
         """With what the poll changed."""
-        return replace(self, complete=step.complete, changes=step.changes, held=step.held)
+        return replace(self, complete=step.complete, quotes=step.offers, changes=step.changes, held=step.held)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +95,8 @@ class Standing:
     """Instant and archive key of all that got documents."""
     newest: datetime | None = None
     """Of them."""
+    sent: Sent = field(default_factory=Sent)
+    """What those that were read had."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +113,8 @@ class KeptPoll:
     """Absence counted when it was read last."""
     pruned: bool
     """Its documents were dropped, for nothing rests on them."""
+    quotes: int
+    """When it was read last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +126,6 @@ class Replayed:
     outcome: Outcome
     code: str | None = None
     message: str | None = None
-    quotes: int = 0
     failed_parts: frozenset[str] = frozenset()
 
     def settled(self, poll: PollFacts) -> PollFacts:
@@ -131,7 +135,6 @@ class Replayed:
             outcome=self.outcome,
             code=self.code,
             message=self.message or poll.message,
-            quotes=self.quotes,
             failed_parts=self.failed_parts,
         )
         return found if self.step is None else found.after(self.step)
@@ -224,11 +227,10 @@ class Tape:
             return {row.name: (from_millis(row.at), row.message or "") for row in found}
 
     def last_with(self, source: str, pack: str, before: datetime) -> datetime | None:
-        """When a source last sent these very documents, before an instant; None: it never did."""
+        """When a source last sent these very documents, within a month before an instant; None: it did not."""
+        values = {"name": source, "pack": pack, "since": to_millis(before - BEHIND), "before": to_millis(before)}
         with self._reading() as connection:
-            found = connection.execute(
-                sql.LAST_WITH, {"name": source, "pack": pack, "before": to_millis(before)}
-            ).scalar()
+            found = connection.execute(sql.LAST_WITH, values).scalar()
         return None if found is None else from_millis(found)
 
     def claim(
@@ -320,6 +322,8 @@ class Tape:
             if last.known is not None:
                 known = max(known, from_millis(last.known + 1))
             source_id = _source_id(connection, source)
+            came = None if poll.pack is None else returned(connection, source_id, poll.at, poll.pack)
+            sighting = replace(sighting, returned=came)
             loaded, touched = load_touched(connection, source_id, sighting, fresh)
             step = tl.step(loaded.state, touched, rules.judge, rules.patience)
             poll_id = _insert_poll(connection, source_id, poll.after(step), known=known)
@@ -342,10 +346,14 @@ class Tape:
             row = connection.execute(sql.SOURCE, {"name": source}).one_or_none()
             if row is None:
                 return Standing()
-            kept = _kept_polls(connection, row.id)
+            kept, sent = _kept_polls(connection, row.id), Sent()
+            for poll in kept:
+                if not poll.failed:
+                    sent.take(poll.at, poll.pack)
             return Standing(
                 polls=frozenset((poll.at, poll.pack) for poll in kept if not poll.pruned),
                 newest=kept[-1].at if kept else None,
+                sent=sent,
             )
 
     def state(self, source: str) -> tl.SourceState:
@@ -472,6 +480,7 @@ def _kept_polls(connection: Connection, source_id: int) -> list[KeptPoll]:
                 failed_parts=parts_from_text(row.failed_parts),
                 complete=bool(row.complete),
                 pruned=row.pruned is not None,
+                quotes=row.quotes,
             )
     return list(kept.values())
 
@@ -485,6 +494,7 @@ def _settle(
     """
     taken = replayed.step
     figures = {
+        "quotes": taken.offers if taken else 0,
         "complete": taken is not None and taken.complete,
         "changes": taken.changes if taken else 0,
         "held": taken.held if taken else 0,
@@ -496,7 +506,6 @@ def _settle(
             pack=poll.pack,
             code=replayed.code,
             message=replayed.message,
-            quotes=replayed.quotes,
             failed_parts=replayed.failed_parts,
         )
         return _insert_poll(connection, source_id, facts.after(taken), known=known)
@@ -505,7 +514,6 @@ def _settle(
             "outcome": replayed.outcome,
             "code": replayed.code,
             "message": replayed.message,
-            "quotes": replayed.quotes,
             "failed_parts": json.dumps(sorted(replayed.failed_parts)) if replayed.failed_parts else None,
         }
         connection.execute(sql.SETTLE_POLL, {"poll": poll.id, **outcome, **figures})

@@ -42,13 +42,14 @@ def hostile_tape(path: Path) -> tuple[Tape, str]:
     document = tape.document(1, body=PAGE, url="https://openrouter.example/api")
     _history(tape, live, catalogue, document)
     for number, name in enumerate(HOSTILE):
-        source = tape.source(name.replace(":", ";"), trust=3, every_s=86_400)
+        slug = name.replace(":", ";")  # it parts the names of an endpoint
+        source = tape.source(slug, trust=3, every_s=86_400)
         tape.poll(source, hour(24 * 39), message=name)
         tape.document(source, body=name.encode(), url=name)
         facts = Facts(quantization=name, licence=name, features=(name,), status=name, context_length=1000 + number)
         for model in (MODEL, f"evil/{name}"):
             endpoint = tape.endpoint(
-                source, name, model, tag=name, variant=name, published_model=name + "!" * (model == MODEL)
+                source, slug, model, tag=name, variant=name, published_model=name + "!" * (model == MODEL)
             )
             before = usd(input=10**9, output=10**9 + number)
             tape.interval(endpoint, hour(0), before, facts, ended=hour(900), end_reason="changed", last_seen=hour(800))

@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 
 from store.doors import Doors
-from store.http.app import create_app
+from store.http.app import Decide, create_app
 from store.http.settings import ServeSettings
 
 
@@ -39,14 +39,18 @@ class Served:
 
 
 @contextmanager
-def served(doors: Doors, settings: ServeSettings | None = None) -> Iterator[Served]:
+def served(doors: Doors, settings: ServeSettings | None = None, decide: Decide | None = None) -> Iterator[Served]:
     """The store of some doors, served while the context lasts."""
     settings = settings or ServeSettings()
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listening.getsockname()[1]
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(doors, settings), log_config=None, access_log=False, timeout_keep_alive=int(settings.idle_s)
+            create_app(doors, settings, decide),
+            log_config=None,
+            access_log=False,
+            timeout_keep_alive=int(settings.idle_s),
         )
     )
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)

@@ -114,8 +114,25 @@ def test_command_line_imports_nothing_slow_before_a_command_runs() -> None:
 
 def test_no_floats_in_the_rooms_of_money() -> None:
     for path in modules(
-        *("store/units.py", "store/routing.py", "store/currency.py", "store/timeline.py", "collector/normalise.py"),
+        *(
+            "store/units.py",
+            "store/routing.py",
+            "store/costing.py",
+            "store/traffic.py",
+            "store/currency.py",
+            "store/timeline.py",
+            "collector/normalise.py",
+        ),
         *("store/compare.py", "store/model_page.py", "store/breakeven.py"),
+        *("store/book.py", "store/offers.py", "store/priced.py", "store/ready.py", "store/stretches.py"),
+        *(
+            "collector/bill.py",
+            "collector/bill_routes.py",
+            "collector/bill_totals.py",
+            "collector/causes.py",
+            "collector/audit_usage_views.py",
+        ),
+        *("collector/usage.py", "collector/usage_forms.py"),
     ):
         tree = ast.parse(path.read_text())
         floats = [

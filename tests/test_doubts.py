@@ -2,16 +2,20 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import checks, doubts
+from collector.config import load
 from collector.settings import CheckSettings
-from store.records import Facts, Override, RateCard, Sighting
+from collector.sighting import Received, see
+from store.records import Document, Facts, Observation, Override, RateCard, Sighting
 from store.timeline import Opened
 from store.units import NANO
+from tests import timelines
 from tests.worlds import DOCUMENTS, START, build, observation
 
 SETTINGS = CheckSettings()
@@ -100,6 +104,29 @@ def test_prices_that_change_places_are_held(one: RateCard) -> None:
     assert ("swap" in found(swapped, one)) == (prompt != answer)
 
 
+@pytest.mark.fault(69, 70, 87)
+@pytest.mark.parametrize(
+    ("model", "usd", "held"),
+    [
+        ("ibm/granite-3-8b-instruct", "200", True),
+        ("ibm/granite-3-8b-instruct", "25", False),
+        ("mistralai/mixtral-8x22b-instruct", "176", False),
+        ("mistralai/mixtral-8x22b-instruct", "177", True),
+        ("Qwen/Qwen2.5-1.5B", "26", True),
+        ("qwen/qwen3-235b-a22b-2507", "200", False),
+        ("google/gemma-3n-e4b-it", "200", False),
+        ("openai/o1-pro", "600", False),
+    ],
+)
+def test_a_price_that_no_model_of_its_size_has_is_held_from_its_birth(model: str, usd: str, held: bool) -> None:
+    dear = card(input="0.1", output=usd)
+    assert [one.meter for one in doubts.too_dear_for_its_size(model, dear)] == ["output"] * held
+    assert not [*doubts.too_dear_for_its_size(model, replace(dear, currency="CNY"))]
+    shown = Sighting(at=START, complete=True, documents=DOCUMENTS, observations=(observation(model, price=dear),))
+    (step,) = build([shown], RULES.judge, RULES.patience)
+    assert any(isinstance(event, Opened) for event in step.events) != held
+
+
 @pytest.mark.fault(90)
 def test_a_cache_that_costs_more_to_read_than_the_prompt_is_held_from_its_birth() -> None:
     assert found(card(input="3", output="15", cache_read="3.75", cache_write="0.3")) == {"cache_order"}
@@ -167,3 +194,63 @@ def test_a_decision_to_change_all_prices_by_half_or_fivefold_is_believed(one: Ra
     moved = times(one, percent, 100)
     within = all(doubts.SMALLEST <= amount <= 1000 * USD for _, amount in moved.amounts)
     assert not found(moved, one) - {"swap"} or not within
+
+
+def sellers(model: str, prices: dict[str, tuple[float | str, float | str]], part: str = "a/x") -> list[Observation]:
+    """Offers of a model by provider (and a fact that tells two of one apart)."""
+    found = []
+    for number, (name, (cost, answer)) in enumerate(prices.items()):
+        one = observation(
+            model, price=card(input=cost, output=answer), part=part, facts=Facts(context_length=1 + number)
+        )
+        key = one.key._replace(provider=name.partition(" ")[0])
+        found.append(replace(one, key=key))
+    return found
+
+
+def doubted(offers: list[Observation]) -> list[str]:
+    """The offers that are said to be copied."""
+    names = [one.key.provider for one in doubts.copied(offers) if one.findings]
+    assert all(found.held for one in doubts.copied(offers) for found in one.findings)
+    return names
+
+
+BLOCK: dict[str, tuple[float | str, float | str]] = {f"seller{number}": ("0.039", "0.19") for number in range(16)}
+
+
+def test_a_price_that_many_have_is_doubted_where_its_provider_states_another_for_the_same_offer() -> None:
+    pair = {"Cerebras": ("0.039", "0.19"), "Cerebras again": ("0.35", "0.75")}
+    (copy,) = [one for one in doubts.copied(sellers("gpt-oss-120b", BLOCK | pair)) if one.findings]
+    assert (copy.key.provider, copy.card) == ("Cerebras", card(input="0.039", output="0.19"))
+    assert [one.message for one in copy.findings] == [
+        "what 4 others charge or more; the provider itself says 0.35 and 0.75 for the same offer"
+    ]
+
+
+def test_a_price_that_many_share_is_no_doubt_without_a_contradiction_nor_is_one_between_offers() -> None:
+    assert not doubted(sellers("gpt-oss-120b", BLOCK | {"Cerebras": ("0.35", "0.75")}))
+    twice = sellers("gpt-oss-120b", BLOCK | {"Cerebras": ("0.039", "0.19"), "Cerebras again": ("0.35", "0.75")})
+    other = replace(twice[-1], key=twice[-1].key._replace(tag="fast"))
+    assert not doubted([*twice[:-1], other])
+    quantized = replace(twice[-1], facts=replace(twice[-1].facts, quantization="fp4"))
+    assert not doubted([*twice[:-1], quantized])
+
+
+def test_two_prices_of_one_offer_are_no_doubt_where_few_others_have_either() -> None:
+    few = dict([*BLOCK.items()][: doubts.SHARED - 1])
+    pair = {"Cerebras": ("0.039", "0.19"), "Cerebras again": ("0.35", "0.75")}
+    assert not doubted(sellers("gpt-oss-120b", few | pair))
+
+
+@pytest.mark.recorded
+def test_no_seller_in_the_recorded_answers_is_taken_for_a_copy(recorded: Path) -> None:
+    spec = load(None, {}).sources["openrouter"]
+    at, listed, answers = next(one for one in timelines.openrouter(recorded) if f"{one[0]:%F}" == "2026-08-08")
+    bodies = {"": listed} | {part: body for part, body in answers.items() if body is not None}
+    documents = tuple(
+        Document(source=spec.id, url=f"{spec.url}/{part}", fetched_at=at, status=200, body=body, part=part)
+        for part, body in bodies.items()
+    )
+    sighting, _ = see(Received(documents=documents, failures={}), spec, at)
+    assert len(sighting.observations) > 1000
+    assert not [one for one in sighting.observations for found in one.findings if found.rule == "copied"]

@@ -14,15 +14,19 @@ from collector import mend, verify
 from collector.cli import main
 from collector.config import Config, load
 from collector.fetch import Fetcher
+from collector.held_cli import decide
 from collector.poll import Poller, Report
 from collector.sighting import Received
 from store.catalogue import HeldRow, held, verdicts
+from store.doors import Doors
+from store.http.settings import ServeSettings
 from store.instants import iso, utc_now
 from store.intervals import IntervalRow, history
 from store.read import open_store
 from store.records import Document, Verdict
 from store.units import decimal_text
 from store.write import Tape
+from tests.serving import served
 from tests.stores import run
 
 T0 = datetime(2026, 8, 1, tzinfo=UTC)
@@ -296,3 +300,31 @@ def test_what_was_held_before_findings_had_names_is_confirmed_once_it_is_read_ag
         mend.reparse(world.config.checks, tape, world.config.sources["first"], known=utc_now())
     world.see("third", 4, **{"in": "0.04", "out": "0.08"})
     assert not world.held()
+
+
+def test_a_verdict_over_http_is_the_same_act(world: World) -> None:
+    cut(world)
+    (ref,) = {row.held_ref for row in world.held()}
+    archive = Path(world.config.archive) if world.config.archive else None
+    doors = Doors(world.url, archive)
+
+    def decided(ref: str, released: bool, note: str, by: str) -> list[str]:
+        return list(decide(world.path, doors, ref, released=released, note=note, by=by))
+
+    settings = ServeSettings(writes=True, token="secret")
+    with served(doors, settings, decided) as http:
+        shown = {"Authorization": "Bearer secret"}
+        for path, body in (
+            (f"/v1/held/{ref}/release", {"note": "who?"}),
+            (f"/v1/held/{ref}/release", {"by": "ann", "more": 1}),
+            (f"/v1/held/{ref}/forget", {"by": "ann"}),
+            ("/v1/held/nothing/release", {"by": "ann"}),
+        ):
+            assert http.client.post(path, json=body, headers=shown).status_code == 400, path
+        assert http.client.post("/v1/held/00000000/release", json={"by": "ann"}, headers=shown).status_code == 404
+        assert http.client.post(f"/v1/held/{ref}/release", json={"by": "ann"}).status_code == 401
+        assert world.held()
+        answer = http.client.post(f"/v1/held/{ref}/release", json={"by": "ann", "note": "seen"}, headers=shown)
+    assert answer.status_code == 200, answer.text
+    assert "released" in answer.json()["lines"][-1]
+    assert world.history("first") == [("2", at(0), at(1)), ("0.04", at(1), None)]

@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -17,7 +20,9 @@ from click.testing import CliRunner
 
 from collector.cli import READING
 from store import cli
+from store.cli_breakeven import breakeven
 from store.cli_calendar import calendar
+from store.cli_compare import compare, model
 from store.doors import Doors
 from store.errors import StoreError
 from store.http.app import OPEN, create_app
@@ -36,6 +41,7 @@ NOW = hour(3)
 
 @pytest.fixture
 def doors(tape: Tape) -> Doors:
+    tape.interval(tape.endpoint(1, "acme", "other/model"), hour(0), usd(input=1, output=1))
     return Doors(tape.url, now=lambda: NOW)
 
 
@@ -47,7 +53,8 @@ def http(doors: Doors) -> Iterator[Served]:
 
 def command(doors: Doors, *words: str) -> str:
     group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
-    group.add_command(calendar)
+    for one in (breakeven, calendar, compare, model):
+        group.add_command(one)
     result = CliRunner().invoke(group, words, obj=doors, prog_name="tokentape")
     assert result.exit_code in {0, 3}, result.stderr
     return result.stdout
@@ -79,6 +86,13 @@ ASKED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("facts", {"model": MODEL}, ["facts", MODEL]),
     ("conflicts", {}, ["conflicts"]),
     ("held", {}, ["held"]),
+    ("compare", {"model": [MODEL, "other/model"]}, ["compare", MODEL, "other/model"]),
+    ("model", {"model": MODEL}, ["model", MODEL]),
+    (
+        "breakeven",
+        {"model": MODEL, "gpu_rate": "1.99", "tokens_per_second": "500", "tokens_a_day": [1000]},
+        ["breakeven", MODEL, "--gpu-rate", "1.99", "--tokens-per-second", "500", "--tokens-a-day", "1000"],
+    ),
     ("rates", {}, ["rates"]),
 ]  # fmt: skip
 
@@ -176,10 +190,13 @@ def test_nothing_is_written_unless_that_is_turned_on_and_a_token_shown(doors: Do
     for method in ("POST", "PUT", "PATCH", "DELETE", "TRACE"):
         with served(doors) as http:
             assert http.client.request(method, "/v1/held").status_code == 405
-    with served(doors, ServeSettings(writes=True, token="secret")) as http:
+    with served(doors, ServeSettings(writes=True, token="secret"), lambda *_: []) as http:
         assert http.client.post("/v1/held/1234abcd/release").status_code == 401
     with pytest.raises(StoreError, match="shows no token"):
-        create_app(doors, ServeSettings(writes=True))
+        create_app(doors, ServeSettings(writes=True), lambda *_: [])
+    with served(doors, ServeSettings(writes=True, token="secret")) as http:  # and there is nobody to take it
+        shown = {"Authorization": "Bearer secret"}
+        assert http.client.post("/v1/held/1234abcd/release", headers=shown).status_code == 405
 
 
 @pytest.mark.fault(188)
@@ -203,7 +220,7 @@ def test_a_foreign_host_is_answered_on_no_route(http: Served) -> None:
 def test_pages_of_others_read_nothing_unless_they_are_named(doors: Doors) -> None:
     settings = ServeSettings(origins=("https://app.example",), writes=True, token="secret")
     shown = {"Authorization": "Bearer secret"}
-    with served(doors, settings) as http:
+    with served(doors, settings, lambda *_: []) as http:
         for origin in ("https://evil.example", "null", "http://127.0.0.1:1"):
             answer = http.get("/v1/models", headers={"Origin": origin, **shown})
             assert "access-control-allow-origin" not in answer.headers
@@ -290,7 +307,7 @@ def test_ten_thousand_filters_are_refused(http: Served) -> None:
 @pytest.mark.fault(192)
 def test_a_question_that_takes_too_long_is_broken_off(tape: Tape) -> None:
     with served(Doors(tape.url, now=lambda: NOW), ServeSettings(statement_s=0.0)) as http:
-        for number in range(3000):
+        for number in range(300):
             tape.interval(tape.endpoint(1, f"p{number}", f"m/{number}"), hour(0), usd(input=number, output=1))
         answer = http.get("/v1/models")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -307,8 +324,13 @@ def test_a_client_that_sends_or_takes_nothing_is_cut_off(doors: Doors) -> None:
 
 
 @pytest.mark.fault(193)
-def test_a_fault_of_ours_is_told_by_an_id_alone(tape: Tape) -> None:
+@pytest.mark.parametrize("calls", [0, 1], ids=["before any route", "in a route"])
+def test_a_fault_of_ours_is_told_by_an_id_alone(tape: Tape, calls: int) -> None:
+    left = [NOW] * calls
+
     def broken() -> Any:
+        if left:
+            return left.pop()
         raise RuntimeError("a path /var/lib and a secret")
 
     with served(Doors(tape.url, now=broken)) as http:
@@ -363,6 +385,31 @@ def test_the_description_names_every_route_and_its_parameters(http: Served) -> N
         assert {one["name"] for one in operation["parameters"]} == set(door.kind.model_fields)
         assert "422" not in operation["responses"]
     assert "secret" not in json.dumps(told)
+
+
+def test_whatever_the_description_allows_is_answered_as_it_says(http: Served, tmp_path: Path) -> None:
+    checks = (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    )
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{http.port}/v1/openapi.json"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1", "--workers", "1"),
+        *("--checks", ",".join(checks)),
+    ]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
+    assert found.returncode == 0, found.stdout[-4000:]
+    assert re.search(rf"Tested: {len(DOORS) + 4}\b", found.stdout), found.stdout[-2000:]
+
+
+@pytest.mark.parametrize("zone", ["x" * 300, "America", "../../etc/passwd", "Mars"])
+def test_a_time_zone_that_is_none_is_told(http: Served, zone: str) -> None:
+    answer = http.get("/v1/calendar", params={"endpoint": REF, "tz": zone})
+    assert (answer.status_code, "time zone" in answer.text) == (400, True)
+    answer = http.get("/v1/cheapest", params={"model": MODEL, "hours": "8-9", "tz": zone})
+    assert answer.status_code == 400
 
 
 def test_rows_of_csv_are_safe_for_a_spreadsheet(tape: Tape, doors: Doors) -> None:

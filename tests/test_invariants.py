@@ -29,12 +29,13 @@ from collector.contract import SourceSpec
 from collector.mend import Arrival
 from collector.poll import Poller
 from collector.sighting import Received
+from store.catalogue import HeldRow, held
 from store.columns import ENDPOINTS
 from store.export import write
 from store.instants import from_millis, to_millis
 from store.intervals import GRACE_S, IntervalRow, current, history
 from store.read import open_store
-from store.records import Document
+from store.records import Document, Verdict
 from store.routing import Constraints, Workload, rank
 from store.write import Tape
 from tests.changing import START, configured
@@ -234,8 +235,8 @@ def test_documents_that_are_all_that_is_left_give_the_same_store(stores: Stores,
 def test_answers_as_of_any_poll_are_what_it_said_and_absence_ends_a_price_only_where_it_lasted(
     stores: Stores, script: list[Act]
 ) -> None:
-    """As-of is the body; absence; cheapest is honest; health: 4, 12, 17, 26."""
-    with played(stores, script) as one, open_store(one.url) as reader:
+    """As-of is the body; absence; cheapest is honest; health: 4, 12, 17, 26. No document comes back."""
+    with played(stores, script, notation=numbered()) as one, open_store(one.url) as reader:
         polls = sorted(one.polls, key=lambda poll: poll.at)
         for poll in polls:
             offers = {offer["id"]: offer for offer in json.loads(poll.said)["data"]}
@@ -256,6 +257,12 @@ def test_answers_as_of_any_poll_are_what_it_said_and_absence_ends_a_price_only_w
         assert sorted(lasting_absences(one, polls)) == sorted(
             (name, ended) for name, _, ended, reason, *_ in one.beliefs() if reason == "withdrawn"
         )
+
+
+def numbered() -> Notation:
+    """The same, with a number that no other body has."""
+    numbers = count()
+    return lambda said: said.replace(b'{"id"', b'{"serial": %d, "id"' % next(numbers))
 
 
 def prices_of(row: IntervalRow) -> tuple[Decimal, Decimal]:
@@ -310,16 +317,17 @@ def test_what_was_known_is_never_told_otherwise_later(stores: Stores, script: li
 def test_offers_in_another_order_and_amounts_in_another_notation_are_the_same(
     stores: Stores, script: list[Act]
 ) -> None:
-    """Idempotence for equal twins; order freedom: 1, 16."""
-    turned = [replace(act, offers=act.offers[::-1]) for act in script]
-    with played(stores, script) as one, played(stores, turned, notation=in_exponents) as other:
+    """Idempotence for equal twins; order freedom: 1, 16. No document comes back."""
+    turned, anew = [replace(act, offers=act.offers[::-1]) for act in script], numbered()
+    otherwise: Notation = lambda said: in_exponents(anew(said))  # noqa: E731 - one after the other
+    with played(stores, script, notation=numbered()) as one, played(stores, turned, notation=otherwise) as other:
         assert other.beliefs() == one.beliefs()
         for poll in one.polls[-1:]:
             one._tape = Tape(one.url, one.archive)
-            one.take(one.spec, Poll(poll.at + timedelta(seconds=1), in_exponents(poll.said), good=True))
+            again = poll.at + timedelta(seconds=1)
+            one.take(one.spec, Poll(again, in_exponents(poll.said), good=True))
             one._tape.close()
-            after = rows(one.url, "SELECT changes FROM poll ORDER BY id DESC LIMIT 1")
-            assert after == [(0,)] or poll.at < max(other.at for other in one.polls)
+            assert to_millis(again) not in {first for _, first, *_ in one.beliefs()}
 
 
 def in_exponents(said: bytes) -> bytes:
@@ -329,6 +337,92 @@ def in_exponents(said: bytes) -> bytes:
         lambda found: b'"%s": "%de-4"' % (found[1], Decimal(found[2].decode()).scaleb(4)),
         said,
     )
+
+
+SAID = ("1.5", "0", "-1", "free", "n/a", "", "NaN", "1e400", None)
+"""What may stand where a price should."""
+GUESSES = st.lists(
+    st.fixed_dictionaries({model: st.tuples(st.sampled_from(SAID), st.sampled_from(SAID)) for model in MODELS}),
+    min_size=1,
+    max_size=5,
+)
+
+
+@examples
+@given(told=GUESSES)
+def test_no_number_is_shown_that_was_not_said_and_what_is_no_number_never_becomes_one(
+    stores: Stores, told: list[dict[str, tuple[str | None, str | None]]]
+) -> None:
+    """No guess: 9."""
+    with played(stores, []) as one:
+        tape = Tape(one.url, one.archive)
+        for number, offers in enumerate(told):
+            at = START + timedelta(hours=30 * number)
+            data = [{"id": name, "in": price_in, "out": price_out} for name, (price_in, price_out) in offers.items()]
+            poller = Poller(one.config, tape, None, clock=lambda at=at: at, environ={})  # type: ignore[arg-type, misc]
+            said = json.dumps({"data": data}).encode()
+            report = poller.take(one.spec, at, Received(documents=one._documents(one.spec, at, said), failures={}))
+            assert report.code != "bug", report.line
+        tape.close()
+        with open_store(one.url) as reader:
+            shown = [*history(reader, None, START + timedelta(days=100))]
+        for row in shown:
+            for place, meter in enumerate(("input", "output")):
+                amount = row.card.amount(meter)
+                assert amount is None or plain(Decimal(amount).scaleb(-9)) in {
+                    offers[row.endpoint][place] for offers in told
+                }, row
+                assert (amount is None) == (row.card.state(meter) not in ("priced", "free"))
+
+
+DOUBTED = st.lists(
+    st.tuples(st.sampled_from([1, 2, 90, 4000, 250_000]), st.sampled_from([1, 3, 100])), min_size=2, max_size=6
+)
+
+
+@examples
+@given(drawn=DOUBTED)
+def test_what_is_released_was_always_believed_and_what_is_rejected_was_never_seen(
+    stores: Stores, drawn: list[tuple[int, int]]
+) -> None:
+    """Hold is safe: 11."""
+    assert decided_at_once(stores, drawn, released=True) == [
+        (to_millis(START + timedelta(hours=number)), cost * 10**8, answer * 10**8)
+        for number, (cost, answer) in enumerate(drawn)
+        if number == 0 or drawn[number - 1] != (cost, answer)
+    ]
+    assert decided_at_once(stores, drawn, released=False) == decided_at_once(stores, drawn, released=None)
+
+
+def decided_at_once(
+    stores: Stores, drawn: Sequence[tuple[int, int]], *, released: bool | None
+) -> list[tuple[int, int, int]]:
+    """When each price of an offer began, where a person says so of all that is held as soon as it is; None: nobody.
+
+    Prices are in tenths of a dollar, and stand beside others that stay.
+    """
+    notation = numbered()
+    with played(stores, []) as one:
+        one._tape = Tape(one.url, one.archive)
+        for number, (cost, answer) in enumerate(drawn):
+            offers = {"one": (cost * 10**8, answer * 10**8)} | {f"other{place}": PRICES[0] for place in range(4)}
+            one.take(one.spec, Poll(START + timedelta(hours=number), notation(body(offers)), good=True))
+            while released is not None and (doubted := undecided(one)):
+                verdicts = [
+                    Verdict(
+                        subject=row.subject, value=row.value, released=released, by="a", note="", since=row.first_seen
+                    )
+                    for row in doubted
+                ]
+                mend.decide(one.config.checks, one._tape, one.spec, verdicts, known=START + timedelta(days=99))
+        one._tape.close()
+        return [(first, *prices) for name, first, _, _, _, *prices in one.beliefs() if name == "one"]
+
+
+def undecided(one: Played) -> list[HeldRow]:
+    """What is held of the source that is played."""
+    with open_store(one.url) as reader:
+        return held(reader, source=one.spec.id)
 
 
 @examples

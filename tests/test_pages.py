@@ -10,8 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from store.course import course
 from store.doors import Doors
 from store.errors import NothingMatched
 from store.http.pages.assets import assets
@@ -23,7 +24,6 @@ from store.intervals import history
 from store.polls import document, polls
 from store.read import open_store
 from store.records import Document
-from store.stretches import stretches
 from store.text import printable
 from tests.hostile_tape import GROQ, NOW, PAGE, hostile_tape
 from tests.serving import Served, served
@@ -115,6 +115,11 @@ def test_every_link_of_a_page_leads_somewhere(site: Served, stored: Stored, path
     assert len(inside) > 8
     for place in inside[:: max(1, len(inside) // 25)]:
         assert site.get(place).status_code == 200, place
+
+
+def _only(tree: LexborHTMLParser, selector: str) -> LexborNode:
+    (found,) = tree.css(selector)
+    return found
 
 
 def _rows(site: Served, path: str, name: str) -> list[list[str]]:
@@ -225,7 +230,7 @@ def test_what_cannot_be_asked_is_told_on_a_page(site: Served, path: str, status:
     answer = site.get(path)
     assert (answer.status_code, answer.headers["cache-control"]) == (status, "no-store")
     tree = LexborHTMLParser(answer.text)
-    assert tree.css_first("h1").text()
+    assert _only(tree, "h1").text()
     assert "<script>" not in answer.text.partition("</head>")[2]
     assert "Traceback" not in answer.text
 
@@ -254,7 +259,7 @@ def test_a_document_is_never_anything_but_text(site: Served, stored: Stored) -> 
     assert answer.headers["content-disposition"].startswith("attachment")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     tree = LexborHTMLParser(site.get(f"/document/{stored[1]}").text)
-    shown = tree.css_first("pre.document")
+    shown = _only(tree, "pre.document")
     assert shown.text() == "\n".join(map(printable, PAGE.decode("utf-8", "replace").splitlines()))
     assert not shown.css("pre *")
 
@@ -262,7 +267,7 @@ def test_a_document_is_never_anything_but_text(site: Served, stored: Stored) -> 
 def test_a_document_that_is_gone_is_told_with_where_it_was(site: Served) -> None:
     rows = _rows(site, f"/endpoint?endpoint={GROQ}", "history")
     gone = site.get(f"/endpoint?endpoint={GROQ}")
-    sha256 = LexborHTMLParser(gone.text).css_first(".proof a.code").text()
+    sha256 = _only(LexborHTMLParser(gone.text), ".proof a.code").text()
     page = site.get(f"/document/{sha256}")
     assert page.status_code == 200
     assert "It cannot be shown" in page.text
@@ -294,27 +299,27 @@ def test_documents_and_polls_are_found_on_any_engine(store_url: str) -> None:
 # --- charts ---
 
 
-def test_stretches_tell_what_was_seen_and_what_lies_between(stored: Stored) -> None:
+def test_a_course_tells_what_was_seen_and_what_lies_between(stored: Stored) -> None:
     with open_store(stored[0].url) as reader:
         rows = list(history(reader, MODEL, NOW, provider="groq", source="openrouter"))
-    found = list(stretches(rows, NOW, "USD"))
+    found = list(course(rows, NOW, "USD"))
     assert [(one.kind, one.since, one.until, one.amount, one.other) for one in found if one.meter == "input"] == [
         ("seen", hour(0), hour(456), 150_000_000, None),
         ("seen", hour(480), hour(936), 75_000_000, None),
         ("unseen", hour(936), NOW, 75_000_000, None),
         ("between", hour(456), hour(480), 150_000_000, 75_000_000),
     ]
-    then = list(stretches(rows, hour(460), "USD"))
+    then = list(course(rows, hour(460), "USD"))
     assert max(one.until for one in then) == hour(460)
-    assert list(stretches(rows, NOW, "EUR")) == []
+    assert list(course(rows, NOW, "EUR")) == []
 
 
-def test_stretches_are_an_answer_like_any_other(site: Served) -> None:
+def test_a_course_is_an_answer_like_any_other(site: Served) -> None:
     asked = {"model": MODEL, "provider": "groq", "source": "openrouter"}
-    rows = site.get("/v1/stretches", params=asked).json()
+    rows = site.get("/v1/course", params=asked).json()
     assert {row["ref"] for row in rows} == {GROQ}
     assert {row["amount"] for row in rows if row["meter"] == "input"} == {"0.15", "0.075"}
-    assert site.get("/v1/stretches", params={**asked, "format": "csv"}).text.startswith("ref,label,meter,kind,since")
+    assert site.get("/v1/course", params={**asked, "format": "csv"}).text.startswith("ref,label,meter,kind,since")
 
 
 # --- who gets them, and how ---
@@ -384,4 +389,6 @@ def test_serving_without_its_packages_names_the_command_that_brings_them(tmp_pat
         timeout=60,
     )
     assert done.returncode == 2
-    assert done.stderr == "tokentape: serving needs jinja2: pip install 'tokentape[serve]'\n"
+    assert done.stderr.startswith("tokentape: serving needs what is not installed")
+    assert done.stderr.endswith("pip install 'tokentape[serve]'\n")
+    assert "jinja2" in done.stderr

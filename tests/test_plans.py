@@ -10,7 +10,19 @@ from types import ModuleType
 
 import pytest
 
-from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read
+from store import (
+    belief,
+    bulk,
+    catalogue,
+    changes,
+    corrections,
+    evidence,
+    intervals,
+    model_page,
+    naming,
+    read,
+    stretches,
+)
 from store.instants import from_millis
 from store.read import Reader, SqliteReader, open_store
 from store.routing import Constraints, Workload, rank
@@ -64,7 +76,7 @@ WHOLE = {"bulk.STATEMENT"}
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement of the read side by name."""
     modules: tuple[ModuleType, ...] = (
-        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read),
+        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read, stretches),
     )
     for module in modules:
         for name, value in vars(module).items():

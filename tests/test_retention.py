@@ -367,7 +367,7 @@ def test_worlds_of_parts_siblings_findings_and_telemetry_read_the_same_when_prun
             for poll in kept:
                 if poll.pruned:
                     mark = PollMark(at=poll.at, complete=poll.complete, failed_parts=poll.failed_parts, pruned=True)
-                    track.pass_by(mark)
+                    track.pass_by(mark, poll.quotes)
                     continue
                 taken, failed = track.take(seen[poll.at]), seen[poll.at].failed_parts
                 yield poll, Replayed(step=taken, outcome="partial" if failed else "ok", failed_parts=failed)

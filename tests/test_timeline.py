@@ -96,6 +96,52 @@ def test_small_losses_that_add_up_to_a_tenth_hold_the_absence() -> None:
     assert all(one[0].ended is None for one in intervals(steps).values())
 
 
+@pytest.mark.fault(112)
+@given(st.lists(st.integers(0, 2), min_size=5, max_size=60), st.integers(3, 30))
+def test_however_slowly_an_upstream_leaks_no_tenth_of_its_offers_is_believed_to_be_gone(
+    lost: list[int], hours: int
+) -> None:
+    """Of forty, which would be four: no poll loses more than two, and absence is believed after a day or more."""
+    offers = [observation(f"model{number}", price=card(5)) for number in range(40)]
+    left = [max(40 - sum(lost[:place]), 1) for place in range(len(lost) + 1)]
+    within = [place for place in range(len(left)) if place * hours <= 24 * 29]
+    steps = run(see(hours * place, *offers[: left[place]]) for place in within)
+    assert sum(one[-1].ended is not None for one in intervals(steps).values()) <= 3
+    held = [taken.complete for taken in steps]
+    assert held == [left[place] > 36 for place in within]
+
+
+@pytest.mark.fault(112)
+def test_a_leak_is_held_until_what_is_gone_comes_back_and_time_alone_changes_nothing() -> None:
+    offers = [observation(f"model{number}", price=card(5)) for number in range(40)]
+    leaking = [see(24 * day, *offers[: max(40 - day // 2, 35)]) for day in range(100)]
+    steps = run([*leaking, see(24 * 100, *offers[:38]), see(24 * 101, *offers[:38])])
+    assert [taken.complete for taken in steps] == [True] * 8 + [False] * 92 + [True] * 2
+    (told,) = {finding.message for taken in steps for finding in taken.state.findings}
+    assert told == "at least 4 of the 40 offers of 2026-01-02 are gone: their absence does not count"
+
+
+@pytest.mark.fault(112)
+def test_a_leak_that_is_released_is_what_the_next_one_is_measured_against() -> None:
+    offers = [observation(f"model{number}", price=card(5)) for number in range(40)]
+    told = "at least 4 of the 40 offers of 2026-01-02 are gone: their absence does not count"
+    state = SourceState(verdicts={("", told): True})
+    counted = []
+    for day in range(60):
+        state = (taken := step(state, see(24 * day, *offers[: max(40 - day // 2, 20)]), JUDGE, PATIENCE)).state
+        counted.append(taken.complete)
+    assert counted == [True] * 16 + [False] * 44
+    assert [finding.message for finding in state.findings] == [
+        "at least 15 of the 36 offers of 2026-01-10 are gone: their absence does not count"
+    ]
+
+
+def test_offers_that_others_take_the_place_of_are_not_lost() -> None:
+    offers = [observation(f"model{number}", price=card(5)) for number in range(100)]
+    steps = run(see(24 * day, *offers[2 * day :][:40]) for day in range(30))
+    assert all(taken.complete for taken in steps)
+
+
 @pytest.mark.fault(101)
 def test_another_id_at_the_same_price_is_another_endpoint_and_the_old_one_ends_by_absence() -> None:
     old, new = observation("old", price=card(5)), observation("new", price=card(5))

@@ -82,6 +82,7 @@ def test_what_is_left_out_in_memory_changes_no_event(drawn: list[Sighting]) -> N
         taken = track.take(sighting)
         assert Counter(taken.events) == Counter(whole.events)
         assert (taken.complete, taken.held, taken.changes) == (whole.complete, whole.held, whole.changes)
+        assert (taken.offers, taken.state.offered) == (whole.offers, whole.state.offered)
         assert taken.state.polls == whole.state.polls
         assert taken.state.endpoints.items() <= whole.state.endpoints.items()
 

@@ -6,12 +6,16 @@ the absence rule and the rules of doubt are applied endpoint by endpoint, in the
 
 import gzip
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
+from hashlib import sha256
+from itertools import takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +48,8 @@ class Poll:
     complete: bool
     failed: frozenset[str]
     seen: dict[Key, Seen]
+    said: str
+    """Digest of all that the upstream said."""
 
 
 @dataclass
@@ -88,16 +94,24 @@ def expected(polls: list[Poll]) -> dict[Key, list[Expected]]:
     """The intervals of every endpoint, from polls in order."""
     found: dict[Key, list[Expected]] = {}
     parts: dict[Key, str] = {}
+    counted: list[Poll] = []
     for number, poll in enumerate(polls):
+        returned = _is_old(polls[: number + 1])
         still_open = {
             key for key, one in found.items() if one and one[-1].ended is None and parts[key] not in poll.failed
         }
         gone = still_open - poll.seen.keys()
-        absence_counts = poll.complete and not (len(gone) >= 3 and 10 * len(gone) >= len(still_open))
+        at_once = sum(not found[key][-1].missing for key in gone)
+        most = max((len(one.seen) for one in counted if (counted[-1].at.date() - one.at.date()).days < 30), default=0)
+        too_few = any(
+            lost >= 3 and 10 * lost >= of for lost, of in ((at_once, len(still_open)), (most - len(poll.seen), most))
+        )
+        absence_counts = poll.complete and not too_few
+        counted += [poll] * absence_counts
         bad = _bad_company(poll, found)
         for key, seen in poll.seen.items():
             parts[key] = seen.part
-            _see(found.setdefault(key, []), polls, number, seen, bad_company=key[0] in bad)
+            _see(found.setdefault(key, []), polls, number, seen, key[1], bad_company=key[0] in bad, returned=returned)
         for key in gone:
             _miss(found[key][-1], poll.at, absence_counts)
     return {key: one for key, one in found.items() if one}
@@ -110,7 +124,26 @@ def _before(polls: list[Poll], number: int, part: str) -> datetime | None:
     return None
 
 
-def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, *, bad_company: bool) -> None:
+def _is_old(polls: list[Poll]) -> bool:
+    """Whether the last poll said what another had said within a month before others, and not yet lastingly."""
+    now = polls[-1]
+    run = [*takewhile(lambda one: one.said == now.said, reversed(polls))]
+    start = run[-1].at
+    before = polls[: len(polls) - len(run)]
+    known = any(one.said == now.said and (start - one.at).days < 30 for one in before)
+    return known and not (len(run) >= 3 and now.at - start >= DAY)
+
+
+def _see(
+    intervals: list[Expected],
+    polls: list[Poll],
+    number: int,
+    seen: Seen,
+    model: str,
+    *,
+    bad_company: bool,
+    returned: bool,
+) -> None:
     at = polls[number].at
     last = intervals[-1] if intervals else None
     amounts, value = dict(seen.amounts), seen.value
@@ -123,7 +156,7 @@ def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, 
         lasted = last is not None and last.ended is None and at - last.first_seen >= DAY and len(polls_since) >= 3
         if not lasted:
             amounts, value = nothing, ("unpriced", value)
-    whole, some = _doubted(amounts, last.amounts if last else {})
+    whole, some = _doubted(model, amounts, last.amounts if last else {})
     if last is None and bad_company:
         whole = True
     if some and last is not None and not whole:
@@ -135,7 +168,8 @@ def _see(intervals: list[Expected], polls: list[Poll], number: int, seen: Seen, 
         facts, old = value[-1], (last.value[1] if last.value[0] == "unpriced" else last.value)[-1][0]
         if facts[0] and old and max(facts[0], old) >= 8 * min(facts[0], old):
             value = (*value[:-1], [old, *facts[1:]])
-    if seen.refused or whole or (some and last is None):
+    stands = last is not None and last.ended is None and last.value == value
+    if seen.refused or whole or (some and last is None) or (returned and not stands):
         if last is not None and last.ended is None:
             last.last_seen, last.unseen, last.missing = at, False, []
         return
@@ -172,9 +206,16 @@ def _absurd(name: str, amount: int) -> bool:
     return name.split(" ", maxsplit=1)[0] in TEXT and (amount > 1000 * 10**9 or 0 < amount < 10**5)
 
 
-def _doubted(amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool, set[str]]:
+def _too_dear(model: str, name: str, amount: int) -> bool:
+    """Whether a text of a model that is named by its size costs more than a dollar for each billion, and 25."""
+    words = [word.removesuffix("b").split("x") for word in re.split(r"[^a-z0-9.]", model.lower()) if word.endswith("b")]
+    sizes = [prod(map(float, word)) for word in words if all(re.fullmatch(r"\d+(\.\d+)?", one) for one in word)]
+    return bool(sizes) and name.split(" ", maxsplit=1)[0] in TEXT and amount > max(25.0, *sizes) * 10**9
+
+
+def _doubted(model: str, amounts: Mapping[str, int], last: Mapping[str, int]) -> tuple[bool, set[str]]:
     """Whether the whole is doubted, and which amounts are."""
-    some = {name for name, amount in amounts.items() if _absurd(name, amount)}
+    some = {name for name, amount in amounts.items() if _absurd(name, amount) or _too_dear(model, name, amount)}
     read = amounts.get("cache_read", 0)
     if read and (read > (amounts.get("input") or read) or read == amounts.get("cache_write")):
         some.add("cache_read")
@@ -269,7 +310,8 @@ def read_openrouter(at: datetime, listed: bytes, answers: Mapping[str, bytes | N
             key = (one["provider_name"], data["id"], one["tag"], apart)
             seen.setdefault(key, _openrouter_endpoint(asked, data, one, lives[asked]))
     failed = frozenset(asked for asked, answer in answers.items() if answer is None)
-    return Poll(at=at, complete=not failed, failed=failed, seen=seen)
+    said = sha256(repr((listed, sorted(answers.items()))).encode()).hexdigest()
+    return Poll(at=at, complete=not failed, failed=failed, seen=seen, said=said)
 
 
 def _openrouter_endpoint(asked: str, data: Mapping[str, Any], one: Mapping[str, Any], life: list[str | None]) -> Seen:
@@ -399,7 +441,7 @@ def read_litellm(at: datetime, raw: bytes) -> Poll:
                 free=name.endswith(":free"),
                 refused=tag in too_fine,
             )
-    return Poll(at=at, complete=True, failed=frozenset(), seen=seen)
+    return Poll(at=at, complete=True, failed=frozenset(), seen=seen, said=sha256(raw).hexdigest())
 
 
 def _litellm_fields(entry: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -450,7 +492,7 @@ def read_models_dev(at: datetime, raw: bytes) -> Poll:
                 seen[provider, name.strip(), tag, ""] = Seen(
                     part="", amounts=amounts, value=(sorted(amounts.items()), facts), free=name.endswith(":free")
                 )
-    return Poll(at=at, complete=True, failed=frozenset(), seen=seen)
+    return Poll(at=at, complete=True, failed=frozenset(), seen=seen, said=sha256(raw).hexdigest())
 
 
 def _models_dev_amounts(cost: Mapping[str, Any], *, free: bool) -> dict[str, int]:

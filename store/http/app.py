@@ -1,14 +1,18 @@
 """The application: routes behind a cache behind a gate."""
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from importlib.resources import files
+from typing import Annotated, Any, Literal
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from store.doors import Doors
@@ -16,6 +20,7 @@ from store.errors import StoreError
 from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
+from store.http.metrics import MEDIA_TYPE, metrics
 from store.http.pages.doors import add_pages
 from store.http.routes import add_routes
 from store.http.settings import ServeSettings
@@ -28,8 +33,21 @@ THREADS = 8
 """Questions that are read at once; more wait."""
 
 
-def create_app(doors: Doors, settings: ServeSettings) -> App:
-    """The application over a store, as an ASGI callable.
+Decide = Callable[[str, bool, str, str], list[str]]
+"""Records a verdict on what is held (reference, whether released, why, who says so); lines about what came of it."""
+
+
+class Said(BaseModel):
+    """A verdict on what is held."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: str = Field(min_length=1, max_length=200, description="Who says so.")
+    note: str = Field("", max_length=2000, description="Why.")
+
+
+def create_app(doors: Doors, settings: ServeSettings, decide: Decide | None = None) -> App:
+    """The application over a store, as an ASGI callable; without `decide`, verdicts are taken from nobody.
 
     Raises: StoreError where it would listen for others than this machine without a token.
     """
@@ -37,10 +55,13 @@ def create_app(doors: Doors, settings: ServeSettings) -> App:
         raise StoreError(f"{settings.host} is reached by others than this machine: set a token, or serve 127.0.0.1")
     if settings.writes and not settings.token:
         raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
-    return Gate(Cache(_questions(doors, settings), state_of(doors.store_url), doors.now, OPEN), settings, OPEN)
+    settings = replace(settings, writes=settings.writes and decide is not None)
+    return Gate(
+        Cache(_application(doors, settings, decide), state_of(doors.store_url), doors.now, OPEN), settings, OPEN
+    )
 
 
-def _questions(doors: Doors, settings: ServeSettings) -> FastAPI:
+def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -> FastAPI:
     """All routes, with their description."""
 
     @asynccontextmanager
@@ -73,9 +94,28 @@ def _questions(doors: Doors, settings: ServeSettings) -> FastAPI:
         with open_store(doors.store_url, within_s=settings.statement_s):
             return Response(b'{"status":"ready"}', media_type="application/json", headers={"Cache-Control": "no-store"})
 
+    @app.get("/metrics", summary="Figures for Prometheus", response_class=Response, tags=["health"])
+    def prometheus() -> Response:
+        with open_store(doors.store_url, within_s=settings.statement_s) as reader:
+            return Response(metrics(reader), headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"})
+
+    @app.get("/v1/grafana.json", summary="A Grafana dashboard over these figures", response_class=Response)
+    def grafana() -> Response:
+        return Response(files("store.http").joinpath("grafana.json").read_bytes(), media_type="application/json")
+
+    if settings.writes and decide is not None:
+
+        @app.post("/v1/held/{ref}/{verdict}", summary="Release or reject what is held", response_class=Response)
+        def verdict(
+            ref: Annotated[str, Path(pattern="^[0-9a-f]{1,8}$")], verdict: Literal["release", "reject"], said: Said
+        ) -> Response:
+            lines = decide(ref, verdict == "release", said.note, said.by)
+            return Response(json.dumps({"lines": lines}).encode(), media_type="application/json")
+
     app.add_exception_handler(StoreError, _told)
     app.add_exception_handler(RequestValidationError, _mistaken)
     app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _fault)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
@@ -86,6 +126,12 @@ async def _told(_request: Request, error: Exception) -> Response:
     status, detail = problems.told(error)
     headers = {"Retry-After": "1"} if status == 503 else {}
     return _problem(status, detail, headers)
+
+
+async def _fault(_request: Request, error: Exception) -> Response:
+    """A fault of ours: an id for whoever asked, and all of it for the log."""
+    status, body = problems.fault(error)
+    return Response(body, status, {"Cache-Control": "no-store"}, media_type=problems.MEDIA_TYPE)
 
 
 async def _mistaken(_request: Request, error: Exception) -> Response:
@@ -145,7 +191,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def serve(doors: Doors, settings: ServeSettings, ready: Callable[[str], object]) -> None:
+def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: Callable[[str], object]) -> None:
     """Serve until SIGTERM or SIGINT; `ready` is told the address once it is listened on.
 
     Raises: StoreError if it cannot be, or must not.
@@ -157,7 +203,7 @@ def serve(doors: Doors, settings: ServeSettings, ready: Callable[[str], object])
             await super().startup(sockets)
             ready(f"http://{listening.getsockname()[0]}:{listening.getsockname()[1]}/")
 
-    app = create_app(doors, settings)
+    app = create_app(doors, settings, decide)
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -174,5 +220,7 @@ def serve(doors: Doors, settings: ServeSettings, ready: Callable[[str], object])
         listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
+    # asyncio does so only for sockets that it made itself; without, the end of an answer waits for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listening:
         asyncio.run(Server(config).serve([listening]))

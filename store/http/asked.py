@@ -33,6 +33,10 @@ MEDIA_TYPES: dict[str, str] = {
 _NO_CURSOR = "cursor: not one that an answer gave"
 _FURTHEST = timedelta(days=366 * 100)
 
+TOKENS = 10**12
+"""At most, in any count of a question."""
+Count = Annotated[int, Field(ge=0, le=TOKENS)]
+Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"])]
 Name = Annotated[str, Field(max_length=300)]
 Instant = Annotated[str, Field(max_length=40, examples=["2026-08-22T12:00:00Z", "7d"])]
 INSTANT_TEXT = "2026-08-22 (midnight UTC), 2026-08-22T12:00:00Z, or an age such as 36h or 7d"

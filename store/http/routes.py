@@ -17,22 +17,21 @@ from store.conditions import zone
 from store.conflicts import KINDS, ORDERS, Conflict
 from store.conflicts import conflicts as find_conflicts
 from store.constraints import Constraints, condition
+from store.course import COURSE
+from store.course import course as find_course
 from store.currency import USD
 from store.doors import Doors
 from store.errors import QueryError
 from store.evidence import explain as find_evidence
 from store.facts import facts as find_facts
-from store.http.asked import Asked, Instant, Name, Paged, Question, asked
+from store.http import feeds, models
+from store.http.asked import TOKENS, Asked, Count, Currency, Instant, Name, Paged, Question, asked
 from store.naming import find_model
 from store.read import Reader
-from store.stretches import STRETCHES, stretches
 
-_TOKENS = 10**12
 _MANY = 20
 """Names in one list of a question."""
 Names = Annotated[tuple[Name, ...], Field(max_length=_MANY)]
-Count = Annotated[int, Field(ge=0, le=_TOKENS)]
-Currency = Annotated[str, Field(pattern="^[A-Z]{3}$", examples=["EUR"])]
 Ref = Annotated[str, Field(max_length=600, examples=["openrouter:groq:openai/gpt-oss-120b@groq"])]
 MODEL = Field(max_length=300, examples=["openai/gpt-oss-120b"], description="A canonical id, or a slug of one model.")
 
@@ -117,7 +116,7 @@ class Sent(Paged):
     cache_hit: float | None = Field(None, ge=0, le=1, description="Of `input`, the share read from a cache.")
     cache_ttl: Literal["5m", "1h"] | None = None
     also: Names = Field((), description="METER=N of what is used beside.", examples=[["web_search=2"]])
-    requests: Annotated[int, Field(ge=1, le=_TOKENS)] | None = Field(None, description="Requests a month.")
+    requests: Annotated[int, Field(ge=1, le=TOKENS)] | None = Field(None, description="Requests a month.")
     hours: Annotated[str, Field(max_length=500)] | None = Field(None, examples=["Mon-Fri 08-18 x3; 0-24"])
     tz: Name = "UTC"
     min_context: Count | None = None
@@ -175,14 +174,14 @@ def _history(ask: Asked, wanted: Past) -> Response:
         return ask.answer(found, columns.HISTORY)
 
 
-def _stretches(ask: Asked, wanted: Past) -> Response:
+def _course(ask: Asked, wanted: Past) -> Response:
     with ask.open() as reader:
         found: Iterable[intervals.IntervalRow] = past(reader, ask, wanted)
         currency = wanted.currency or USD
         if wanted.currency is not None:
             into = ask.doors.converter(reader, currency, ask.known)
             found = (rates.converted(row, into) for row in found)
-        return ask.answer(stretches(found, min(ask.at, ask.known), currency), STRETCHES)
+        return ask.answer(find_course(found, min(ask.at, ask.known), currency), COURSE)
 
 
 def past(reader: Reader, ask: Asked, wanted: Past) -> Iterable[intervals.IntervalRow]:
@@ -359,15 +358,15 @@ class Door(NamedTuple):
     kind: type[Question]
     """Its parameters."""
     answer: Callable[[Asked, Any], Response]
+    forms: tuple[str, ...] = ("application/json", "application/x-ndjson", "text/csv")
+    """Media types of what it answers."""
 
 
 DOORS = (
     Door("/models", "Search the models on offer", Searched, _models),
     Door("/endpoints", "Every endpoint of a model: price, context, variant, source", Offers, _endpoints),
     Door("/history", "What a model cost, when: the intervals of its endpoints", Past, _history),
-    Door(
-        "/stretches", "The course of a model's prices in pieces, for a chart: seen, between, unseen", Past, _stretches
-    ),
+    Door("/course", "The course of a model's prices in pieces, for a chart: seen, between, unseen", Past, _course),
     Door("/changes", "What moved, by how much, and where it was seen", Moved, _changes),
     Door("/cheapest", "Endpoints ranked by what traffic costs there", Sent, _cheapest),
     Door("/cheapest/excluded", "What is no route for that traffic, and why", Sent, _excluded),
@@ -377,6 +376,7 @@ DOORS = (
         "The routes as LiteLLM's model_list (YAML) or OpenRouter's provider preferences (JSON)",
         Gateway,
         _gateway,
+        ("application/json", "application/yaml"),
     ),
     Door("/calendar", "What an endpoint charges at each hour of a week, and when that changes next", Hours, _calendar),
     Door(
@@ -389,31 +389,41 @@ DOORS = (
     Door("/conflicts", "Where two sources state different things of one offer", Contradicted, _conflicts),
     Door("/held", "What is kept out of the tape, and why", Of, _held),
     Door("/sources", "How every source that was ever polled fares", Everything, _sources),
+    Door("/compare", "Models side by side", models.Compared, models.compared),
+    Door(
+        "/model", "The page of a model: what it is, what it costs where, how it moved", models.Page, models.model_page
+    ),
+    Door("/breakeven", "Own GPUs, hosted open weights and a vendor's API", models.Even, models.broken_even),
+    Door(
+        "/feed",
+        "What moved, as Atom or JSON Feed",
+        feeds.Fed,
+        feeds.feed,
+        ("application/atom+xml", "application/feed+json"),
+    ),
     Door("/rates", "Exchange rates: what one euro costs", Everything, _exchange),
 )
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Rows: JSON, JSON Lines or CSV.",
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-            "text/csv": {"schema": {"type": "string"}},
+
+
+def _responses(door: Door) -> dict[int | str, dict[str, Any]]:
+    """What may come of a question."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        200: {"description": "The answer.", "content": {form: {"schema": {}} for form in door.forms}},
+        304: {"description": "Nothing is new since the answer whose ETag was shown."},
+        421: {"description": "Asked for under a name that this server does not have."},
+        **{
+            status: {"description": text, "content": problem}
+            for status, text in (
+                (400, "A question that cannot be asked."),
+                (401, "A token is asked for."),
+                (404, "The store has nothing of that name."),
+                (405, "This store is read only."),
+                (414, "The question is too long."),
+                (503, "The store is busy, or the question takes too long."),
+            )
         },
-    },
-    304: {"description": "Nothing is new since the answer whose ETag was shown."},
-    **{
-        status: {
-            "description": text,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, text in (
-            (400, "A question that cannot be asked."),
-            (401, "A token is asked for."),
-            (404, "The store has nothing of that name."),
-            (503, "The store is busy, or the question takes too long."),
-        )
-    },
-}
+    }
 
 
 def add_routes(app: FastAPI, doors: Doors, statement_s: float) -> None:
@@ -426,7 +436,7 @@ def add_routes(app: FastAPI, doors: Doors, statement_s: float) -> None:
             summary=door.summary,
             name=door.path.strip("/").replace("/", "_"),
             response_class=Response,
-            responses=_RESPONSES,
+            responses=_responses(door),
         )
 
 

@@ -186,7 +186,11 @@ def _genuine(recorded: Path) -> tuple[int, Counter[str]]:
                 continue
             moves += 1
             shown[name] = card
-            found = [*doubts.of_card(card, SETTINGS), *doubts.of_move(card, last[name], SETTINGS)]
+            found = [
+                *doubts.of_card(card, SETTINGS),
+                *doubts.too_dear_for_its_size(name, card),
+                *doubts.of_move(card, last[name], SETTINGS),
+            ]
             if found:
                 held[found[0].finding.rule] += 1
             last[name] = card  # as if released: each move is judged from the price before it

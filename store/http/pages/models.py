@@ -139,7 +139,7 @@ def model(visit: Visit, wanted: OfModel) -> Response:
         calculated=calculated,
         providers=sorted({row.provider for row in one.offers}),
         chart=visit.data(
-            "stretches", model=name, since=iso(since), until=iso(until or ask.at), stated="true", limit=10_000,
+            "course", model=name, since=iso(since), until=iso(until or ask.at), stated="true", limit=10_000,
             currency=visit.value("currency"),
         ),
         data=visit.data("endpoints", model=name),

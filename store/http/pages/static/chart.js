@@ -1,4 +1,4 @@
-// Charts of prices, from the pieces that /v1/stretches answers: what was seen, what lies between two polls, what is not
+// Charts of prices, from the pieces that /v1/course answers: what was seen, what lies between two polls, what is not
 // known. Amounts are made numbers here to be drawn, and nowhere else.
 "use strict";
 
