@@ -74,7 +74,7 @@ def recognise(columns: Sequence[str], given: Mapping[str, str], *, utc: bool, co
     if lacking or not {"input", UNCACHED, "output"} & named.keys():
         wanted = ",".join(f"{name}=COLUMN" for name in lacking or ("input", "output"))
         raise QueryError(
-            f"is of no form that is known ({', '.join(form.name for form in FORMS)}): name its columns, "
+            f"is of no form that is known ({', '.join(dict.fromkeys(form.name for form in FORMS))}): name its columns, "
             f"--map {wanted}; it has {', '.join(columns)}"
         )
     return Form(name=MAPPED, needs=(), fields=_renamed(named), reading=Reading(utc=utc, cost_digits=cost_digits))

@@ -23,6 +23,7 @@ from store import cli
 from store.cli_breakeven import breakeven
 from store.cli_calendar import calendar
 from store.cli_compare import compare, model
+from store.cli_cost import cost
 from store.doors import Doors
 from store.errors import StoreError
 from store.http.app import OPEN, create_app
@@ -53,7 +54,7 @@ def http(doors: Doors) -> Iterator[Served]:
 
 def command(doors: Doors, *words: str) -> str:
     group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
-    for one in (breakeven, calendar, compare, model):
+    for one in (breakeven, calendar, compare, cost, model):
         group.add_command(one)
     result = CliRunner().invoke(group, words, obj=doors, prog_name="tokentape")
     assert result.exit_code in {0, 3}, result.stderr
@@ -86,6 +87,11 @@ ASKED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("facts", {"model": MODEL}, ["facts", MODEL]),
     ("conflicts", {}, ["conflicts"]),
     ("held", {}, ["held"]),
+    (
+        "cost",
+        {"model": MODEL, "provider": "groq", "input": 5000, "output": 70, "also": "reasoning=5"},
+        ["cost", MODEL, "--provider", "groq", "--input", "5000", "--output", "70", "--also", "reasoning=5"],
+    ),
     ("compare", {"model": [MODEL, "other/model"]}, ["compare", MODEL, "other/model"]),
     ("model", {"model": MODEL}, ["model", MODEL]),
     (

@@ -389,6 +389,7 @@ DOORS = (
     Door("/conflicts", "Where two sources state different things of one offer", Contradicted, _conflicts),
     Door("/held", "What is kept out of the tape, and why", Of, _held),
     Door("/sources", "How every source that was ever polled fares", Everything, _sources),
+    Door("/cost", "What a request costs at one offer, meter by meter", models.Bill, models.billed),
     Door("/compare", "Models side by side", models.Compared, models.compared),
     Door(
         "/model", "The page of a model: what it is, what it costs where, how it moved", models.Page, models.model_page
