@@ -14,6 +14,8 @@ R = TypeVar("R")
 Key: TypeAlias = int | Fraction | str | None
 LONGEST = 90
 """Characters of a name in a table."""
+LONGEST_TEXT = 300
+"""And of a sentence."""
 _PLACES = 4
 """Digits behind the point that are lined up."""
 _LONG = 20
@@ -44,7 +46,7 @@ class Cell:
     places: int | None = None
     """Digits behind the point of a number; None: it is none that is lined up with others."""
     tone: str = ""
-    """`up`, `down`, `faint`, `code`, `wide`."""
+    """`up`, `down`, `faint`, `code`, `wide` (a sentence), `pair` (of prices)."""
     marks: tuple[Mark, ...] = ()
 
     def pad(self, places: int) -> str:
@@ -61,7 +63,7 @@ class Cell:
 
 def text(value: str | None, href: str = "", *, tone: str = "", label: str = "") -> Cell:
     """A name."""
-    shown = one_line(value or "", LONGEST)
+    shown = one_line(value or "", LONGEST_TEXT if tone == "wide" else LONGEST)
     return Cell(text=shown, href=href if shown else "", key=shown.casefold() or None, tone=tone, label=label)
 
 

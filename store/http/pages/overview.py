@@ -207,7 +207,7 @@ def held(visit: Visit, wanted: OfSource) -> Response:
         "list.html",
         visit=visit,
         title="Held",
-        lead="Kept out of the tape until somebody, or a second source, says it is right: `tokentape held show NAME`.",
+        lead="Kept out of the tape until somebody, or a second source, says it is right: tokentape held show NAME.",
         days=None,
         facts=None,
         fields={"source": wanted.source},

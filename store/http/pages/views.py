@@ -255,7 +255,7 @@ def held(visit: Visit) -> Iterator[Column[HeldRow]]:
 def _both(card: RateCard | None, href: str) -> Cell:
     if card is None:
         return Cell(text="–", tone="faint")
-    return Cell(text=" / ".join(price_text(card, meter) for meter in ("input", "output")), href=href)
+    return Cell(text=" / ".join(price_text(card, meter) for meter in ("input", "output")), href=href, tone="pair")
 
 
 def sources(visit: Visit) -> Iterator[Column[SourceRow]]:
