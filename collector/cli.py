@@ -48,9 +48,11 @@ ELSEWHERE = (
         "cost": "store.cli_cost",
         "db": "collector.database",
         "held": "collector.held_cli",
+        "report": "store.cli_report",
         "serve": "collector.serve_cli",
     }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
+    | dict.fromkeys(("index", "spread", "volatility"), "store.cli_index")
 )
 """Commands, and groups of them, by the module that has them."""
 

@@ -476,4 +476,3 @@ def _safe(text: str) -> str:
 
 def _part(text: str) -> str:
     return _UNSAFE.sub("-", text.strip().lower()[:_PART_LENGTH]).replace("/", "-")
-

@@ -18,10 +18,14 @@ PURE = (
     "store/timeline.py",
     "store/routing.py",
     "store/breakeven.py",
+    "store/blend.py",
     "store/conditions.py",
     "store/conflicts.py",
     "store/currency.py",
+    "store/page.py",
+    "store/periods.py",
     "store/records.py",
+    "store/spread.py",
     "store/units.py",
 )
 """Files of the way of a price that must not know network, database, clock or log."""
@@ -40,6 +44,8 @@ LATE = {
     "uvicorn",
     "genai_prices",
     "matplotlib",
+    "pyarrow",
+    "xlsxwriter",
 }
 """Packages too slow to be imported before a command needs them."""
 
@@ -124,6 +130,7 @@ def test_no_floats_in_the_rooms_of_money() -> None:
             "collector/normalise.py",
         ),
         *("store/compare.py", "store/model_page.py", "store/breakeven.py"),
+        *("store/blend.py", "store/index.py", "store/spread.py", "store/volatility.py", "store/weights.py"),
         *("store/book.py", "store/offers.py", "store/priced.py", "store/ready.py", "store/stretches.py"),
         *(
             "collector/bill.py",

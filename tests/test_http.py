@@ -24,6 +24,7 @@ from store.cli_breakeven import breakeven
 from store.cli_calendar import calendar
 from store.cli_compare import compare, model
 from store.cli_cost import cost
+from store.cli_index import index, spread, volatility
 from store.doors import Doors
 from store.errors import StoreError
 from store.http.app import OPEN, create_app
@@ -54,7 +55,7 @@ def http(doors: Doors) -> Iterator[Served]:
 
 def command(doors: Doors, *words: str) -> str:
     group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
-    for one in (breakeven, calendar, compare, cost, model):
+    for one in (breakeven, calendar, compare, cost, index, model, spread, volatility):
         group.add_command(one)
     result = CliRunner().invoke(group, words, obj=doors, prog_name="tokentape")
     assert result.exit_code in {0, 3}, result.stderr
@@ -99,6 +100,10 @@ ASKED: list[tuple[str, dict[str, Any], list[str]]] = [
         {"model": MODEL, "gpu_rate": "1.99", "tokens_per_second": "500", "tokens_a_day": [1000]},
         ["breakeven", MODEL, "--gpu-rate", "1.99", "--tokens-per-second", "500", "--tokens-a-day", "1000"],
     ),
+    ("index", {"every": "day", "since": "2026-07-31"}, ["index", "--every", "day", "--since", "2026-07-31"]),
+    ("spread", {"model": MODEL}, ["spread", MODEL]),
+    ("volatility", {}, ["volatility"]),
+    ("volatility", {"model": MODEL, "since": "7d"}, ["volatility", MODEL, "--since", "7d"]),
     ("rates", {}, ["rates"]),
 ]  # fmt: skip
 

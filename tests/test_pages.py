@@ -341,7 +341,9 @@ def test_static_files_are_kept_for_good_under_a_name_that_changes_with_them(site
         answer = site.get(asset.path)
         assert (answer.content, answer.headers["content-type"]) == (asset.body, asset.media_type)
         assert "immutable" in answer.headers["cache-control"]
-    sources = LexborHTMLParser(site.get(f"/model?model={MODEL}").text).css("script[src], link[href]")
+    sources = LexborHTMLParser(site.get(f"/model?model={MODEL}").text).css(
+        "script[src], link[rel=stylesheet], link[rel=icon]"
+    )
     assert {one.attributes.get("src") or one.attributes["href"] for one in sources} == {
         asset.path for asset in assets().values()
     }

@@ -24,7 +24,7 @@ from store.doors import Doors
 from store.errors import QueryError
 from store.evidence import explain as find_evidence
 from store.facts import facts as find_facts
-from store.http import feeds, models
+from store.http import feeds, models, moves
 from store.http.asked import TOKENS, Asked, Count, Currency, Instant, Name, Paged, Question, asked
 from store.naming import find_model
 from store.read import Reader
@@ -395,6 +395,9 @@ DOORS = (
         "/model", "The page of a model: what it is, what it costs where, how it moved", models.Page, models.model_page
     ),
     Door("/breakeven", "Own GPUs, hosted open weights and a vendor's API", models.Even, models.broken_even),
+    Door("/index", "How prices moved: a chained index", moves.Series, moves.series),
+    Door("/spread", "How far apart the endpoints of models are", moves.Spread, moves.spread),
+    Door("/volatility", "How often and how far prices moved", moves.Volatile, moves.volatility),
     Door(
         "/feed",
         "What moved, as Atom or JSON Feed",
