@@ -180,6 +180,19 @@ def test_rows_can_be_sorted_either_way_and_what_has_no_key_stays_last() -> None:
     assert shown("colour") == ["3", "None", "20", "1"]
 
 
+def test_rows_that_were_not_asked_for_are_hidden_while_all_are_there_and_left_out_where_they_are_not() -> None:
+    columns: list[Column[str]] = [Column("name", "Name", lambda one: Cell(text=one, key=one))]
+    every = ["one", "two", "one two", "three"]
+    whole = table("t", "T", columns, every, query="TWO")
+    assert [(line.cells[0].text, line.hidden) for line in whole.rows] == list(
+        zip(every, (True, False, False, True), strict=True)
+    )
+    assert (whole.live, whole.total) == (True, 2)
+    part = table("t", "T", columns, every, query="two", most=1)
+    assert [line.cells[0].text for line in part.rows] == ["two"]
+    assert (part.live, part.total) == (False, 2)
+
+
 # --- text ---
 
 

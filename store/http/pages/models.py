@@ -155,6 +155,7 @@ def _offers(visit: Visit, wanted: OfModel | OfProvider, rows: list[IntervalRow],
         again=visit.again,
         sort=wanted.sort,
         query=wanted.q,
+        most=MOST if len(rows) > MOST else None,
         nothing="Nothing is on offer here at this instant.",
         ref=lambda row: row.ref,
     )
