@@ -34,9 +34,9 @@ def hostile_tape(path: Path) -> tuple[Tape, str]:
         source="openrouter", url="https://openrouter.example/api", fetched_at=hour(0), status=200, body=PAGE
     )
     pack = tape.archive.keep([page])
-    for day in range(40):
+    for day in (0, 1, 19, 20, 38, 39):
         tape.poll(live, hour(24 * day), pack=pack if day == 0 else None)
-    for day in range(10):
+    for day in (0, 9):
         tape.poll(catalogue, hour(24 * day))
     tape.poll(catalogue, hour(24 * 39), "failed", message=HOSTILE[0])
     document = tape.document(1, body=PAGE, url="https://openrouter.example/api")
@@ -55,7 +55,7 @@ def hostile_tape(path: Path) -> tuple[Tape, str]:
             tape.interval(endpoint, hour(0), before, facts, ended=hour(900), end_reason="changed", last_seen=hour(800))
             tape.interval(endpoint, hour(900), usd(input=2 * 10**9, output=10**9), facts, locator=name)
             tape.finding(source, hour(901), endpoint=endpoint, card=before, subject=name, message=name)
-    run(tape.url, "UPDATE document SET poll_id = 1 WHERE poll_id = 0")
+    run(tape.url, "UPDATE document SET poll_id = 1 WHERE poll_id NOT IN (SELECT id FROM poll)")
     return tape, page.sha256
 
 
