@@ -62,6 +62,8 @@ PATHS = {
     "hostile endpoint": f"/endpoint?endpoint={quote(f'{HOSTILE[6]}:{HOSTILE[6]}:{HOSTILE[6]}@{HOSTILE[6]}')}",
     "document": "/document/SHA256",
 }
+LIKE_CHANGES = ("conflicts", "held", "sources")
+"""Lists that are made as that of changes is: looked at on a phone alone."""
 
 
 @pytest.mark.fault(179)
@@ -71,7 +73,7 @@ def test_pages_run_nothing_of_what_they_show_and_keep_nobody_out(
 ) -> None:
     path = PATHS[name].replace("SHA256", stored[1])
     sizes = ((DESKTOP, "light"), (PHONE, "dark"))
-    for size, scheme in sizes[name.startswith("hostile") :]:
+    for size, scheme in sizes[name.startswith("hostile") or name in LIKE_CHANGES :]:
         with visitor(browser, site.port, viewport=size, color_scheme=scheme) as one:
             page = one.go(path)
             if name.endswith("model"):
