@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from store.doors import Doors
 from store.http.settings import ServeSettings
@@ -163,6 +163,7 @@ def test_a_chart_is_zoomed_and_its_address_says_where(person: Visitor) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.6, box["y"] + 60, steps=4)
     page.mouse.up()
+    page.wait_for_url("**since=**")
     since, until = _query(page)["since"][0], _query(page)["until"][0]
     assert "2026-08-0" < since < until < "2026-09-10"
     assert page.get_by_label("From", exact=True).input_value() == since
@@ -174,19 +175,19 @@ def test_a_chart_is_zoomed_and_its_address_says_where(person: Visitor) -> None:
     )
     assert since in page.locator("#chart").get_attribute("data-from").replace("%3A", ":")  # type: ignore[union-attr]
     page.get_by_role("button", name="show all of it").click()
-    assert "since" not in _query(page)
+    page.wait_for_url(lambda url: "since" not in url)
 
 
 def test_a_chart_tells_the_prices_under_the_pointer(person: Visitor) -> None:
     page = person.go(MODEL_PAGE)
     _drawn(page)
     page.get_by_label("Rows with").fill("groq")
-    assert page.locator(".keys li").count() == 1
+    expect(page.locator(".keys li")).to_have_count(1)
     box = _box(page)
     page.mouse.move(box["x"] + box["width"] * 0.1, box["y"] + 40)
-    assert page.locator(".keys output").inner_text() == "0.15 / 0.6"
+    expect(page.locator(".keys output")).to_have_text("0.15 / 0.6")
     page.mouse.move(box["x"] + box["width"] * 0.9, box["y"] + 40)
-    assert page.locator(".keys output").inner_text() == "0.075 / 0.6"
+    expect(page.locator(".keys output")).to_have_text("0.075 / 0.6")
 
 
 def _calculated(page: Page, site: Served, **asked: Any) -> None:
