@@ -40,7 +40,7 @@ def where(command: Callable[..., Any]) -> Callable[..., Any]:
 @where
 @click.pass_context
 def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
-    """Serve every question over HTTP, until SIGTERM or SIGINT; SIGHUP has the configuration read again.
+    """Serve the dashboard, and every question over HTTP, until SIGTERM or SIGINT; SIGHUP rereads the configuration.
 
     The description of all routes is at /v1/openapi.json. Read only, and for this machine alone, unless the section
     `serve` of the configuration says otherwise; for others only with a token, in $TOKENTAPE_TOKEN.

@@ -223,7 +223,7 @@ def create_app(doors: Doors, settings: ServeSettings) -> App:
     Raises: StoreError where it would listen for others than this machine without a token.
     """
     settings.refuse_open()
-    app = server(doors, settings.statement_s, problems.detail_of).streamable_http_app(
+    app = server(doors, settings.statement_s, lambda error: problems.told(error)[1]).streamable_http_app(
         streamable_http_path=PATH,
         json_response=True,
         stateless_http=True,

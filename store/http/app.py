@@ -19,6 +19,7 @@ from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
 from store.http.metrics import MEDIA_TYPE, metrics
+from store.http.pages.doors import add_pages
 from store.http.routes import add_routes
 from store.http.settings import ServeSettings
 from store.http.state import state_of
@@ -52,7 +53,9 @@ def create_app(doors: Doors, settings: ServeSettings, decide: Decide | None = No
     if settings.writes and not settings.token:
         raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
     settings = replace(settings, writes=settings.writes and decide is not None)
-    return Gate(Cache(_application(doors, settings, decide), state_of(doors.store_url), doors.now), settings, OPEN)
+    return Gate(
+        Cache(_application(doors, settings, decide), state_of(doors.store_url), doors.now, OPEN), settings, OPEN
+    )
 
 
 def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -> FastAPI:
@@ -77,6 +80,7 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
         license_info={"name": "MIT"},
     )
     add_routes(app, doors, settings.statement_s)
+    add_pages(app, doors, settings.statement_s)
 
     @app.get("/healthz", summary="Whether this process answers", response_class=Response, tags=["health"])
     async def healthz() -> Response:
@@ -116,9 +120,9 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
 async def _told(_request: Request, error: Exception) -> Response:
     """An expected failure."""
     assert isinstance(error, StoreError)
-    status = problems.status_of(error)
+    status, detail = problems.told(error)
     headers = {"Retry-After": "1"} if status == 503 else {}
-    return _problem(status, problems.detail_of(error), headers)
+    return _problem(status, detail, headers)
 
 
 async def _fault(_request: Request, error: Exception) -> Response:

@@ -44,10 +44,10 @@ def status_of(error: StoreError) -> int:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def detail_of(error: StoreError) -> str:
-    """An expected error in a line: what a command would say, and no more of this machine than its caller may know."""
+def told(error: StoreError) -> tuple[int, str]:
+    """Status of an expected error, and what a command would say: no more of this machine than its caller may know."""
     status = status_of(error)
-    return str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+    return status, str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
 
 
 def mistakes(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> str:
