@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector import clock, mend, schedule, verify
+from collector.alerts import Watch, require
 from collector.config import Config, ready
 from collector.contract import SourceSpec
 from collector.errors import ConfigError
@@ -99,12 +100,12 @@ def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: 
     Raises: StoreError if the store cannot be opened, or another daemon keeps it, or the clock cannot be right;
     ConfigError, unless it has begun.
     """
-    chosen = configured()
+    chosen = _complete(configured)
 
     def reread() -> bool:
         nonlocal chosen
         try:
-            read = configured()
+            read = _complete(configured)
         except ConfigError as error:
             _note(f"the configuration stays as it was: {error}")
             return False
@@ -124,6 +125,17 @@ def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: 
             pass
 
 
+def _complete(configured: Callable[[], tuple[Config, list[SourceSpec]]]) -> tuple[Config, list[SourceSpec]]:
+    """What is configured, if all that it needs is installed.
+
+    Raises: ConfigError.
+    """
+    read = configured()
+    if read[0].alerts:
+        require()
+    return read
+
+
 async def _daemon(
     config: Config, specs: Sequence[SourceSpec], tape: Tape, show: Show, reread: Callable[[], bool]
 ) -> bool:
@@ -138,9 +150,18 @@ async def _daemon(
             report = await poller.poll(spec, claimed)
             _clear()
             show(report)
+            look()
 
-        async with _tidied(config, tape):
-            return await schedule.run(specs, claim, poll, utc_now, reread)
+        with _alerting(config) as look:
+            async with _tidied(config, tape):
+                return await schedule.run(specs, claim, poll, utc_now, reread)
+
+
+@contextmanager
+def _alerting(config: Config) -> Iterator[Callable[[], None]]:
+    """Judge and deliver alerts, meanwhile; what is yielded says that there may be something new."""
+    with Watch(config, _note, os.environ) as watch:
+        yield watch.look
 
 
 @asynccontextmanager
