@@ -8,8 +8,8 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from datetime import datetime
 
 from collector.config import Config, ready
 from collector.errors import ConfigError
@@ -69,52 +69,49 @@ def _notified(channel: str, address: str, title: str, body: str) -> str:
     """Why a service did not take a message; empty if it did."""
     import apprise
 
-    with _overheard() as told:
-        # A redirect is no delivery: what was posted would be asked for instead, and lost.
-        asset = apprise.AppriseAsset(
-            app_id="tokentape",
-            app_desc="tokentape",
-            app_url="",
-            async_mode=False,
-            http_redirects=False,
-            allow_templates=False,
-            service_timeout=0,
-        )
-        service = apprise.Apprise(asset=asset)
-        if not service.add(address) or len(service) != 1:
-            return f"{channel} is not one address that Apprise knows, such as mailto://... or json://..."
-        if service.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
-            return ""
+    told = _overheard()
+    # A redirect is no delivery: what was posted would be asked for instead, and lost.
+    asset = apprise.AppriseAsset(
+        app_id="tokentape",
+        app_desc="tokentape",
+        app_url="",
+        async_mode=False,
+        http_redirects=False,
+        allow_templates=False,
+        service_timeout=0,
+    )
+    service = apprise.Apprise(asset=asset)
+    if not service.add(address) or len(service) != 1:
+        return f"{channel} is not one address that Apprise knows, such as mailto://... or json://..."
+    if service.notify(body=body, title=title, body_format=apprise.NotifyFormat.TEXT):
+        return ""
     found = _STATUS.search("\n".join(told))
     return f"{channel} did not take it: {f'status {found[1]}' if found else 'out of reach, or refused'}"
 
 
-class _Listener(logging.Handler):
+class _Ear(logging.Filter):
+    """Keeps what a thread is told by the loggers that it is put on, and lets nothing through to anybody else."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.mine = threading.local()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
-        self.told.append(record.getMessage())
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep it, and drop it."""
+        getattr(self.mine, "told", []).append(record.getMessage())
+        return False
 
 
-@contextmanager
-def _overheard() -> Iterator[list[str]]:
-    """What Apprise logs, which goes nowhere else."""
-    listener, log = _Listener(), logging.getLogger("apprise")
-    for name in ("apprise", "urllib3"):
-        logging.getLogger(name).propagate = False
-        logging.getLogger(name).addHandler(_NOWHERE)
+_EAR = _Ear()
+
+
+def _overheard() -> list[str]:
+    """What Apprise, and what it speaks HTTP with, says in this thread from now on."""
+    for name in ("apprise", "urllib3.connectionpool"):
+        logging.getLogger(name).addFilter(_EAR)
     warnings.filterwarnings("ignore", module=r"urllib3\.")  # which name the host of an address with `verify=no`
-    log.addHandler(listener)
-    try:
-        yield listener.told
-    finally:
-        log.removeHandler(listener)
-
-
-_NOWHERE = logging.NullHandler()
+    _EAR.mine.told = []
+    return _EAR.mine.told
 
 
 def _sender(environ: Mapping[str, str]) -> Send:
@@ -127,13 +124,15 @@ def given(config: Config, environ: Mapping[str, str]) -> Circumstances:
     return Circumstances(watched=watched, currencies=lambda: config.currencies)
 
 
-def run_once(config: Config, outbox: Outbox, environ: Mapping[str, str]) -> tuple[int, list[Sent]]:
+def run_once(
+    config: Config, outbox: Outbox, environ: Mapping[str, str], now: Callable[[], datetime] = utc_now
+) -> tuple[int, list[Sent]]:
     """Judge every rule and deliver what is due: how many alerts are new, and what became of each message.
 
     Raises: StoreError.
     """
-    new = outbox.judge(config.alerts, given(config, environ), utc_now())
-    return new, outbox.deliver(_sender(environ), utc_now)
+    new = outbox.judge(config.alerts, given(config, environ), now())
+    return new, outbox.deliver(_sender(environ), now)
 
 
 class Watch:
@@ -164,11 +163,12 @@ class Watch:
     def _work(self) -> None:
         while not self._stopping.is_set():
             self._wake.clear()
-            self._look()
+            self.once()
             self._stopping.wait(REST_S)
             self._wake.wait(EVERY_S)
 
-    def _look(self) -> None:
+    def once(self) -> None:
+        """Judge and deliver, and tell what went wrong."""
         try:
             outbox = Outbox(self._config.store)
             try:

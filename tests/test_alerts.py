@@ -409,7 +409,8 @@ def test_a_drawn_ledger_can_have_every_kind_of_news(config: Config) -> None:
     polls = [
         ("one", 0, whole, True), ("two", 0, {"model-0": "1.5"}, True), ("one", 0, whole | {"model-0": "1.9"}, True),
         ("two", 0, {"model-0": "1.5", "model-1": "1"}, True), ("one", 0, None, True), ("one", 0, None, True),
-        ("one", 0, whole | {"model-0": "90"}, True), ("one", 9, {"model-0": "1.5"}, False), *[("one", 0, {"model-1": "1"}, True)] * 6,
+        ("one", 0, whole | {"model-0": "90"}, True), ("one", 9, {"model-0": "1.5"}, False),
+        *[("one", 0, {"model-1": "1"}, True)] * 6,
     ]  # fmt: skip
     assert {one[1] for one in told_of(config, polls, often=True)} >= {"p", "c", "b", "n", "w", "f", "h", "x"}
 
