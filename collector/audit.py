@@ -12,7 +12,6 @@ from itertools import combinations
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from collector.doubts import TEXT_METERS
-from collector.identify import unquantized
 from collector.settings import CheckSettings
 from store.conflicts import Difference, differences
 from store.instants import iso
@@ -20,6 +19,7 @@ from store.intervals import IntervalRow
 from store.records import TRUST_ORDER, Observation, RateCard
 from store.text import one_line
 from store.units import NANO, decimal_text
+from store.variants import unquantized
 
 Kind: TypeAlias = Literal[
     "unit", "swapped", "cache_order", "stale", "conflict", "unreadable", "unknown_offer", "unknown_model"

@@ -42,14 +42,18 @@ ELSEWHERE = (
     | {
         "alerts": "collector.alerts_cli",
         "audit-catalogue": "collector.audit_cli",
+        "audit": "collector.audit_usage_cli",
         "breakeven": "store.cli_breakeven",
         "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
+        "cost": "store.cli_cost",
         "db": "collector.database",
         "held": "collector.held_cli",
+        "report": "store.cli_report",
         "serve": "collector.serve_cli",
     }
     | dict.fromkeys(("backup", "doctor", "restore"), "collector.care")
+    | dict.fromkeys(("index", "spread", "volatility"), "store.cli_index")
 )
 """Commands, and groups of them, by the module that has them."""
 

@@ -29,6 +29,7 @@ from typing import Literal
 
 from collector.names import key, models, providers, words
 from store.records import Identity
+from store.variants import QUANTIZATION, REGION
 
 Confidence = Literal["exact", "rule", "alias", "unsure"]
 """The canon's own id as it was published; reached by rules; by a reviewed or recorded alias; or not reached."""
@@ -41,23 +42,16 @@ NONE_RECORDED: Recorded = MappingProxyType({})
 _PROVIDER_LENGTH, _NAME_LENGTH, _PART_LENGTH, _TAG_PARTS = 50, 120, 50, 8
 _UNSAFE = re.compile(r"[^a-z0-9._~:@/-]")
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
-_QUANTIZATION = re.compile(
-    r"(?:fp|bf|int|nvfp|mxfp)[0-9]{1,2}(?:-dynamic)?|(?:quantized\.)?w[0-9]{1,2}a[0-9]{1,2}|awq|gptq|gguf|[468]bit"
-)
-_REGION = re.compile(
-    r"global|global-standard|regional|us|us-gov|eu|europe|uk|au|jp|ca|apac|swedencentral"
-    r"|(?:us|eu|ap|ca|sa|me|af|il|mx|asia|europe)-(?:gov-)?(?:north|south|east|west|central){1,2}-?[0-9]"
-)
 _TERM = re.compile(r"[0-9]+-month-commitment|pro|tee")
 _COLON = re.compile(r"(?::(?:free|batch|thinking|extended|beta|nitro|floor|online|exacto|flex|priority|fast))+$")
-_ENDING = re.compile(rf"-(tee|maas|hf|free|batch|{_QUANTIZATION.pattern})$")
+_ENDING = re.compile(rf"-(tee|maas|hf|free|batch|{QUANTIZATION.pattern})$")
 _SPEED = re.compile(r"-(turbo|fast|tput|flex|priority|highspeed|high-throughput|ultraspeed|lightning)$")
 
 _LITELLM_KIND = re.compile(r"-[a-z0-9_-]*[_-]models$")  # `vertex_ai-anthropic_models`
 _PATH = re.compile(
     r"(?:^|/)(?:(?:workers-ai/)?@[ch]f|accounts/[^/]+/(?:models|routers)|publishers|models)/|/[^/]+/models/|^hf:"
 )
-_DOTTED = re.compile(rf"^(?:({_REGION.pattern})\.)?([a-z0-9]+)(?:\.|--)(.+)$")
+_DOTTED = re.compile(rf"^(?:({REGION.pattern})\.)?([a-z0-9]+)(?:\.|--)(.+)$")
 _BEDROCK_VERSION = re.compile(r"-v0:([0-9])$|(-v1|-1)?:0$")
 _NO_TIER = re.compile(r"20[0-9]{2}-?[0-9]{2}-?[0-9]{2}|mini|nano|micro|codex|coder|image|audio|vl|omni")
 _SIZE = re.compile(r":([0-9.]+[bt])$")
@@ -162,7 +156,7 @@ def _read(source: str, provider: str, model: str, tag: str, quantization: str) -
         name, tagged = replace(name, model=own), [part for part in tagged if not own.endswith((f"-{part}", f"/{part}"))]
     parts = [*name.parts, *tagged, *sold_through]
     stated = _part(quantization)
-    if stated not in ("", "unknown", "none") and not any(_QUANTIZATION.fullmatch(part) for part in parts):
+    if stated not in ("", "unknown", "none") and not any(QUANTIZATION.fullmatch(part) for part in parts):
         parts.insert(0, stated)
     variant = "/".join(sorted(filter(None, dict.fromkeys(parts)), key=_rank))
     identity = Identity(provider=slug, model=name.model, variant=variant)
@@ -171,7 +165,7 @@ def _read(source: str, provider: str, model: str, tag: str, quantization: str) -
 
 def _rank(part: str) -> int:
     """Quantization, then region, then the rest as it came."""
-    return 0 if _QUANTIZATION.fullmatch(part) else 1 if _REGION.fullmatch(part) else 2
+    return 0 if QUANTIZATION.fullmatch(part) else 1 if REGION.fullmatch(part) else 2
 
 
 @lru_cache(maxsize=1 << 12)
@@ -270,7 +264,7 @@ def _split_path(path: str, provider: str, trail: _Trail) -> tuple[str, str, str]
     own = ""
     while len(segments) > 1:
         first = segments[0]
-        if _REGION.fullmatch(first) or _TERM.fullmatch(first):
+        if REGION.fullmatch(first) or _TERM.fullmatch(first):
             trail.parts.append(first)
         elif first == provider or _provider("", first)[0] == provider:
             own = data.authors.get(key(first), "")
@@ -279,7 +273,7 @@ def _split_path(path: str, provider: str, trail: _Trail) -> tuple[str, str, str]
         else:
             break
         del segments[0]
-    if len(segments) > 2 and _QUANTIZATION.fullmatch(segments[-1].replace("-", "")):  # `deepseek/deepseek-r1/fp-8`
+    if len(segments) > 2 and QUANTIZATION.fullmatch(segments[-1].replace("-", "")):  # `deepseek/deepseek-r1/fp-8`
         trail.parts.append(segments.pop().replace("-", ""))
     if len(segments) == 1:
         return "", own, segments[0]
@@ -326,7 +320,7 @@ def _strip_version(name: str, trail: _Trail) -> str:
         kept = f"-v0.{version[1]}" if version[1] else version[2] if name.startswith(("nova-", "titan-")) else ""
         return name[: version.start()] + (kept or "")
     base, _, suffix = _SIZE.sub(r"-\1", name).partition("@")
-    if _REGION.fullmatch(suffix):
+    if REGION.fullmatch(suffix):
         trail.parts.append(suffix)
     elif suffix not in ("", "default", "001"):
         return f"{base}-{suffix}"
@@ -397,7 +391,7 @@ def _known(
 ) -> tuple[tuple[str, str] | None, Confidence, str]:
     """(author, slug) of the canon that a name stands for, how it was reached, and by which rule."""
     data = models()
-    repackaged = family not in ("", author) and any(map(_QUANTIZATION.fullmatch, trail.parts))
+    repackaged = family not in ("", author) and any(map(QUANTIZATION.fullmatch, trail.parts))
     for owner in (author, family) if repackaged else (author,):
         if (owner, name) in data.known:
             return (owner, name), "rule", "a name of the canon"
@@ -482,8 +476,3 @@ def _safe(text: str) -> str:
 
 def _part(text: str) -> str:
     return _UNSAFE.sub("-", text.strip().lower()[:_PART_LENGTH]).replace("/", "-")
-
-
-def unquantized(variant: str) -> str:
-    """A variant without what it says of quantization."""
-    return "/".join(part for part in variant.split("/") if not _QUANTIZATION.fullmatch(part))

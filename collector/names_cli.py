@@ -61,7 +61,7 @@ def identify(ctx: click.Context, *, pairs: tuple[str, ...], source: str, form: s
       tokentape identify < usage.csv > joined.csv
       cut -d, -f2,5 usage.csv | tokentape identify --format jsonl
     """
-    recorded = _recorded(ctx)
+    recorded = recorded_names(ctx)
     rows = (_read(names, source, recorded) for names in (list(_given(pairs)) if pairs else _piped(sys.stdin)))
     done(_answer(form, rows, _Answer, raw=True), "standard input has no names")
 
@@ -138,7 +138,7 @@ def _config(ctx: click.Context) -> "Config":
     return load(ctx.meta[CONFIG_PATH])
 
 
-def _recorded(ctx: click.Context) -> "Recorded":
+def recorded_names(ctx: click.Context) -> "Recorded":
     """What the user has decided. Where there is no configuration of the user's own, that is nothing."""
     from collector.identify import NONE_RECORDED
     from collector.places import user_file

@@ -1,10 +1,10 @@
 """The `export` command: whole answers, and the ledger itself, for other programs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import click
 
@@ -27,17 +27,29 @@ from store.doors import (
 from store.errors import QueryError
 
 if TYPE_CHECKING:
+    from store.columns import Columns
     from store.currency import Converter
     from store.export import Form, Written
     from store.read import Reader
 
 Write = Callable[[TextIO], "Written"]
 
+_PACKAGES = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
+"""What makes a form that needs more than we bring."""
+
 
 @question(
     click.argument("what", type=click.Choice(["current", "history", "changes", "ledger"])),
-    click.option("--format", "form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True),
-    click.option("-o", "--output", default="-", metavar="FILE", help="Appears whole or not at all. [default: stdout]"),
+    click.option(
+        "--format", "form", type=click.Choice(["csv", "jsonl", "parquet", "xlsx"]), default="csv", show_default=True
+    ),
+    click.option(
+        "-o",
+        "--output",
+        default="-",
+        metavar="FILE",
+        help="Appears whole or not at all; of parquet a new folder. [default: stdout]",
+    ),
     click.option("--model", help="Only this model."),
     PROVIDER,
     SOURCE,
@@ -56,7 +68,7 @@ def export(
     doors: Doors,
     *,
     what: str,
-    form: "Form",
+    form: str,
     output: str,
     model: str | None,
     provider: str | None,
@@ -80,12 +92,17 @@ def export(
     `ledger` is every belief on both clocks, at the speed of the database: integers as stored, with the unit in the name
     of their column. `sqlite3 -csv -header` makes the same bytes of the statement that --show-sql prints.
 
+    `parquet` is a folder of files by source and month, with exact decimals, and a manifest with the SHA-256 of each. In
+    `xlsx`, a price of at most 15 digits is a number, a longer one is text; nothing in it can be a formula.
+
     \b
     Examples:
       tokentape export current -o prices.csv
       tokentape export history --since 2026-08-01 --format jsonl -o history.jsonl
       tokentape export changes --since 7d
       tokentape export ledger --names -o ledger.csv
+      tokentape export history --format parquet -o ./history
+      tokentape export current --format xlsx -o prices.xlsx
     """
     if (at and what != "current") or ((since or until) and what in {"current", "ledger"}):
         raise click.UsageError("--at goes with `current`, --since and --until with `history` and `changes`")
@@ -99,6 +116,8 @@ def export(
         raise click.UsageError("--names and --show-sql go with `ledger`")
     if what == "ledger" and (model or provider or source or known_at or form != "csv"):
         raise click.UsageError("`ledger` is all that is known, as CSV: it is not narrowed")
+    if form in _PACKAGES and output == "-":
+        raise click.UsageError(f"--format {form} needs -o {'FOLDER' if form == 'parquet' else 'FILE'}")
     if names and show_sql:
         raise click.UsageError("--show-sql goes without --names: names are made safe after the statement")
     if show_sql:
@@ -106,23 +125,24 @@ def export(
 
         click.echo(STATEMENT.rstrip())
         return
-    from store.show import data_out
+    if form in _PACKAGES:
+        from store.kinds import needs
 
+        needs(form, _PACKAGES[form])
     into = None
     doubts = Doubts()
     with doors.open() as reader:
         if what == "ledger":
-            write = _ledger(reader, names=names, raw=raw)
+            written = _text(output, _ledger(reader, names=names, raw=raw))
         else:
             instants = doors.instants(at, known_at)
             into = None if currency is None else doors.converter(reader, currency, instants[1])
-            write = _answer(
+            columns, rows = _answer(
                 reader,
                 instants,
                 into,
                 doubts,
                 what=what,
-                form=form,
                 model=model,
                 provider=provider,
                 source=source,
@@ -130,9 +150,8 @@ def export(
                 until=until,
                 superseded=superseded,
                 prices=prices,
-                raw=raw,
             )
-        written = write(data_out()) if output == "-" else _to_file(Path(output), write)
+            written = _written(output, form, what, columns, rows, instants, raw=raw)
     tell(() if into is None else into.used())
     doubts.tell(model or "")
     done(written, "nothing to export; `tokentape sources` shows what was collected")
@@ -151,7 +170,6 @@ def _answer(
     doubts: Doubts,
     *,
     what: str,
-    form: "Form",
     model: str | None,
     provider: str | None,
     source: str | None,
@@ -159,11 +177,9 @@ def _answer(
     until: datetime | None,
     superseded: bool,
     prices: bool,
-    raw: bool,
-) -> Write:
+) -> "tuple[Columns[Any], Iterable[Any]]":
     from store import columns, disputes, intervals
     from store.changes import changes
-    from store.export import write
     from store.naming import find_model
     from store.rates import converted
 
@@ -173,7 +189,7 @@ def _answer(
         now = disputes.in_force(reader, at, known=known, model=name, provider=provider, source=source)
         if into is not None:
             now = (converted(row, into, at) for row in now)
-        return lambda out: write(out, form, columns.ENDPOINTS, doubts.counted(now), raw=raw)
+        return columns.ENDPOINTS, doubts.counted(now)
     if what == "history":
         past = intervals.history(
             reader,
@@ -190,7 +206,7 @@ def _answer(
         past = intervals.prices_only(past) if prices else past
         if into is not None:
             past = (converted(row, into) for row in past)
-        return lambda out: write(out, form, columns.HISTORY, doubts.counted(past), raw=raw)
+        return columns.HISTORY, doubts.counted(past)
     moved = changes(
         reader,
         known=known,
@@ -201,7 +217,40 @@ def _answer(
         source=source,
         prices_only=prices,
     )
-    return lambda out: write(out, form, columns.CHANGES, moved, raw=raw)
+    return columns.CHANGES, moved
+
+
+def _written(
+    output: str,
+    form: str,
+    what: str,
+    columns: "Columns[Any]",
+    rows: "Iterable[Any]",
+    instants: tuple[datetime, datetime],
+    *,
+    raw: bool,
+) -> "Written":
+    """Write an answer in one of the forms."""
+    at, known = instants
+    if form == "parquet":
+        from store.parquet import write_parquet
+
+        by = "seen" if what == "changes" else "first_seen"
+        about = {"what": what, "at": at, "known_at": known}
+        return write_parquet(Path(output), columns, rows, by=by, about=about)
+    if form == "xlsx":
+        from store.sheet import write_sheet
+
+        return write_sheet(Path(output), what, columns, rows, made=known)
+    from store.export import write
+
+    return _text(output, lambda out: write(out, cast("Form", form), columns, rows, raw=raw))
+
+
+def _text(output: str, write: Write) -> "Written":
+    from store.show import data_out
+
+    return write(data_out()) if output == "-" else _to_file(Path(output), write)
 
 
 def _to_file(path: Path, write: Write) -> "Written":

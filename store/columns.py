@@ -142,7 +142,7 @@ _FACTS: "Columns[IntervalRow]" = tuple(
 """Those that have no place above; a list is JSON."""
 _CONVERTED: "Columns[IntervalRow]" = (
     Column("quoted_currency", lambda row: row.conversion.quoted if row.conversion else row.card.currency),
-    Column("rates", lambda row: _rates(row.conversion)),
+    Column("rates", lambda row: rates_told(row.conversion)),
     Column("unconverted", lambda row: row.conversion.why if isinstance(row.conversion, Unconverted) else None),
 )
 
@@ -219,7 +219,7 @@ CHEAPEST: "Columns[Route]" = (
     Column("currency", lambda route: route.cost.currency),
     Column("cost_per_request", lambda route: route.cost.text),
     Column("quoted_currency", lambda route: route.row.card.currency),
-    Column("rates", lambda route: _rates(route.cost.conversion)),
+    Column("rates", lambda route: rates_told(route.cost.conversion)),
     Column("contradicted_by", lambda route: list(route.row.contradicted_by or ())),
     Column("cost_per_month", lambda route: None if route.month is None else fraction_text(route.month)),
     Column("meters", lambda route: {meter: fraction_text(femto) for meter, femto in route.spend.meters}),
@@ -420,7 +420,7 @@ def _contradictions(conflicts: "Iterable[Conflict]") -> list[object]:
     ]
 
 
-def _rates(conversion: "Conversion | Unconverted | None") -> list[object]:
+def rates_told(conversion: "Conversion | Unconverted | None") -> list[object]:
     """The rates by which amounts were converted."""
     used = conversion.rates if isinstance(conversion, Conversion) else ()
     return [{column.name: column.of(rate) for column in RATES} for rate in used]

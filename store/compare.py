@@ -21,17 +21,9 @@ from store.facts import FactRow, facts
 from store.intervals import IntervalRow
 from store.read import Reader
 from store.routing import Constraints, Ranking, Route, Workload, believed, rank
+from store.shops import shops
 from store.units import NANO, decimal_text
 
-SHOPS: Mapping[str, tuple[str, ...]] = {
-    "amazon": ("amazon-bedrock", "amazon-nova"),
-    "google": ("google-ai-studio", "google-vertex"),
-    "meta-llama": ("meta",),
-    "mistralai": ("mistral",),
-    "qwen": ("alibaba",),
-    "x-ai": ("xai",),
-}
-"""Author -> providers that are the author's own shop, where that is not simply their name."""
 WORKLOADS: Mapping[str, Workload] = {
     "input_heavy": Workload(input_tokens=3600, output_tokens=400),
     "balanced": Workload(input_tokens=3000, output_tokens=1000),
@@ -44,11 +36,6 @@ _TOKENS_PER_PAGE = Fraction(500 * 4, 3)
 LISTS = ("input_modalities", "output_modalities", "features")
 _OF_AN_AUTHOR = ("status", "successor", "deprecated_on", "retires_on")
 """What only the author can say of a model: a provider says so of its own offer."""
-
-
-def shops(author: str) -> frozenset[str]:
-    """Providers through which an author sells."""
-    return frozenset((author, *SHOPS.get(author, ())))
 
 
 class Property(NamedTuple):
@@ -92,7 +79,7 @@ class Subject:
     @property
     def shops(self) -> frozenset[str]:
         """Providers through which its author sells."""
-        return shops(self.author)
+        return frozenset(shops(self.author))
 
     @cached_property
     def believed(self) -> list[IntervalRow]:

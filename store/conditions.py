@@ -40,7 +40,10 @@ def zone(name: str) -> tzinfo:
         return UTC
     from zoneinfo import ZoneInfo  # most windows are in UTC
 
-    return ZoneInfo(name)
+    try:
+        return ZoneInfo(name)
+    except OSError:  # it is looked for as a file: a folder of zones, a name that is too long
+        raise KeyError(f"no time zone found with key {name!r}") from None
 
 
 def condition_text(override: Override) -> str:

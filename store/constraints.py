@@ -188,16 +188,22 @@ def _of_terms(row: IntervalRow, seen: Seen, _needed: tuple[int, int], at: dateti
 
 def _of_size(row: IntervalRow, seen: Seen, needed: tuple[int, int], _at: datetime, wanted: Constraints) -> str:
     prompt, answer = needed
-    facts = seen.facts
-    context = facts.context_length if row.context_length is None else row.context_length
-    longest = facts.max_output_tokens if row.max_output_tokens is None else row.max_output_tokens
+    context, longest_prompt, longest = limits(row, seen)
     return (
         _too_small("context", context, wanted.min_context)
         or _too_small("maximum output", longest, wanted.max_output)
         or _exceeded("context", context, prompt + answer)
-        or _exceeded("maximum prompt", facts.max_prompt_tokens, prompt)
+        or _exceeded("maximum prompt", longest_prompt, prompt)
         or _exceeded("maximum output", longest, answer)
     )
+
+
+def limits(row: IntervalRow, seen: Seen) -> tuple[int | None, int | None, int | None]:
+    """Tokens of a prompt and its answer together, of a prompt, and of an answer, at most; None: not known."""
+    facts = seen.facts
+    context = facts.context_length if row.context_length is None else row.context_length
+    longest = facts.max_output_tokens if row.max_output_tokens is None else row.max_output_tokens
+    return context, facts.max_prompt_tokens, longest
 
 
 def _of_abilities(row: IntervalRow, seen: Seen, _needed: tuple[int, int], _at: datetime, wanted: Constraints) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from store.errors import NothingMatched, QueryError, StoreError
-from store.instants import parse_instant, utc_now
+from store.instants import both_clocks, parse_instant, utc_now
 from store.text import printable
 
 if TYPE_CHECKING:
@@ -39,13 +39,8 @@ class Doors:
     """Which exchange rates may be used, asked for where one is needed; None: what holds where nothing is configured."""
 
     def instants(self, at: datetime | None, known_at: datetime | None) -> tuple[datetime, datetime]:
-        """When it was true, and when it was known: both now, unless a question names them.
-
-        What is known is asked of as of then, and nothing is known of what is yet to come.
-        """
-        now = self.now()
-        known = min(known_at or now, now)
-        return at or known, known
+        """When it was true, and when it was known: both now, unless a question names them."""
+        return both_clocks(at, known_at, self.now())
 
     def open(self) -> "AbstractContextManager[Reader]":
         """The store, open for reading."""

@@ -20,12 +20,21 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 def whole(at: datetime) -> datetime:
     """An instant without what is finer than a millisecond: so it comes in, from a clock, a user or a recording."""
-    return at.replace(microsecond=at.microsecond // 1000 * 1000)
+    return at - timedelta(microseconds=at.microsecond % 1000)
 
 
 def utc_now() -> datetime:
     """The clock."""
     return whole(datetime.now(UTC))
+
+
+def both_clocks(at: datetime | None, known_at: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """When it was true, and when it was known: both now, unless a question names them.
+
+    What is known is asked of as of then, and nothing is known of what is yet to come.
+    """
+    known = min(known_at or now, now)
+    return at or known, known
 
 
 def to_millis(at: datetime) -> int:

@@ -35,7 +35,7 @@ def described(
     """
     if hits is not None and cached_tokens:
         raise ValueError("--cached counts tokens and --cache-hit says which share of the prompt: one of them")
-    counts = _counts(more)
+    counts = counts_of(more)
     if ttl is not None:
         written = "cache_write_1h" if ttl == "1h" else "cache_write"
         if written in counts:
@@ -58,7 +58,11 @@ def described(
     return traffic if hits is None else traffic.with_hits(hits)
 
 
-def _counts(more: Sequence[str]) -> dict[str, int]:
+def counts_of(more: Sequence[str]) -> dict[str, int]:
+    """Meters and counts of `METER=N`.
+
+    Raises: ValueError for anything else.
+    """
     counts: dict[str, int] = {}
     for text in more:
         meter, sign, count = text.partition("=")

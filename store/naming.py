@@ -32,12 +32,12 @@ def find_model(reader: Reader, name: str) -> str:
         return str(found[0])
     if found:
         raise QueryError(f"{one_line(name, 80)!r} is the slug of several models: {', '.join(found)}")
-    near = _near(wanted, [row[0] for row in reader.rows(_ALL)])
+    near = near_names(wanted, [row[0] for row in reader.rows(_ALL)])
     hint = f"near: {', '.join(near)}" if near else "see `tokentape models`"
     raise NothingMatched(f"no model {one_line(name, 80)!r} in this store; {hint}")
 
 
-def _near(wanted: str, names: Sequence[str]) -> list[str]:
+def near_names(wanted: str, names: Sequence[str]) -> list[str]:
     """Names that hold what was asked for, then those that look like it."""
     from difflib import get_close_matches  # only where nothing was found
 

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.legend import Legend
 
+    from store.index import Level
+
 FORMS = (".png", ".svg")
 METERS = ("input", "output")
 _LABELLED = 24
@@ -292,6 +294,26 @@ def _relabel(legend: "Legend", labels: Sequence[str]) -> None:
     for text, label in zip(legend.get_texts(), labels, strict=True):
         text.set_text(label)
         text.set_fontsize("x-small")
+
+
+def levels(path: Path, found: Sequence["Level"], title: str, *, dark: bool = False) -> None:
+    """Draw an index: where each period left it, joined where it is known."""
+    with _picture(path, 10, 5, dark=dark) as figure:
+        axes = figure.subplots()
+        start: datetime | None = found[0].period.since
+        height = 100.0
+        for one in found:
+            if one.index is None:
+                start = None
+                continue
+            before, height = height, float(one.index)
+            ends = [start or one.period.until, one.period.until]
+            axes.plot(ends, [before if start else height, height], color=_COLOURS[0], linewidth=1.8, marker=".")  # type: ignore[arg-type]
+            start = one.period.until
+        axes.set_ylabel(f"{iso(found[0].period.since)[:10]} = 100")
+        axes.yaxis.get_major_formatter().set_useOffset(False)  # type: ignore[attr-defined]
+        _time_axis(axes, found[0].period.since, found[-1].period.until)
+        axes.set_title(one_line(title, 110))
 
 
 def breakeven(path: Path, found: Breakeven, title: str, names: dict[str, str], *, dark: bool = False) -> None:

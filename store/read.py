@@ -109,13 +109,21 @@ class Reader(ABC):
 class SqliteReader(Reader):
     """Runs questions in one read transaction on a file."""
 
-    def __init__(self, url: str, path: Path, connection: sqlite3.Connection, version: int) -> None:
+    def __init__(
+        self, url: str, path: Path, connection: sqlite3.Connection, version: int, within_s: float | None = None
+    ) -> None:
         super().__init__(url, str(path), version)
         self.path = path
         self._connection = connection
+        self._within_s = within_s
+        self._until = 0.0
+        if within_s is not None:
+            connection.set_progress_handler(lambda: monotonic() > self._until, _STEPS)
 
     def rows(self, sql: str, values: Mapping[str, Value] | None = None) -> Iterator[Row]:
         """The rows of a statement, as they are fetched."""
+        if self._within_s is not None:
+            self._until = monotonic() + self._within_s
         with _told(self.path):
             try:
                 cursor = self._connection.execute(sql, values or {})
@@ -150,7 +158,7 @@ class SqliteReader(Reader):
 def open_store(url: str, *, any_schema: bool = False, within_s: float | None = None) -> Iterator[Reader]:
     """A reader of the store at a URL (see `store.location`); of this schema, unless any will do.
 
-    `within_s`: how long may be read, in seconds; None: as long as it takes.
+    `within_s`: how long a statement may take, in seconds; None: as long as it takes.
     Raises: StoreMissing, StoreForeign (no store of ours, of this version, or damaged), StoreBusy, StoreError; TooSlow,
     also while it is read.
     """
@@ -172,10 +180,7 @@ def open_store(url: str, *, any_schema: bool = False, within_s: float | None = N
             version = _version(path, connection)
         if not any_schema:
             check_version(str(path), version)
-        if within_s is not None:
-            deadline = monotonic() + within_s
-            connection.set_progress_handler(lambda: monotonic() > deadline, _STEPS)
-        yield SqliteReader(url, path, connection, version)
+        yield SqliteReader(url, path, connection, version, within_s)
     finally:
         connection.close()
 

@@ -102,7 +102,9 @@ class _Claim(NamedTuple):
     trust: int
     foreign: bool
     """In another currency than is asked for."""
+    stale: bool
     age: int
+    """Of stale ones. Which of two fresh ones was polled last says nothing: they would answer by turns."""
     source: str
     rows: list[IntervalRow]
     observed: bool
@@ -113,7 +115,7 @@ class _Claim(NamedTuple):
 
 
 def _best(offers: Iterable[list[IntervalRow]], at: datetime, into: Converter) -> list[IntervalRow]:
-    best, *others = sorted((_claim(rows, at, into) for rows in offers), key=lambda claim: claim[:5])
+    best, *others = sorted((_claim(rows, at, into) for rows in offers), key=lambda claim: claim[:6])
     for other in others:
         if best.fresh or other.unpriced or not other.fresh:
             continue
@@ -127,12 +129,14 @@ def _claim(rows: list[IntervalRow], at: datetime, into: Converter) -> _Claim:
         row for row in rows if row.card.amounts and isinstance(into.conversion(row.card.currency, at), Conversion)
     ]
     observed = [row for row in priced if row.basis == "observed"]
-    heard = max(row.last_seen for row in priced or rows)
+    heard = max(row.last_seen for row in observed or priced or rows)
+    stale = all(row.stale for row in priced or rows)
     return _Claim(
         unpriced=not priced,
         trust=rows[0].trust,
         foreign=all(row.card.currency != into.currency for row in priced),
-        age=-to_millis(heard),
+        stale=stale,
+        age=-to_millis(heard) if stale else 0,
         source=rows[0].source,
         rows=rows,
         observed=bool(observed),

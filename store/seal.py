@@ -64,7 +64,7 @@ def faults(connection: sqlite3.Connection) -> Iterator[str]:
     sealed = {name: (count, total) for name, count, total in connection.execute(f"SELECT * FROM {TABLE}")}
     found = {table: _counted(connection, _rows(connection, table)) for table in _tables(connection)}
     found[SCHEMA] = _counted(connection, _STATEMENTS)
-    for name in sorted(sealed.keys() | found.keys()):
+    for name in sorted(sealed.keys() | found.keys(), key=str):  # a damaged name may be of any type
         before, now = sealed.get(name), found.get(name)
         if before is None or now is None:
             yield f"store: {name} is {'not under the seal' if before is None else 'missing'}"

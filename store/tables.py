@@ -22,6 +22,7 @@ from sqlalchemy import (
 )
 from sqlmodel import AutoString, Field, SQLModel
 
+from store import sql_views
 from store.corrections import LATE_MILLIS
 from store.records import END_REASONS
 from store.version import VERSION_TABLE
@@ -244,6 +245,8 @@ a fifth of what two ranges do.
 @event.listens_for(SQLModel.metadata, "after_create")
 def _make_view(_metadata: MetaData, connection: Connection, **_: object) -> None:
     connection.exec_driver_sql(INTERVAL)
+    for statement in sql_views.statements(sqlite=connection.dialect.name == "sqlite"):
+        connection.exec_driver_sql(statement)
     if connection.dialect.name == "postgresql":
         connection.exec_driver_sql(NO_OVERLAP)
 

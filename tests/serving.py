@@ -43,6 +43,7 @@ def served(doors: Doors, settings: ServeSettings | None = None, decide: Decide |
     """The store of some doors, served while the context lasts."""
     settings = settings or ServeSettings()
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     port = listening.getsockname()[1]
     server = uvicorn.Server(
         uvicorn.Config(

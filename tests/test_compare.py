@@ -12,12 +12,13 @@ from click.testing import CliRunner, Result
 
 from collector import names
 from store import cli, cli_compare
-from store.compare import SHOPS, Property, Subject, compare, input_share, months_between, subject
+from store.compare import Property, Subject, compare, input_share, months_between, subject
 from store.currency import Converter
 from store.model_page import instants, percentile
 from store.read import open_store
 from store.records import Facts, RateCard, Telemetry
 from store.routing import Workload
+from store.shops import SHOPS
 from store.show import display_width
 from store.views_compare import short
 from store.views_model import spark

@@ -1,16 +1,21 @@
 """The documents say what the program does."""
 
+import io
 import re
+from contextlib import chdir, redirect_stdout
 from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
+from collector import audit_usage_views
 from collector.cli import READING, main
 from collector.config import load, packaged
 from collector.places import DEFAULT_STORE
 from collector.strict_yaml import read_yaml
-from store import columns, views_compare
+from collector.usage import FIELDS
+from store import cli_cost, columns, views_compare
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -73,6 +78,8 @@ def test_number_of_sources_in_the_readme_is_that_of_the_configuration() -> None:
         ("`endpoints`, `export current`", columns.ENDPOINTS),
         ("`cheapest`", columns.CHEAPEST),
         ("`changes`", columns.CHANGES),
+        ("`cost`", cli_cost.columns()),
+        ("`audit`", audit_usage_views.COLUMNS),
         ("`compare`, `model`", views_compare.PROPERTIES),
     ],
 )
@@ -80,3 +87,25 @@ def test_columns_in_the_readme_are_the_first_ones_of_the_answer(form: str, names
     row = next(line for line in README.splitlines() if line.startswith(f"| {form} | `"))
     promised = row.split("`")[-2].split(",")
     assert [column.name for column in names][: len(promised)] == promised
+
+
+def test_python_in_the_readme_runs(tmp_path: Path) -> None:
+    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    with chdir(tmp_path):
+        collected = CliRunner().invoke(main, ["--store", "tokentape.db", "collect", "genai_prices"])
+        assert collected.exit_code == 0, collected.output
+        assert "genai_prices:groq:openai/gpt-oss-120b" in printed(first)
+        assert re.match(r"0\.[0-9]+ USD False 20", printed(second))
+
+
+def printed(program: str) -> str:
+    """What a program prints."""
+    told = io.StringIO()
+    with redirect_stdout(told):
+        exec(program, {})
+    return told.getvalue()
+
+
+def test_fields_of_usage_files_in_the_readme_are_those_that_are_read() -> None:
+    said = README[README.index("Fields of `--map` are ") :].split("\n\n")[0]
+    assert set(re.findall(r"`([a-z_0-9]+)`", said)) - {"map"} == set(FIELDS)

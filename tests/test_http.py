@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -20,6 +23,8 @@ from store import cli
 from store.cli_breakeven import breakeven
 from store.cli_calendar import calendar
 from store.cli_compare import compare, model
+from store.cli_cost import cost
+from store.cli_index import index, spread, volatility
 from store.doors import Doors
 from store.errors import StoreError
 from store.http.app import OPEN, create_app
@@ -50,7 +55,7 @@ def http(doors: Doors) -> Iterator[Served]:
 
 def command(doors: Doors, *words: str) -> str:
     group = click.Group(commands={name: getattr(cli, name) for name in cli.__all__ if name != "Doors"})
-    for one in (breakeven, calendar, compare, model):
+    for one in (breakeven, calendar, compare, cost, index, model, spread, volatility):
         group.add_command(one)
     result = CliRunner().invoke(group, words, obj=doors, prog_name="tokentape")
     assert result.exit_code in {0, 3}, result.stderr
@@ -83,6 +88,11 @@ ASKED: list[tuple[str, dict[str, Any], list[str]]] = [
     ("facts", {"model": MODEL}, ["facts", MODEL]),
     ("conflicts", {}, ["conflicts"]),
     ("held", {}, ["held"]),
+    (
+        "cost",
+        {"model": MODEL, "provider": "groq", "input": 5000, "output": 70, "also": "reasoning=5"},
+        ["cost", MODEL, "--provider", "groq", "--input", "5000", "--output", "70", "--also", "reasoning=5"],
+    ),
     ("compare", {"model": [MODEL, "other/model"]}, ["compare", MODEL, "other/model"]),
     ("model", {"model": MODEL}, ["model", MODEL]),
     (
@@ -90,6 +100,10 @@ ASKED: list[tuple[str, dict[str, Any], list[str]]] = [
         {"model": MODEL, "gpu_rate": "1.99", "tokens_per_second": "500", "tokens_a_day": [1000]},
         ["breakeven", MODEL, "--gpu-rate", "1.99", "--tokens-per-second", "500", "--tokens-a-day", "1000"],
     ),
+    ("index", {"every": "day", "since": "2026-07-31"}, ["index", "--every", "day", "--since", "2026-07-31"]),
+    ("spread", {"model": MODEL}, ["spread", MODEL]),
+    ("volatility", {}, ["volatility"]),
+    ("volatility", {"model": MODEL, "since": "7d"}, ["volatility", MODEL, "--since", "7d"]),
     ("rates", {}, ["rates"]),
 ]  # fmt: skip
 
@@ -304,7 +318,7 @@ def test_ten_thousand_filters_are_refused(http: Served) -> None:
 @pytest.mark.fault(192)
 def test_a_question_that_takes_too_long_is_broken_off(tape: Tape) -> None:
     with served(Doors(tape.url, now=lambda: NOW), ServeSettings(statement_s=0.0)) as http:
-        for number in range(3000):
+        for number in range(300):
             tape.interval(tape.endpoint(1, f"p{number}", f"m/{number}"), hour(0), usd(input=number, output=1))
         answer = http.get("/v1/models")
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
@@ -321,8 +335,13 @@ def test_a_client_that_sends_or_takes_nothing_is_cut_off(doors: Doors) -> None:
 
 
 @pytest.mark.fault(193)
-def test_a_fault_of_ours_is_told_by_an_id_alone(tape: Tape) -> None:
+@pytest.mark.parametrize("calls", [0, 1], ids=["before any route", "in a route"])
+def test_a_fault_of_ours_is_told_by_an_id_alone(tape: Tape, calls: int) -> None:
+    left = [NOW] * calls
+
     def broken() -> Any:
+        if left:
+            return left.pop()
         raise RuntimeError("a path /var/lib and a secret")
 
     with served(Doors(tape.url, now=broken)) as http:
@@ -377,6 +396,31 @@ def test_the_description_names_every_route_and_its_parameters(http: Served) -> N
         assert {one["name"] for one in operation["parameters"]} == set(door.kind.model_fields)
         assert "422" not in operation["responses"]
     assert "secret" not in json.dumps(told)
+
+
+def test_whatever_the_description_allows_is_answered_as_it_says(http: Served, tmp_path: Path) -> None:
+    checks = (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+    )
+    command = [
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"http://127.0.0.1:{http.port}/v1/openapi.json"),
+        *("--phases", "examples,coverage,fuzzing", "--max-examples", "5", "--seed", "1", "--workers", "1"),
+        *("--checks", ",".join(checks)),
+    ]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=800, check=False)
+    assert found.returncode == 0, found.stdout[-4000:]
+    assert re.search(rf"Tested: {len(DOORS) + 4}\b", found.stdout), found.stdout[-2000:]
+
+
+@pytest.mark.parametrize("zone", ["x" * 300, "America", "../../etc/passwd", "Mars"])
+def test_a_time_zone_that_is_none_is_told(http: Served, zone: str) -> None:
+    answer = http.get("/v1/calendar", params={"endpoint": REF, "tz": zone})
+    assert (answer.status_code, "time zone" in answer.text) == (400, True)
+    answer = http.get("/v1/cheapest", params={"model": MODEL, "hours": "8-9", "tz": zone})
+    assert answer.status_code == 400
 
 
 def test_rows_of_csv_are_safe_for_a_spreadsheet(tape: Tape, doors: Doors) -> None:

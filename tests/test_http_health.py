@@ -1,5 +1,6 @@
 """Metrics and feeds: what programs that watch are told."""
 
+import re
 from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
@@ -55,6 +56,14 @@ def test_no_name_of_a_model_or_an_offer_becomes_a_label(http: Served, tape: Tape
         tape.interval(tape.endpoint(1, f"provider{number}", f"model/{number}"), hour(0), usd(input=1, output=1))
     assert len(figures(http)) == before
     assert "model/7" not in http.get("/metrics").text
+
+
+def test_the_dashboard_for_grafana_shows_figures_that_there_are(http: Served) -> None:
+    told = {name for name, _ in figures(http)}
+    panels = http.get("/v1/grafana.json").json()["panels"]
+    asked = {name for panel in panels for one in panel["targets"] for name in re.findall(r"tokentape_\w+", one["expr"])}
+    assert asked <= told
+    assert len(panels) == len({panel["id"] for panel in panels}) == 10
 
 
 def test_metrics_need_the_token_that_all_else_needs(tape: Tape) -> None:

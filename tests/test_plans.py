@@ -10,7 +10,21 @@ from types import ModuleType
 
 import pytest
 
-from store import belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read
+from store import (
+    belief,
+    bulk,
+    catalogue,
+    changes,
+    corrections,
+    evidence,
+    index,
+    intervals,
+    model_page,
+    naming,
+    read,
+    report,
+    stretches,
+)
 from store.instants import from_millis
 from store.read import Reader, SqliteReader, open_store
 from store.routing import Constraints, Workload, rank
@@ -36,6 +50,9 @@ MEANT = {
     "corrections._BELIEFS": ["span USING PRIMARY KEY (endpoint_id=?)"],
     "corrections._LOOKED": ["b USING INDEX poll_source_at (source_id=? AND at<?)"],
     "evidence._ENDPOINTS": ["e USING INDEX endpoint_mark (source_id=?)"],
+    "index._SEEN": ["e USING INDEX endpoint_model", "u USING PRIMARY KEY (endpoint_id=?)"],
+    "report._POLLS": ["b USING INDEX poll_source_at (source_id=? AND at>? AND at<?)"],
+    "report._SOURCES": ["b USING INDEX poll_source_at (source_id=? AND at<?)"],
     "intervals._OBSERVED_AT": [
         "e USING INDEX endpoint_model",
         "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)",
@@ -64,7 +81,8 @@ WHOLE = {"bulk.STATEMENT"}
 def statements() -> Iterator[tuple[str, str]]:
     """Every statement of the read side by name."""
     modules: tuple[ModuleType, ...] = (
-        *(belief, bulk, catalogue, changes, corrections, evidence, intervals, model_page, naming, read),
+        *(belief, bulk, catalogue, changes, corrections, evidence, index, intervals, model_page, naming, read),
+        *(report, stretches),
     )
     for module in modules:
         for name, value in vars(module).items():

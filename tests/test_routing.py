@@ -406,7 +406,8 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
         ([offer(PRICED, **CATALOGUE, stale=True), offer(UNKNOWN, **FIRST_PARTY)], "catalogue"),
         ([offer(PRICED, **CATALOGUE), offer(PRICED, **FIRST_PARTY, basis="stated")], "catalogue"),
         ([offer(PRICED, source="b"), offer(PRICED, source="a")], "a"),
-        ([offer(PRICED, source="b", last_seen=hour(1)), offer(PRICED, source="a")], "b"),
+        ([offer(PRICED, source="b", last_seen=hour(1)), offer(PRICED, source="a")], "a"),
+        ([offer(PRICED, source="b", last_seen=hour(1), stale=True), offer(PRICED, source="a", stale=True)], "b"),
     ],
     ids=[
         "trust",
@@ -419,6 +420,7 @@ PRICED, UNKNOWN = usd(input=1, output=1), RateCard(currency="USD", amounts=(), s
         "priced before fresh",
         "observed",
         "name",
+        "polled last",
         "last seen",
     ],
 )

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from importlib.metadata import version
+from importlib.resources import files
 from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Path, Request, Response
@@ -94,6 +95,10 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
         with open_store(doors.store_url, within_s=settings.statement_s) as reader:
             return Response(metrics(reader), headers={"Content-Type": MEDIA_TYPE, "Cache-Control": "no-store"})
 
+    @app.get("/v1/grafana.json", summary="A Grafana dashboard over these figures", response_class=Response)
+    def grafana() -> Response:
+        return Response(files("store.http").joinpath("grafana.json").read_bytes(), media_type="application/json")
+
     if settings.writes and decide is not None:
 
         @app.post("/v1/held/{ref}/{verdict}", summary="Release or reject what is held", response_class=Response)
@@ -106,6 +111,7 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
     app.add_exception_handler(StoreError, _told)
     app.add_exception_handler(RequestValidationError, _mistaken)
     app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(Exception, _fault)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 
@@ -117,6 +123,12 @@ async def _told(_request: Request, error: Exception) -> Response:
     detail = str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
     headers = {"Retry-After": "1"} if status == 503 else {}
     return _problem(status, detail, headers)
+
+
+async def _fault(_request: Request, error: Exception) -> Response:
+    """A fault of ours: an id for whoever asked, and all of it for the log."""
+    status, body = problems.fault(error)
+    return Response(body, status, {"Cache-Control": "no-store"}, media_type=problems.MEDIA_TYPE)
 
 
 async def _mistaken(_request: Request, error: Exception) -> Response:
@@ -206,5 +218,7 @@ def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: C
         listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
     except (OSError, OverflowError) as error:
         raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
+    # asyncio does so only for sockets that it made itself; without, the end of an answer waits for an acknowledgement.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     with listening:
         asyncio.run(Server(config).serve([listening]))

@@ -5,12 +5,14 @@ announced prices come into force with a minute. Its ETag is the hash of its byte
 has the same.
 """
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from store.http.gate import App, Message, Receive, Scope, Send
 
@@ -41,6 +43,7 @@ class Cache:
         self._state = state
         self._now = now
         self._kept: OrderedDict[tuple[bytes, ...], Kept] = OrderedDict()
+        self._making: WeakValueDictionary[tuple[bytes, ...], asyncio.Lock] = WeakValueDictionary()
         self._bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,16 +55,18 @@ class Cache:
         coding = _coding(headers.get(b"accept-encoding", b""))
         key = (scope["raw_path"], scope["query_string"], headers.get(b"accept", b""), coding)
         of = (self._state(), self._now().replace(second=0, microsecond=0))
-        kept = self._kept.get(key)
-        if kept is None or kept.of != of:
-            made = _Made(send)
-            await self._app({**scope, "method": "GET"}, receive, made)
-            if made.start is None:
-                return  # it was too large, or no answer to keep, and is sent already
-            kept = _kept(of, made, coding)
-            self._keep(key, kept)
-        else:
-            self._kept.move_to_end(key)
+        # Of many that ask the same at once, one has it made, and the others wait.
+        async with self._making.setdefault(key, asyncio.Lock()):
+            kept = self._kept.get(key)
+            if kept is None or kept.of != of:
+                made = _Made(send)
+                await self._app({**scope, "method": "GET"}, receive, made)
+                if made.start is None:
+                    return  # it was too large, or no answer to keep, and is sent already
+                kept = _kept(of, made, coding)
+                self._keep(key, kept)
+            else:
+                self._kept.move_to_end(key)
         await _give(kept, send, headers.get(b"if-none-match", b""), empty=scope["method"] == "HEAD")
 
     def _keep(self, key: tuple[bytes, ...], kept: Kept) -> None:

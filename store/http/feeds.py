@@ -23,6 +23,7 @@ from store.naming import find_model
 from store.text import one_line, printable
 
 _ATOM = "http://www.w3.org/2005/Atom"
+FORMS = ("application/atom+xml", "application/feed+json")
 _MOST = 500
 """Entries of a feed: the newest."""
 
@@ -56,8 +57,8 @@ def feed(ask: Asked, wanted: Fed) -> Response:
     here, base = str(ask.request.url), str(ask.request.base_url).rstrip("/")
     newest = list(islice(rows, _MOST))
     if wanted.form == "json":
-        return Response(_json(newest, about, here, base), media_type="application/feed+json")
-    return Response(_atom(newest, about, here, base), media_type="application/atom+xml")
+        return Response(_json(newest, about, here, base), media_type=FORMS[1])
+    return Response(_atom(newest, about, here, base), media_type=FORMS[0])
 
 
 def id_of(row: ChangeRow) -> str:

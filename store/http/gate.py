@@ -4,12 +4,10 @@ import asyncio
 import base64
 import binascii
 import hmac
-import logging
-import secrets
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, Literal, TypeAlias
 
-from store.http.problems import MEDIA_TYPE, body
+from store.http.problems import MEDIA_TYPE, body, fault
 from store.http.settings import ServeSettings
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -37,7 +35,6 @@ _HEADERS = (
         _POLICY,
     ),
 )
-_log = logging.getLogger("tokentape.http")
 
 
 class Gate:
@@ -69,11 +66,9 @@ class Gate:
             await self._app(scope, _Asked(receive, self._settings), answer)
         except (asyncio.CancelledError, ConnectionError, TimeoutError):
             raise  # whoever asked went away, or took too long: there is nobody to tell
-        except Exception:  # noqa: BLE001 - whatever it is, it is told by an id and logged
-            told = secrets.token_hex(8)
-            _log.exception("request %s failed", told)
-            if not answer.started:
-                await answer.refuse(500, body(500, "a fault of ours, noted under this id", id=told))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told by an id and logged
+            if not answer.started:  # else it was told where it was met
+                await answer.refuse(*fault(error))
 
     def _refused(self, scope: Scope, headers: dict[bytes, bytes]) -> tuple[int, bytes] | None:
         """Status and body by which a request is refused here; None: it may pass."""
@@ -128,7 +123,8 @@ class _Asked:
     async def __call__(self) -> Message:
         if self._whole:  # what is still to come is that the client went away: nobody waits for that in vain
             return await self._receive()
-        message = await asyncio.wait_for(self._receive(), self._settings.idle_s)
+        async with asyncio.timeout(self._settings.idle_s):
+            message = await self._receive()
         self._whole = message["type"] != "http.request" or not message.get("more_body", False)
         self._bytes += len(message.get("body", b""))
         if self._bytes > LARGEST_BODY:
@@ -152,7 +148,8 @@ class _Answer:
             if self._origin is not None:
                 headers += [(b"access-control-allow-origin", self._origin), (b"vary", b"Origin")]
             message = {**message, "headers": headers}
-        await asyncio.wait_for(self._send(message), self._settings.idle_s)
+        async with asyncio.timeout(self._settings.idle_s):
+            await self._send(message)
 
     async def refuse(self, status: int, told: bytes) -> None:
         """Answer with a problem."""

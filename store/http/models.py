@@ -7,14 +7,17 @@ from fastapi import Response
 from pydantic import Field
 
 from store import breakeven as even
-from store import views_breakeven, views_compare, views_model
+from store import cli_cost, views_breakeven, views_compare, views_model
 from store.compare import compare as put_together
 from store.compare import subject
 from store.costing import Workload
 from store.errors import QueryError
 from store.http.asked import Asked, Count, Currency, Name, Paged
+from store.mix import counts_of
 from store.model_page import page
 from store.naming import find_model
+from store.offers import Wanted
+from store.priced import priced
 
 Volume = Annotated[int, Field(ge=1, le=10**15)]
 Volumes = Annotated[tuple[Volume, ...], Field(max_length=20)]
@@ -54,6 +57,42 @@ class Even(Request):
     gpus: Annotated[int, Field(ge=1, le=10**6)] = 1
     tokens_per_second: Decimal | None = Field(None, description="What one GPU takes, in and out.")
     utilisation: Annotated[int, Field(ge=1, le=100)] = Field(100, description="Percent of the time in use.")
+
+
+class Bill(Paged):
+    """A request, or several that are charged alike, at one offer."""
+
+    model: Name = Field(examples=["openai/gpt-oss-120b"])
+    provider: Name = Field("", description="Who sells it: the model's own author, if left out.", examples=["groq"])
+    input: Count = Field(0, description="Prompt tokens, cached ones included.", examples=[3000])
+    output: Count = 0
+    cached: Count = 0
+    also: Annotated[tuple[Name, ...], Field(max_length=20)] = ()
+    requests: Annotated[int, Field(ge=1, le=10**12)] = Field(1, description="Requests that is the sum of.")
+    variant: Name = ""
+    endpoint: Name = ""
+    source: Name = ""
+    currency: Currency = "USD"
+
+
+def billed(ask: Asked, wanted: Bill) -> Response:
+    """As `tokentape cost`."""
+    try:
+        workload = Workload(
+            input_tokens=wanted.input,
+            output_tokens=wanted.output,
+            cached_tokens=wanted.cached,
+            more=tuple(sorted(counts_of(wanted.also).items())),
+            requests=wanted.requests,
+        )
+    except ValueError as error:
+        raise QueryError(str(error)) from None
+    with ask.open() as reader:
+        name = find_model(reader, wanted.model)
+        offer = Wanted(name, wanted.provider, wanted.variant, wanted.endpoint, wanted.source)
+        into = ask.doors.converter(reader, wanted.currency, ask.known)
+        found = priced(reader, offer, workload, ask.at, into, known=ask.known)
+    return ask.answer([(found, charge) for charge in found.cost.charges], cli_cost.columns())
 
 
 def compared(ask: Asked, wanted: Compared) -> Response:

@@ -1,11 +1,14 @@
 """What goes wrong, as `application/problem+json` (RFC 9457): never a stack trace, and nothing of the machine."""
 
 import json
+import logging
+import secrets
 from http import HTTPStatus
 
 from store.errors import NothingMatched, QueryError, StoreBusy, StoreError, StoreMissing, TooSlow
 
 MEDIA_TYPE = "application/problem+json"
+_log = logging.getLogger("tokentape.http")
 
 
 def body(status: int, detail: str = "", **more: object) -> bytes:
@@ -14,6 +17,13 @@ def body(status: int, detail: str = "", **more: object) -> bytes:
     if detail:
         told["detail"] = detail
     return json.dumps(told | more).encode()
+
+
+def fault(error: BaseException) -> tuple[int, bytes]:
+    """A fault of ours: status and body, with an id under which the log has all of it."""
+    told = secrets.token_hex(8)
+    _log.error("request %s failed", told, exc_info=error)
+    return 500, body(500, "a fault of ours, noted under this id", id=told)
 
 
 def status_of(error: StoreError) -> int:

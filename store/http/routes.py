@@ -21,7 +21,7 @@ from store.doors import Doors
 from store.errors import QueryError
 from store.evidence import explain as find_evidence
 from store.facts import facts as find_facts
-from store.http import feeds, models
+from store.http import feeds, models, moves
 from store.http.asked import TOKENS, Asked, Count, Currency, Instant, Name, Paged, Question, asked
 from store.naming import find_model
 
@@ -337,6 +337,8 @@ class Door(NamedTuple):
     kind: type[Question]
     """Its parameters."""
     answer: Callable[[Asked, Any], Response]
+    forms: tuple[str, ...] = ("application/json", "application/x-ndjson", "text/csv")
+    """Media types of what it answers."""
 
 
 DOORS = (
@@ -352,6 +354,7 @@ DOORS = (
         "The routes as LiteLLM's model_list (YAML) or OpenRouter's provider preferences (JSON)",
         Gateway,
         _gateway,
+        ("application/json", "application/yaml"),
     ),
     Door("/calendar", "What an endpoint charges at each hour of a week, and when that changes next", Hours, _calendar),
     Door(
@@ -364,37 +367,45 @@ DOORS = (
     Door("/conflicts", "Where two sources state different things of one offer", Contradicted, _conflicts),
     Door("/held", "What is kept out of the tape, and why", Of, _held),
     Door("/sources", "How every source that was ever polled fares", Everything, _sources),
+    Door("/cost", "What a request costs at one offer, meter by meter", models.Bill, models.billed),
     Door("/compare", "Models side by side", models.Compared, models.compared),
     Door(
         "/model", "The page of a model: what it is, what it costs where, how it moved", models.Page, models.model_page
     ),
     Door("/breakeven", "Own GPUs, hosted open weights and a vendor's API", models.Even, models.broken_even),
-    Door("/feed", "What moved, as Atom or JSON Feed", feeds.Fed, feeds.feed),
+    Door("/index", "How prices moved: a chained index", moves.Series, moves.series),
+    Door("/spread", "How far apart the endpoints of models are", moves.Spread, moves.spread),
+    Door("/volatility", "How often and how far prices moved", moves.Volatile, moves.volatility),
+    Door(
+        "/feed",
+        "What moved, as Atom or JSON Feed",
+        feeds.Fed,
+        feeds.feed,
+        ("application/atom+xml", "application/feed+json"),
+    ),
     Door("/rates", "Exchange rates: what one euro costs", Everything, _exchange),
 )
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "Rows: JSON, JSON Lines or CSV.",
-        "content": {
-            "application/json": {"schema": {"type": "array", "items": {"type": "object"}}},
-            "application/x-ndjson": {"schema": {"type": "string"}},
-            "text/csv": {"schema": {"type": "string"}},
+
+
+def _responses(door: Door) -> dict[int | str, dict[str, Any]]:
+    """What may come of a question."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        200: {"description": "The answer.", "content": {form: {"schema": {}} for form in door.forms}},
+        304: {"description": "Nothing is new since the answer whose ETag was shown."},
+        421: {"description": "Asked for under a name that this server does not have."},
+        **{
+            status: {"description": text, "content": problem}
+            for status, text in (
+                (400, "A question that cannot be asked."),
+                (401, "A token is asked for."),
+                (404, "The store has nothing of that name."),
+                (405, "This store is read only."),
+                (414, "The question is too long."),
+                (503, "The store is busy, or the question takes too long."),
+            )
         },
-    },
-    304: {"description": "Nothing is new since the answer whose ETag was shown."},
-    **{
-        status: {
-            "description": text,
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        }
-        for status, text in (
-            (400, "A question that cannot be asked."),
-            (401, "A token is asked for."),
-            (404, "The store has nothing of that name."),
-            (503, "The store is busy, or the question takes too long."),
-        )
-    },
-}
+    }
 
 
 def add_routes(app: FastAPI, doors: Doors, statement_s: float) -> None:
@@ -407,7 +418,7 @@ def add_routes(app: FastAPI, doors: Doors, statement_s: float) -> None:
             summary=door.summary,
             name=door.path.strip("/").replace("/", "_"),
             response_class=Response,
-            responses=_RESPONSES,
+            responses=_responses(door),
         )
 
 
