@@ -110,8 +110,9 @@ def _overheard() -> list[str]:
     for name in ("apprise", "urllib3.connectionpool"):
         logging.getLogger(name).addFilter(_EAR)
     warnings.filterwarnings("ignore", module=r"urllib3\.")  # which name the host of an address with `verify=no`
-    _EAR.mine.told = []
-    return _EAR.mine.told
+    told: list[str] = []
+    _EAR.mine.told = told
+    return told
 
 
 def _sender(environ: Mapping[str, str]) -> Send:
@@ -136,7 +137,10 @@ def run_once(
 
 
 class Watch:
-    """Judges and delivers beside the polls of a daemon, in a thread of its own: no channel holds up a poll."""
+    """Judges and delivers beside the polls of a daemon, in a thread of its own: no channel holds up a poll.
+
+    Where there are no rules, it looks once, so that those of before are forgotten.
+    """
 
     def __init__(self, config: Config, note: Note, environ: Mapping[str, str]) -> None:
         self._config = config
@@ -164,6 +168,8 @@ class Watch:
         while not self._stopping.is_set():
             self._wake.clear()
             self.once()
+            if not self._config.alerts:
+                return
             self._stopping.wait(REST_S)
             self._wake.wait(EVERY_S)
 
@@ -173,11 +179,11 @@ class Watch:
             outbox = Outbox(self._config.store)
             try:
                 outbox.judge(self._config.alerts, given(self._config, self._environ), utc_now())
-                sent = outbox.deliver(_sender(self._environ), utc_now, lambda: not self._stopping.is_set())
+                if self._config.alerts:
+                    for one in outbox.deliver(_sender(self._environ), utc_now, lambda: not self._stopping.is_set()):
+                        self._tell(one.channel, one.error)
             finally:
                 outbox.close()
-            for one in sent:
-                self._tell(one.channel, one.error)
             self._tell("", None)
         except StoreError as error:
             self._tell("", str(error))

@@ -43,17 +43,17 @@ def rules(top: Section) -> tuple[Rule, ...]:
 
 
 def _rule(section: Section) -> Rule:
-    kind = cast("Kind", section.need("on", choice(*get_args(Kind)), "price"))
+    kind = cast("Kind", section.need("when", choice(*get_args(Kind)), "price"))
     unwanted = {key for keys in KEYS.values() for key in keys} - set(KEYS[kind])
     for key in sorted(unwanted & set(section.keys())):
         section.wrong(f"is not for {kind!r}, which takes {', '.join(KEYS[kind])}", key)
     for key in _NEEDED.get(kind, ()):
         if key not in section.keys():  # noqa: SIM118 - a method of ours
-            section.wrong(f"is missing, of a rule on {kind!r}", key)
-    default = Rule(name="", on=kind, channels=())
+            section.wrong(f"is missing, of a rule `when: {kind}`", key)
+    default = Rule(name="", when=kind, channels=())
     rule = Rule(
         name=section.need("name", _name, ""),
-        on=kind,
+        when=kind,
         channels=section.need("url_env", _several(_variable), ()),
         model=section.take("model", _patterns, ()),
         provider=section.take("provider", _patterns, ()),

@@ -46,7 +46,7 @@ class Rule:
     """One thing to be told of, and where to."""
 
     name: str
-    on: Kind
+    when: Kind
     channels: tuple[str, ...]
     """Names of variables of the environment, each of which holds the URL of a channel."""
     model: tuple[str, ...] = ()

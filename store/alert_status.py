@@ -41,7 +41,7 @@ class Standing(NamedTuple):
     """How a rule fares on a channel."""
 
     rule: str
-    on: str
+    when: str
     """Empty: the rule is configured no longer."""
     channel: str
     began: datetime | None
@@ -92,7 +92,7 @@ def standings(reader: Reader | None, rules: Iterable[Rule], now: datetime) -> li
     values = {"too_old": to_millis(now - GIVE_UP)}
     counts = {} if reader is None else {row[:2]: row[2:] for row in reader.rows(_COUNTS, values)}
     errors = {} if reader is None else {(rule, channel): error for rule, channel, error in reader.rows(_ERRORS)}
-    wanted = {(rule.name, channel): str(rule.on) for rule in rules for channel in rule.channels}
+    wanted = {(rule.name, channel): str(rule.when) for rule in rules for channel in rule.channels}
     found = []
     for key in dict.fromkeys((*wanted, *counts)):
         began, until = judged.get(key[0], (None, None))
@@ -171,7 +171,7 @@ def standings_table() -> TableColumns[Standing]:
     """Rules and channels."""
     return (
         TableColumn("rule", lambda row: row.rule),
-        TableColumn("on", lambda row: row.on or "no rule"),
+        TableColumn("when", lambda row: row.when or "no rule"),
         TableColumn("channel", lambda row: row.channel, spare=1, cut="right"),
         TableColumn("pending", lambda row: str(row.pending), right=True),
         TableColumn("sent", lambda row: str(row.sent), right=True),

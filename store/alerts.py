@@ -49,8 +49,8 @@ class Circumstances:
 
 def alerts(rule: Rule, news: News, given: Circumstances) -> Iterator[Alert]:
     """What a rule says of news, by time."""
-    for at, key, (title, body) in _FOUND[rule.on](rule, news, given):
-        id_ = blake2b("\n".join((rule.name, rule.on, *key)).encode(), digest_size=8).hexdigest()
+    for at, key, (title, body) in _FOUND[rule.when](rule, news, given):
+        id_ = blake2b("\n".join((rule.name, rule.when, *key)).encode(), digest_size=8).hexdigest()
         yield Alert(id_, at, title, f"{body}\nrule: {rule.name}\nid: {id_}")
 
 

@@ -31,8 +31,8 @@ CENT = 10_000_000
 WATCHED = Circumstances(watched=frozenset({"acme", "list"}))
 
 
-def rule(on: Kind, name: str = "r", **said: Any) -> Rule:
-    return Rule(name=name, on=on, channels=("HOOK",), **said)
+def rule(when: Kind, name: str = "r", **said: Any) -> Rule:
+    return Rule(name=name, when=when, channels=("HOOK",), **said)
 
 
 def judged(url: str, rules: Iterable[Rule], *ats: datetime, given: Circumstances = WATCHED) -> list[tuple[str, str]]:
@@ -306,8 +306,8 @@ def test_a_rule_that_is_new_changed_or_back_again_tells_nothing_of_the_past(tape
 
 def test_the_channel_of_a_rule_is_not_what_it_says(tape: Tape) -> None:
     moved(tape, usd(input=10 * CENT), usd(input=12 * CENT), usd(input=14 * CENT))
-    judged(tape.url, [Rule(name="r", on="price", channels=("ONE",))], hour(-1), hour(1.5))
-    judged(tape.url, [Rule(name="r", on="price", channels=("ONE", "TWO"))], hour(3))
+    judged(tape.url, [Rule(name="r", when="price", channels=("ONE",))], hour(-1), hour(1.5))
+    judged(tape.url, [Rule(name="r", when="price", channels=("ONE", "TWO"))], hour(3))
     told = rows(tape.url, "SELECT channel, count(*) FROM alert GROUP BY channel ORDER BY channel")
     assert told[0] == ("ONE", 2)
     assert told[1][0] == "TWO"

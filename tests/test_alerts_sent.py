@@ -35,7 +35,7 @@ CENT = 10_000_000
 COUNT = 3
 """Prices that moved in the ledger of these tests."""
 NOW = utc_now().replace(microsecond=0)
-MOVED = {"name": "moved", "on": "price", "url_env": "HOOK"}
+MOVED = {"name": "moved", "when": "price", "url_env": "HOOK"}
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_the_commands_list_rules_and_alerts_send_a_test_and_look_once(
 ) -> None:
     config = config_of(tmp_path, store_url, MOVED)
     (row,) = json.loads(told_by(tmp_path, config, "--format", "json").stdout)
-    assert (row["rule"], row["on"], row["channel"], row["pending"], row["sent"]) == ("moved", "price", "HOOK", 0, 0)
+    assert (row["rule"], row["when"], row["channel"], row["pending"], row["sent"]) == ("moved", "price", "HOOK", 0, 0)
     failed = told_by(tmp_path, config, "run")
     assert (failed.exit_code, failed.stdout) == (1, f"1 rules judged, {COUNT} new alerts, 0 sent, {COUNT} not taken\n")
     assert failed.stderr == "tokentape: HOOK is not set\n"
@@ -373,7 +373,7 @@ def failures(url: str) -> Callable[[], bool]:
 def test_a_daemon_that_is_killed_tells_when_it_is_back_what_happened_before(
     store_url: str, tmp_path: Path, upstreams: Upstreams, hook: Hook
 ) -> None:
-    failing = {"name": "failing", "on": "failing", "times": 2, "source": "acme", "url_env": "HOOK"}
+    failing = {"name": "failing", "when": "failing", "times": 2, "source": "acme", "url_env": "HOOK"}
     config = with_rules(tmp_path, upstreams, "1s", failing)
     first = Daemon(tmp_path, config, store_url, HOOK="json://127.0.0.1:9/")
     until(lambda: judged(store_url, "failing"))
@@ -395,7 +395,7 @@ def test_a_daemon_that_is_killed_tells_when_it_is_back_what_happened_before(
 def test_a_channel_that_hangs_stops_no_poll_and_no_stop(tmp_path: Path, upstreams: Upstreams, hook: Hook) -> None:
     hook.hang.set()
     store = str(tmp_path / "tape.db")
-    failing = {"name": "failing", "on": "failing", "times": 1, "source": "acme", "url_env": "HOOK"}
+    failing = {"name": "failing", "when": "failing", "times": 1, "source": "acme", "url_env": "HOOK"}
     config = with_rules(tmp_path, upstreams, "1s", failing)
     running = Daemon(tmp_path, config, store, HOOK=hook.url)
     until(lambda: judged(store, "failing"))
