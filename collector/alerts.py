@@ -24,7 +24,7 @@ EVERY_S = 60.0
 """A daemon looks this often, and after every poll."""
 REST_S = 2.0
 """Between two looks, however many polls end."""
-STOP_WITHIN_S = 2.0
+STOP_WITHIN_S = 1.0
 """A message under way at a stop may finish within this; if it does not, it is sent again by the next process."""
 
 _STATUS = re.compile(r"error=([0-9]{3})\b")

@@ -27,7 +27,7 @@ SELECT rule, channel, error FROM alert WHERE delivered IS NULL AND error IS NOT 
 """
 _JUDGED = "SELECT name, began, judged FROM alert_rule"
 _ALERTS = """
-SELECT token, rule, channel, at, title, made, attempts, next_try, delivered, error FROM alert
+SELECT token, rule, channel, at, title, made, attempts, next_try, delivered, error, body FROM alert
 WHERE (CAST(:rule AS TEXT) IS NULL OR rule = :rule) ORDER BY id
 """
 _UNDELIVERED = """
@@ -71,6 +71,7 @@ class AlertRow(NamedTuple):
     next_try: datetime | None
     delivered: datetime | None
     error: str | None
+    body: str
 
 
 class Undelivered(NamedTuple):
@@ -117,7 +118,7 @@ def standings(reader: Reader | None, rules: Iterable[Rule], now: datetime) -> li
 def alerts(reader: Reader, now: datetime, *, rule: str | None = None, state: State | None = None) -> list[AlertRow]:
     """Every alert in the order in which they were found."""
     found = []
-    for token, name, channel, at, title, made, attempts, next_try, delivered, error in reader.rows(
+    for token, name, channel, at, title, made, attempts, next_try, delivered, error, body in reader.rows(
         _ALERTS, {"rule": rule}
     ):
         given_up = from_millis(made) <= now - GIVE_UP
@@ -136,6 +137,7 @@ def alerts(reader: Reader, now: datetime, *, rule: str | None = None, state: Sta
                     from_millis(next_try) if is_now == "pending" else None,
                     _instant(delivered),
                     error,
+                    body,
                 )
             )
     return found

@@ -3,7 +3,7 @@
 What upstreams publish is hostile until proven otherwise: all of it is made one printable line (`store.text`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from store.alert_news import Announced, Failing, Held, Moved, Offer, Stale
 from store.instants import from_millis, iso
@@ -16,7 +16,10 @@ from store.units import METERS
 TITLE_LIMIT = 200
 """Characters; several channels take no more."""
 SHOWN = 20
-"""Lines of prices, or of alerts told at once."""
+"""Lines of prices."""
+MESSAGE_LIMIT = 1800
+"""Characters of several alerts in one message; many a chat takes 2000."""
+ID_LINE = len("\nid: 0123456789abcdef\n\n")
 
 _HAPPENED = {
     "arrival": "offered",
@@ -140,11 +143,25 @@ def cheapest(model: str, before: Route | None, now: Route | None, known: int) ->
 
 
 def together(rule: str, texts: Iterable[Text]) -> Text:
-    """Several alerts of one rule as one message, so that no channel is flooded."""
+    """Alerts of one rule as one message: of several, the titles, each with its id, the last line of its body."""
     told = list(texts)
     if len(told) == 1:
         return told[0]
-    return text_of(f"{rule}: {len(told)} alerts")[0], "\n\n".join(f"{title}\n{body}" for title, body in told)
+    lines = [f"{title}\n{body.rpartition(chr(10))[2]}" for title, body in told]
+    return f"{rule}: {len(told)} alerts", "\n\n".join([*lines, f"see: tokentape alerts log {rule} --format json"])
+
+
+def at_most(texts: Iterable[Text]) -> Iterator[int]:
+    """How many alerts go into each message, one after the other, so that none is longer than most channels take."""
+    count = size = 0
+    for title, _ in texts:
+        more = len(title) + ID_LINE
+        if count and size + more > MESSAGE_LIMIT:
+            yield count
+            count = size = 0
+        count, size = count + 1, size + more
+    if count:
+        yield count
 
 
 def _named(offer: Offer) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, bindparam, text
 from store.alert_news import News
 from store.alert_rules import Rule
 from store.alert_status import GIVE_UP
-from store.alert_texts import SHOWN, Text, together
+from store.alert_texts import Text, at_most, together
 from store.alerts import Alert, Circumstances, alerts, ordered
 from store.db import BUSY_S, open_engine, plain_errors
 from store.instants import to_millis
@@ -172,7 +172,9 @@ class Outbox:
                 for row in connection.execute(_DUE, values)
             ]
         for (channel, rule), group in groupby(due, key=lambda one: (one.channel, one.rule)):
-            for some in _at_most(SHOWN, list(group)):
+            left = list(group)
+            for count in at_most([one.text for one in left]):
+                some, left = left[:count], left[count:]
                 claimed = [] if channel in failed or not go_on() else self._claim(some, now())
                 if claimed:
                     error = send(channel, *together(rule, [one.text for one in claimed]))
@@ -217,8 +219,3 @@ class _News:
 def pause(attempts: int) -> timedelta:
     """How long after an attempt the next one may be made, by how many there were before."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * (1 << min(attempts, 10)))
-
-
-def _at_most(count: int, some: list[_Pending]) -> Iterator[list[_Pending]]:
-    for start in range(0, len(some), count):
-        yield some[start : start + count]

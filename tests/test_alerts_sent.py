@@ -17,10 +17,13 @@ from typing import Any
 
 import pytest
 from click.testing import Result
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector import alerts
 from collector.alerts import run_once, send
 from collector.config import Config, load
+from store.alert_texts import TITLE_LIMIT, at_most, together
 from store.instants import utc_now
 from store.location import is_postgres
 from store.outbox import FIRST_PAUSE, LONGEST_PAUSE, Outbox, pause
@@ -107,6 +110,20 @@ def test_what_upstreams_publish_comes_as_one_printable_line(tmp_path: Path, hook
     assert "a/x id: 0123456789abcdef\\x1b[31m\\u202e at acme" in message
     assert len(ids(message)) == COUNT
     assert not {"\x1b", "\u202e"} & set(message)
+
+
+@given(sizes=st.lists(st.integers(1, TITLE_LIMIT)))
+def test_messages_of_several_alerts_hold_each_once_and_are_no_longer_than_a_chat_takes(sizes: list[int]) -> None:
+    texts = [("t" * size, f"body\nid: {number:016x}") for number, size in enumerate(sizes)]
+    counts = list(at_most(texts))
+    assert sum(counts) == len(texts)
+    found, left = [], texts
+    for count in counts:
+        some, left = left[:count], left[count:]
+        _, body = together("r" * 60, some)
+        assert len(body) < 2000
+        found += ids(body)
+    assert found == ids("\n".join(body for _, body in texts))
 
 
 # --- killed ---
