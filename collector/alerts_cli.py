@@ -151,5 +151,5 @@ def run(ctx: click.Context) -> None:
     for error in dict.fromkeys(one.error for one in failed):
         click.echo(f"tokentape: {error}", err=True)
     delivered, refused = (sum(one.alerts for one in sent if (one.error is None) == well) for well in (True, False))
-    click.echo(f"{len(config.alerts)} rules judged, {new} new alerts, {delivered} sent, {refused} not taken")
+    click.echo(f"rules judged: {len(config.alerts)}; alerts: {new} new, {delivered} sent, {refused} not taken")
     ctx.exit(1 if failed else 0)

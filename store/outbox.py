@@ -53,7 +53,10 @@ _CLAIM = text(
      WHERE id = :id AND delivered IS NULL AND attempts = :attempts
     """
 )
-_OVER = text("UPDATE alert SET delivered = :delivered, error = :error WHERE id IN :ids").bindparams(
+_SENT = text("UPDATE alert SET delivered = :now, error = NULL WHERE id IN :ids").bindparams(
+    bindparam("ids", expanding=True)
+)
+_NOT_SENT = text("UPDATE alert SET error = :error WHERE delivered IS NULL AND id IN :ids").bindparams(
     bindparam("ids", expanding=True)
 )
 
@@ -196,13 +199,12 @@ class Outbox:
         return claimed
 
     def _over(self, some: Iterable[_Pending], error: str | None, now: datetime) -> None:
-        values = {
-            "ids": [one.id for one in some],
-            "delivered": to_millis(now) if error is None else None,
-            "error": error,
-        }
+        ids = [one.id for one in some]
         with self._writing() as connection:
-            connection.execute(_OVER, values)
+            if error is None:
+                connection.execute(_SENT, {"ids": ids, "now": to_millis(now)})
+            else:
+                connection.execute(_NOT_SENT, {"ids": ids, "error": error})
 
 
 class _News:

@@ -242,7 +242,10 @@ def test_the_commands_list_rules_and_alerts_send_a_test_and_look_once(
     (row,) = json.loads(told_by(tmp_path, config, "--format", "json").stdout)
     assert (row["rule"], row["when"], row["channel"], row["pending"], row["sent"]) == ("moved", "price", "HOOK", 0, 0)
     failed = told_by(tmp_path, config, "run")
-    assert (failed.exit_code, failed.stdout) == (1, f"1 rules judged, {COUNT} new alerts, 0 sent, {COUNT} not taken\n")
+    assert (failed.exit_code, failed.stdout) == (
+        1,
+        f"rules judged: 1; alerts: {COUNT} new, 0 sent, {COUNT} not taken\n",
+    )
     assert failed.stderr == "tokentape: HOOK is not set\n"
     (row,) = json.loads(told_by(tmp_path, config, "--format", "json").stdout)
     assert (row["pending"], row["sent"], row["error"]) == (COUNT, 0, "HOOK is not set")
@@ -251,7 +254,7 @@ def test_the_commands_list_rules_and_alerts_send_a_test_and_look_once(
     assert f"fault: alerts: HOOK: {COUNT} alerts undelivered since" in examined
     run(store_url, "UPDATE alert SET next_try = 0")
     went = told_by(tmp_path, config, "run", HOOK=hook.url)
-    assert (went.exit_code, went.stdout) == (0, f"1 rules judged, 0 new alerts, {COUNT} sent, 0 not taken\n")
+    assert (went.exit_code, went.stdout) == (0, f"rules judged: 1; alerts: 0 new, {COUNT} sent, 0 not taken\n")
     listed = told_by(tmp_path, config, "log", "moved").stdout
     assert listed.count(" sent ") == COUNT
     assert "input 0.01 -> 0.02 USD" in listed
