@@ -42,6 +42,8 @@ class Entries:
         """Begin anew."""
         self._cut: Cut | None = None
         self._entries: dict[bytes, _Entry] = {}
+        self._gone: Mapping[bytes, _Entry] = {}
+        """What the last edit took away: what takes it back brings the same again."""
         self._keys: set[str] = set()
         self._offers: set[Offer] = set()
         self._tally = Tally()
@@ -71,7 +73,7 @@ class Entries:
         if len(set(new)) != len(new):
             return None  # a key stands twice
         try:
-            begun = {piece: self._entry(found.text(piece), document, at) for piece in fresh}
+            begun = {piece: self._gone.get(piece) or self._entry(found.text(piece), document, at) for piece in fresh}
             if found.rest != (self._cut.rest if self._cut else b""):
                 if self._cut and self._cut.rest:
                     left.append(_as_object(self._cut.rest))
@@ -126,6 +128,7 @@ class Entries:
             raise
         for piece in gone:
             del self._entries[piece]
+        self._gone = gone or self._gone
         self._entries.update(new)
         self._keys -= old_keys
         self._keys.update(new_keys)

@@ -5,6 +5,7 @@ all where nothing changed. One transaction: it may be killed at any point and le
 """
 
 import gc
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from store.touched import Track
 from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 
+AHEAD = 4
+"""Arrivals that are read ahead: some take long to look at, others long to read."""
 Progress = Callable[[int, int], None]
 """Called with the polls done and the polls known so far."""
 
@@ -59,12 +62,16 @@ class Mended:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all."""
+    """Let the collector of cycles rest: what is made meanwhile is kept, and to look through it takes a tenth of all.
+
+    Afterwards and at the end of the program as well, so that it is kept out of what is looked through.
+    """
     was_on = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if was_on:
             gc.enable()
 
@@ -197,11 +204,11 @@ def _mend(
 
 
 def _ahead(arrivals: Iterator[Arrival]) -> Iterator[Arrival]:
-    """Arrivals, each read (and hashed) by another thread while the one before is looked at."""
+    """Arrivals, read (and hashed) by another thread while those before are looked at."""
     with ThreadPoolExecutor(1, "reading") as thread:
-        waiting = thread.submit(next, arrivals, None)
-        while (arrival := waiting.result()) is not None:
-            waiting = thread.submit(next, arrivals, None)
+        waiting = deque(thread.submit(next, arrivals, None) for _ in range(AHEAD))
+        while (arrival := waiting.popleft().result()) is not None:
+            waiting.append(thread.submit(next, arrivals, None))
             yield arrival
 
 

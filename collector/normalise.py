@@ -9,13 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 
 from collector.contract import Price, Prices, Quote, QuotedOverride, SourceSpec, StatedQuote
 from collector.doubts import among
 from collector.identify import identify
 from collector.parse.amounts import NotAnAmount, read_amount
 from store.records import Document, EndpointKey, Finding, Observation, Offer, Override, RateCard, State, Stated
-from store.units import METERS, NANO, Unit, unit
+from store.units import METERS, NANO, unit
 
 _EXACT = Context(prec=100)
 _PPM = Decimal("1e-6")
@@ -154,7 +155,7 @@ def _convert(prices: Prices, spec: SourceSpec) -> _Amounts:
         elif not text or text in spec.unknown:
             states[meter] = "unknown"
         else:
-            amount = 0 if text in spec.free else _amount(meter, text, quoted, spec)
+            amount = 0 if text in spec.free else _amount(meter, text, price.unit, spec.grid_nano)
             zero = zeros.get(meter, "price") if amount == 0 and text not in spec.free else "price"
             if zero == "unknown":
                 states[meter] = "unknown"
@@ -165,7 +166,8 @@ def _convert(prices: Prices, spec: SourceSpec) -> _Amounts:
     return _Amounts(currency=currencies.pop() if currencies else "USD", amounts=amounts, states=states)
 
 
-def _amount(meter: str, text: str, quoted: Unit, spec: SourceSpec) -> int:
+@lru_cache(maxsize=1 << 14)  # the same amounts stand in thousands of rows
+def _amount(meter: str, text: str, unit_name: str, grid_nano: int) -> int:
     """The published number on our grid.
 
     Raises: _Refused if it is no price, or if rounding would move it by more than one part in a million where the
@@ -175,16 +177,16 @@ def _amount(meter: str, text: str, quoted: Unit, spec: SourceSpec) -> int:
         published = read_amount(text)
     except NotAnAmount as error:
         raise _Refused("number", f"{meter}: {error}") from None
-    exact = _EXACT.multiply(_EXACT.multiply(published, quoted.per_amount), Decimal(NANO))
+    exact = _EXACT.multiply(_EXACT.multiply(published, unit(unit_name).per_amount), Decimal(NANO))
     if exact < 0:
         raise _Refused("negative", f"{meter} is {text}")
     if exact > LARGEST:
         raise _Refused("number", f"{meter} is {text}, more than any price")
-    steps = (exact / spec.grid_nano).to_integral_value(rounding=ROUND_HALF_EVEN)
-    amount = int(steps) * spec.grid_nano
+    steps = (exact / grid_nano).to_integral_value(rounding=ROUND_HALF_EVEN)
+    amount = int(steps) * grid_nano
     moved = abs(Decimal(amount) - exact)
-    if (moved > exact * _PPM and spec.grid_nano == 1) or (amount == 0 and exact != 0):
-        raise _Refused("precision", f"{meter} at {text} {quoted.name} is too fine for a grid of 1e-9")
+    if (moved > exact * _PPM and grid_nano == 1) or (amount == 0 and exact != 0):
+        raise _Refused("precision", f"{meter} at {text} {unit_name} is too fine for a grid of 1e-9")
     return amount
 
 

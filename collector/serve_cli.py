@@ -19,7 +19,7 @@ TOKEN = "TOKENTAPE_TOKEN"  # noqa: S105 - the name of the variable that holds it
 @click.option("--port", type=click.IntRange(0, 65535), help="[default: `serve.port`, 8787]")
 @click.pass_context
 def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
-    """Serve every question over HTTP, until SIGTERM or SIGINT.
+    """Serve the dashboard, and every question over HTTP, until SIGTERM or SIGINT.
 
     The description of all routes is at /v1/openapi.json. Read only, and for this machine alone, unless the section
     `serve` of the configuration says otherwise; for others only with a token, in $TOKENTAPE_TOKEN.

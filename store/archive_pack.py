@@ -1,8 +1,8 @@
 """A pack as bytes: documents folded into one string, compressed alone or as a difference, sealed into a file.
 
 A file is a zstd frame behind a head, which zstd itself skips: `zstd -d` reads a pack that stands alone, and
-`zstd -d --patch-from=` its base's content one that is a difference, but for one that leaves out the documents that both
-have (`difference`). Every byte of a file is under the head's check, so that damage is found where it is, without what
+`zstd -d --patch-from=` its base's content one that is a difference, but for one that leaves out what both have
+(`quick_difference`). Every byte of a file is under the head's check, so that damage is found where it is, without what
 the file is a difference from.
 """
 
@@ -10,13 +10,14 @@ import hashlib
 import json
 import struct
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import zstandard
 
+from store.alike import alike
 from store.records import Document
 
 LEVEL = 12
@@ -34,9 +35,7 @@ PERIOD = RUN**3
 """Packs from one that stands alone to the next."""
 SKIPPABLE = 0x184D2A5E
 PLACES = SKIPPABLE + 1
-"""Begins a list of documents that are in the base as well."""
-MOST = 0.75
-"""Of the bytes of a string, what its documents that are in the base as well must be at least to be left out."""
+"""Begins a list of what is in the base as well."""
 REMEMBERED = 1 << 12
 """Documents of which the words about them are remembered: a poll after another has mostly the same."""
 _PLACES = struct.Struct("<II")
@@ -123,7 +122,7 @@ def _identity(part: str, url: str, status: int, sha256: str) -> str:
     return json.dumps([part, url, status, sha256], separators=(",", ":"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Folded:
     """Documents as one string, in the pieces that it is made of: a line about them, then the bodies.
 
@@ -139,15 +138,17 @@ class Folded:
         """Bytes of the string."""
         return len(self.line) + sum(len(body) for _, body in self.bodies)
 
-    @cached_property
+    @property
     def whole(self) -> bytes:
-        """The string: made where it is asked for, and kept, for the next one may be a difference from it."""
-        return self.without(())
+        """The string."""
+        return self.without({})
 
-    def without(self, numbers: Collection[int]) -> bytes:
-        """The string without some of its documents, by their places in a row."""
-        left = (body for number, (_, body) in enumerate(self.bodies) if number not in numbers)
-        return b"".join((self.line, *left))
+    def without(self, stretches: Mapping[int, Iterable[tuple[int, int]]]) -> bytes:
+        """The string without stretches (start, size) of its documents, by their places in a row."""
+        left = [self.line]
+        for number, (_, body) in enumerate(self.bodies):
+            left += _between(body, stretches[number]) if number in stretches else (body,)
+        return b"".join(left)
 
 
 def fold(documents: Sequence[Document]) -> Folded:
@@ -225,29 +226,32 @@ def compress(whole: bytes, *, quick: bool = False) -> bytes:
 def quick_difference(whole: Folded, base: Folded) -> bytes:
     """A string as a frame that points into another string, made quickly and somewhat larger.
 
-    It leaves out the documents that stand in both, where those are most of it, behind a list of their places: only to
-    look for them would take longer than all else.
+    It leaves out what documents of one part have in common, behind a list of its places: to have it found by zstd would
+    take longer than all else.
     """
     before: dict[str, tuple[int, int, bytes]] = {}
     at = len(base.line)
     for number, (part, body) in enumerate(base.bodies):
         before[part] = (number, at, body)
         at += len(body)
-    in_whole, in_base = set[int](), set[int]()
+    in_whole: dict[int, list[tuple[int, int]]] = {}
+    in_base: dict[int, list[tuple[int, int]]] = {}
     places: list[tuple[int, int, int]] = []
     at, behind = len(whole.line), 0
     for number, (part, body) in enumerate(whole.bodies):
-        old_number, start, old = before.get(part, (0, 0, b""))
-        if body and body == old and start >= behind:
-            in_whole.add(number)
-            in_base.add(old_number)
-            _add(places, at, start, len(body))
-            behind = start + len(body)
+        old_number, begins, old = before.get(part, (0, 0, b""))
+        if old and begins >= behind:
+            both = list(alike(body, old))
+            in_whole[number] = [(one.start, one.size) for one in both]
+            in_base[old_number] = [(one.old, one.size) for one in both]
+            for one in both:
+                _add(places, at + one.start, begins + one.old, one.size)
+            behind = begins + len(old)
         at += len(body)
-    if sum(size for _, _, size in places) <= MOST * at:
-        return difference(whole.whole, base.whole, quick=True)
-    listed = b"".join(_PLACE.pack(*one) for one in places)
     frame = difference(whole.without(in_whole), base.without(in_base), quick=True)
+    if not places:
+        return frame
+    listed = b"".join(_PLACE.pack(*one) for one in places)
     return b"".join((_PLACES.pack(PLACES, len(listed)), listed, frame))
 
 

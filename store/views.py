@@ -124,8 +124,8 @@ def cheapest(now: datetime, *, models: int, currency: str = USD) -> "TableColumn
         TableColumn("model", lambda route: route.row.model if models > 1 else "", spare=1, cut="left"),
         TableColumn("provider", lambda route: route.row.provider),
         TableColumn("variant", lambda route: route.row.variant, spare=1, cut="right"),
-        TableColumn(f"{sign}/request", lambda route: _short(route.spend.request), right=True),
-        TableColumn(f"{sign}/month", _month, spare=1, right=True),
+        TableColumn(f"{sign}/request", lambda route: short_cost(route.spend.request), right=True),
+        TableColumn(f"{sign}/month", month_text, spare=1, right=True),
         TableColumn("saves %", lambda route: saving_percent(route) or "", spare=1, right=True),
         TableColumn(f"input {sign}/M", lambda route: _amount(route.cost.input), right=True),
         TableColumn(f"output {sign}/M", lambda route: _amount(route.cost.output), right=True),
@@ -142,7 +142,7 @@ _DIGITS = 6
 """Digits of a mean, which may have no end."""
 
 
-def _short(femto: Fraction | int) -> str:
+def short_cost(femto: Fraction | int) -> str:
     """An exact amount, or the digits that tell it from others."""
     if femto.denominator == 1:
         return femto_text(int(femto))
@@ -151,7 +151,8 @@ def _short(femto: Fraction | int) -> str:
     return f"{rounded:f}".rstrip("0").rstrip(".")
 
 
-def _month(route: "Route") -> str:
+def month_text(route: "Route") -> str:
+    """What a month costs, to the cent; empty where nobody said how many requests there are."""
     return "" if route.month is None else f"{Decimal(round(Fraction(route.month, 10 ** (FEMTO_DIGITS - 2)))) / 100:.2f}"
 
 
@@ -159,19 +160,20 @@ def crossovers() -> "TableColumns[Crossing]":
     """Who is cheapest, from where to where."""
     return (
         TableColumn("by", lambda one: one.by),
-        TableColumn("from", lambda one: _place(one.since), right=True),
-        TableColumn("to", lambda one: _place(one.until), right=True),
+        TableColumn("from", lambda one: crossing_place(one.since), right=True),
+        TableColumn("to", lambda one: crossing_place(one.until), right=True),
         TableColumn("cheapest", lambda one: f"{one.row.provider}{'=' if one.tied else ''}"),
         TableColumn("variant", lambda one: one.row.variant, spare=1, cut="right"),
-        TableColumn("request from", lambda one: f"{_short(one.cost_since)} {one.currency}", right=True),
-        TableColumn("request to", lambda one: f"{_short(one.cost_until)} {one.currency}", right=True),
+        TableColumn("request from", lambda one: f"{short_cost(one.cost_since)} {one.currency}", right=True),
+        TableColumn("request to", lambda one: f"{short_cost(one.cost_until)} {one.currency}", right=True),
         TableColumn("model", lambda one: one.row.model, spare=4, cut="left"),
         TableColumn("source", lambda one: one.row.source, spare=2),
         TableColumn("endpoint", lambda one: one.row.endpoint, spare=3, cut="left"),
     )
 
 
-def _place(place: "Fraction | int | datetime") -> str:
+def crossing_place(place: "Fraction | int | datetime") -> str:
+    """A share of cache hits, the length of a prompt, or an instant."""
     if isinstance(place, Fraction):
         return f"{Decimal(round(place * 1000)) / 10:.1f} %"
     return str(place) if isinstance(place, int) else f"{place:%a} {_minute(place)}"

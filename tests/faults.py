@@ -15,9 +15,6 @@ FOLDER = Path(__file__).parent
 TABLE = FOLDER / "FAULTS.md"
 ENGINES = {"store_url", "stores", "empty_url", "first_url", "engine_tape"}
 """Fixtures that give a test SQLite and PostgreSQL in turn."""
-LATER = {194}
-"""Of surfaces that do not exist yet: the dashboard."""
-
 HERE = {
     24: "so until it has lasted as long as an absence must, or a new document says the same",
     56: "no list on several pages is taken: REFUSE(incomplete)",
@@ -30,8 +27,7 @@ HEAD = """\
 # Faults
 
 What may go wrong, what has to come of it, and the tests that make it happen; written by `python -m tests.faults`.
-{shown} of {faults} are made by a test, {later} come with the HTTP API and the dashboard. Tests marked ² run on SQLite
-and on PostgreSQL.
+{shown} of {faults} are made by a test. Tests marked ² run on SQLite and on PostgreSQL.
 
 - *REFUSE*: the poll fails with a reason of one line, and changes nothing.
 - *ROW*: one row is refused, and its endpoint counts as seen.
@@ -92,14 +88,13 @@ def table() -> str:
     """The table as Markdown."""
     faults, tests = listed(), made()
     shown = {fault.number for fault in faults if any(fault.number in test.faults for test in tests)}
-    lines = [HEAD.format(shown=len(shown), faults=len(faults), later=len(LATER))]
+    lines = [HEAD.format(shown=len(shown), faults=len(faults))]
     for kind, group in groupby(faults, lambda fault: fault.kind):
         lines += ["", f"## {kind}", "", "| # | fault | outcome | tests |", "|---|---|---|---|"]
         for fault in group:
             found = [f"`{one.name}`{'²' if one.both else ''}" for one in tests if fault.number in one.faults]
-            missing = "with the HTTP API" if fault.number in LATER else "–"
             outcome = f"{fault.outcome}<br>*here:* {HERE[fault.number]}" if fault.number in HERE else fault.outcome
-            lines.append(f"| {fault.number} | {fault.fault} | {outcome} | {'<br>'.join(found) or missing} |")
+            lines.append(f"| {fault.number} | {fault.fault} | {outcome} | {'<br>'.join(found) or '–'} |")
     return "\n".join(lines) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -255,6 +256,33 @@ def test_any_string_of_documents_comes_back_from_a_quick_difference(
 ) -> None:
     base, whole = many(before), many(now)
     assert decompress(quick_difference(whole, base), base.whole, len(whole.whole)) == whole.whole
+
+
+LONG = random.Random(7).randbytes(30_000).hex()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 60_000), st.integers(0, 9_000), st.text(max_size=9)), max_size=5),
+    st.lists(st.sampled_from(["", "a", "b"]), min_size=1, max_size=4),
+)
+def test_any_edit_of_long_documents_comes_back_from_a_quick_difference(
+    edits: list[tuple[int, int, str]], parts: list[str]
+) -> None:
+    edited = LONG
+    for place, size, text in edits:
+        edited = edited[:place] + text + edited[place + size :]
+    base = fold([document(LONG.encode(), part) for part in ("", "a", "b")])
+    whole = fold([document(edited.encode(), part) for part in parts])
+    for one, other in ((whole, base), (base, whole)):
+        assert decompress(quick_difference(one, other), other.whole, len(one.whole)) == one.whole
+
+
+def test_what_is_left_of_a_long_document_is_what_was_edited() -> None:
+    edited = LONG[:10_000] + "new" + LONG[10_000:40_000] + LONG[40_100:]
+    base, whole = (fold([document(text.encode(), "part")]) for text in (LONG, edited))
+    frame = quick_difference(whole, base)
+    assert frame.startswith(PLACES.to_bytes(4, "little"))
+    assert len(frame) < 400
 
 
 @given(edits=st.dictionaries(st.integers(0, 39), st.text()))

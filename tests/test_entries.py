@@ -1,6 +1,8 @@
 """A document read member by member is the document read as a whole, however it was edited and however it is written."""
 
 import json
+import random
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,10 +16,11 @@ from collector.config import load
 from collector.contract import EntryParser
 from collector.entries import Entries
 from collector.errors import SourceChanged
-from collector.parse.members import cut, differing
+from collector.parse.members import Cut, cut, differing
 from collector.settings import CheckSettings
 from collector.sighting import Received, Seer, see
 from collector.sources import litellm, parser_of
+from store.alike import LEAST
 from store.records import Document, Sighting
 from store.timeline import SourceState, Step, step
 from store.touched import Track
@@ -44,6 +47,8 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
         entry["output_cost_per_token_batches"] = 1e-06
     if draw(st.integers(0, 3)) == 0:
         entry["note"] = draw(st.sampled_from(["\n  },\n", "},", "\\", "\ud83d", "a\n    }", {"deep": [{"x": {}}]}]))
+    if draw(st.booleans()):
+        entry["text"] = draw(st.sampled_from(["long " * 300, "},\n  " * 300]))  # that stretches are found in
     return entry
 
 
@@ -79,12 +84,12 @@ def written(members: list[tuple[str, Any]], indent: int | None, mess: int, newli
 def histories(draw: st.DrawFn) -> list[bytes]:
     """Versions of a document, each a few edits away from the one before."""
     members: list[tuple[str, Any]] = [(name, draw(entries())) for name in NAMES[2:5]]
-    found = []
+    found, past = [], [[*members]]
     rare = st.sampled_from([0] * 30 + list(range(1, 15)))
     for _ in range(draw(st.integers(2, 7))):
         for _ in range(draw(st.integers(0, 3))):
             place, name = draw(st.integers(0, len(members))), draw(st.sampled_from(NAMES))
-            match draw(st.sampled_from(["add", "drop", "change", "twice", "swap", "tail"])):
+            match draw(st.sampled_from(["add", "drop", "change", "twice", "swap", "tail", "back"])):
                 case "add" if name not in dict(members):
                     members.insert(place, (name, draw(entries())))
                 case "drop" if place < len(members):
@@ -98,8 +103,11 @@ def histories(draw: st.DrawFn) -> list[bytes]:
                 case "tail":
                     members = [one for one in members if one[0] != "last_updated"]
                     members.append(("last_updated", draw(st.sampled_from(["1", "2", 3]))))
+                case "back":
+                    members = [*draw(st.sampled_from(past))]
                 case _:
                     pass
+        past.append([*members])
         indent = draw(st.sampled_from([2, 2, 2, 2, 4, None]))
         found.append(written(members, indent, draw(rare), draw(st.sampled_from(["\n"] * 9 + ["\r\n"]))))
     return found
@@ -140,7 +148,7 @@ def test_what_is_read_member_by_member_is_what_is_read_as_a_whole(bodies: list[b
         assert content(taken) == content(expected)
 
 
-def test_only_what_changed_is_read() -> None:
+def test_only_what_changed_is_read_and_not_again_what_comes_back() -> None:
     read: list[str] = []
 
     class Counting:
@@ -164,24 +172,41 @@ def test_only_what_changed_is_read() -> None:
     assert read == ["model-4", "last_updated"]
     assert changed is not None
     assert [model for _, model, _ in changed] == ["model-4"]
+    read.clear()
+    members[4] = ("model-4", entry(1e-06))
+    changed = reader.read(document(written(members, 2, 0, "\n")), START)
+    assert read == []
+    assert changed is not None
+    assert [model for _, model, _ in changed] == ["model-4"]
 
 
-@given(st.lists(st.sampled_from("abcde"), min_size=1, max_size=12), st.lists(st.sampled_from("abcde"), min_size=1))
-def test_between_what_two_documents_share_at_both_ends_is_all_in_which_they_differ(
-    old: list[str], new: list[str]
-) -> None:
-    def object_of(names: list[str]) -> bytes:
-        return written([(name * 3, {"x": name}) for name in names], 2, 0, "\n")
+def object_of(names: list[str], size: int) -> Cut:
+    members = [(name * 3, {"x": random.Random(name).randbytes(size).hex()}) for name in names]
+    found = cut(written(members, 2, 0, "\n"))
+    assert found is not None
+    return found
 
-    before, now = cut(object_of(old)), cut(object_of(new))
-    assert before is not None
-    assert now is not None
+
+@given(
+    st.lists(st.sampled_from("abcde"), min_size=1, max_size=12),
+    st.lists(st.sampled_from("abcde"), min_size=1, max_size=12),
+    st.sampled_from([1, LEAST // 4, LEAST]),
+)
+def test_what_is_left_out_of_two_documents_is_the_same_in_both(old: list[str], new: list[str], size: int) -> None:
+    before, now = object_of(old, size), object_of(new, size)
+    was, is_ = map(Counter, differing(before, now))
+    assert was <= Counter(before.pieces())
+    assert is_ <= Counter(now.pieces())
+    assert Counter(before.pieces()) - was == Counter(now.pieces()) - is_
+
+
+def test_of_two_long_documents_only_what_is_near_an_edit_is_compared() -> None:
+    names = [str(number) for number in range(100)]
+    before, now = object_of(names, 500), object_of([*names[:20], "new", *names[20:70], *names[71:]], 500)
     was, is_ = differing(before, now)
-    assert len(before.pieces()) - len(was) == len(now.pieces()) - len(is_)
-    for pieces, between in ((before.pieces(), was), (now.pieces(), is_)):
-        assert any(pieces[place : place + len(between)] == between for place in range(len(pieces) + 1))
-    if old == new:
-        assert len(was) <= 1
+    assert set(before.pieces()) - set(now.pieces()) == set(was) - set(is_) != set()
+    assert set(now.pieces()) - set(before.pieces()) == set(is_) - set(was) != set()
+    assert max(len(was), len(is_)) < 10
 
 
 @pytest.mark.parametrize(

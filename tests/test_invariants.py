@@ -31,6 +31,7 @@ from collector.poll import Poller
 from collector.sighting import Received
 from store.catalogue import HeldRow, held
 from store.columns import ENDPOINTS
+from store.constraints import GONE
 from store.export import write
 from store.instants import from_millis, to_millis
 from store.intervals import GRACE_S, IntervalRow, current, history
@@ -252,7 +253,8 @@ def test_answers_as_of_any_poll_are_what_it_said_and_absence_ends_a_price_only_w
                 in_force = list(current(reader, later, source=one.spec.id))
                 assert all(fresh for row in in_force if not row.stale)
                 ranking = rank(in_force, Workload(input_tokens=3, output_tokens=1), later, Constraints())
-                costs = sorted(3 * price_in + price_out for price_in, price_out in map(prices_of, in_force))
+                listed = [row for row in in_force if row.unseen_since is None or later - row.unseen_since <= GONE]
+                costs = sorted(3 * price_in + price_out for price_in, price_out in map(prices_of, listed))
                 assert [Decimal(route.cost.text) * 10**6 for route in ranking.routes] == costs
         assert sorted(lasting_absences(one, polls)) == sorted(
             (name, ended) for name, _, ended, reason, *_ in one.beliefs() if reason == "withdrawn"

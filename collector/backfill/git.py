@@ -310,7 +310,9 @@ def read_blob(git: IO[bytes], commit: str, limit: int) -> bytes | None:
         while left:
             left -= len(_exactly(git, min(left, CHUNK)))
         return None
-    return _exactly(git, size + 1)[:-1]
+    body = _exactly(git, size)
+    _exactly(git, 1)
+    return body
 
 
 def _exactly(git: IO[bytes], size: int) -> bytes:

@@ -10,6 +10,8 @@ stands in two pieces.
 import re
 from dataclasses import dataclass
 
+from store.alike import alike
+
 _SPACE = b" \t\r\n"
 _OPENING = re.compile(rb'[ \t\r\n]*\{(?=[ \t\r\n]*\n([ \t]+)")')
 
@@ -41,50 +43,33 @@ def cut(body: bytes) -> Cut | None:
     if opening is None or body[closing + 1 :].strip(_SPACE):
         return None
     end = b"".join((b"\n", opening[1], b"}"))
-    inner = body[opening.end() : closing].rstrip(_SPACE)
-    last = inner.rfind(end)
-    comma, rest = inner[last + len(end) :][:1], inner[last + len(end) + 1 :]
+    last = body.rfind(end, opening.end(), closing)
+    behind = body[last + len(end) : closing].rstrip(_SPACE)
+    comma, rest = behind[:1], behind[1:]
     if last < 0 or comma not in (b"", b",") or bool(comma) != bool(rest):
         return None
-    return Cut(inner[:last], end, rest)
+    return Cut(body[opening.end() : last], end, rest)
 
 
 def differing(before: Cut | None, now: Cut) -> tuple[list[bytes], list[bytes]]:
-    """The pieces between those with which both begin and those with which both end.
+    """The pieces of each but for those in long stretches that both have.
 
     Finding them so is quicker than cutting it all: mostly, little is between.
     """
     if before is None or before.end != now.end:
         return ([] if before is None else before.pieces()), now.pieces()
     separator = now.end + b","
-    alike = now.members.rfind(separator, 0, _alike_at_first(before.members, now.members))
-    start = 0 if alike < 0 else alike + len(separator)
-    old, new = before.members[start:], now.members[start:]
-    alike = new.find(separator, len(new) - _alike_at_last(old, new))
-    if alike >= 0:
-        old, new = old[: alike - len(new)], new[:alike]
-    return old.split(separator), new.split(separator)
-
-
-def _alike_at_first(one: bytes, other: bytes) -> int:
-    """With how many bytes both begin."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:
-        middle = (least + most + 1) // 2
-        if one[least:middle] == other[least:middle]:
-            least = middle
-        else:
-            most = middle - 1
-    return least
-
-
-def _alike_at_last(one: bytes, other: bytes) -> int:
-    """With how many bytes both end."""
-    least, most = 0, min(len(one), len(other))
-    while least < most:
-        middle = (least + most + 1) // 2
-        if one[len(one) - middle : len(one) - least] == other[len(other) - middle : len(other) - least]:
-            least = middle
-        else:
-            most = middle - 1
-    return least
+    old: list[bytes] = []
+    new: list[bytes] = []
+    start = old_start = 0
+    for one in alike(now.members, before.members):
+        first = now.members.find(separator, one.start, one.start + one.size)
+        if first < 0:
+            continue
+        last = now.members.rfind(separator, one.start, one.start + one.size) + len(separator)
+        new += now.members[start:first].split(separator)
+        old += before.members[old_start : first + one.old - one.start].split(separator)
+        start, old_start = last, last + one.old - one.start
+    new += now.members[start:].split(separator)
+    old += before.members[old_start:].split(separator)
+    return old, new

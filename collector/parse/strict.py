@@ -48,7 +48,7 @@ def read_json_text(text: str, source: str) -> Json:
         raise SourceChanged(f"{source}: JSON wanted, markup there: {start[:80]}", code="content_type")
     if len(text) <= 4096 and not start:
         raise SourceChanged(f"{source}: the body is empty", code="empty")
-    if _depth(text) > DEPTH:
+    if text.count("{") + text.count("[") > DEPTH and _depth(text) > DEPTH:
         raise SourceChanged(f"{source}: JSON nested deeper than {DEPTH} levels", code="json")
     try:
         value: Json = _DECODER.decode(text)

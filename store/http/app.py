@@ -21,6 +21,7 @@ from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
 from store.http.metrics import MEDIA_TYPE, metrics
+from store.http.pages.doors import add_pages
 from store.http.routes import add_routes
 from store.http.settings import ServeSettings
 from store.http.state import state_of
@@ -55,7 +56,9 @@ def create_app(doors: Doors, settings: ServeSettings, decide: Decide | None = No
     if settings.writes and not settings.token:
         raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
     settings = replace(settings, writes=settings.writes and decide is not None)
-    return Gate(Cache(_application(doors, settings, decide), state_of(doors.store_url), doors.now), settings, OPEN)
+    return Gate(
+        Cache(_application(doors, settings, decide), state_of(doors.store_url), doors.now, OPEN), settings, OPEN
+    )
 
 
 def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -> FastAPI:
@@ -80,6 +83,7 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
         license_info={"name": "MIT"},
     )
     add_routes(app, doors, settings.statement_s)
+    add_pages(app, doors, settings.statement_s)
 
     @app.get("/healthz", summary="Whether this process answers", response_class=Response, tags=["health"])
     async def healthz() -> Response:
@@ -117,10 +121,9 @@ def _application(doors: Doors, settings: ServeSettings, decide: Decide | None) -
 
 
 async def _told(_request: Request, error: Exception) -> Response:
-    """An expected failure: what a command would say, and no more of this machine than its caller may know."""
+    """An expected failure."""
     assert isinstance(error, StoreError)
-    status = problems.status_of(error)
-    detail = str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+    status, detail = problems.told(error)
     headers = {"Retry-After": "1"} if status == 503 else {}
     return _problem(status, detail, headers)
 
@@ -154,7 +157,6 @@ def _problem(status: int, detail: str, headers: dict[str, str]) -> Response:
     )
 
 
-_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}
 _DESCRIPTION = """
 Every answer is a list of rows with the columns of the command of that name: JSON, JSON Lines or CSV by `format` or the
 Accept header. Prices are plain decimals in currency units per 1M tokens, or per single other thing, as text; instants

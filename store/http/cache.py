@@ -8,7 +8,7 @@ has the same.
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -38,8 +38,12 @@ class Kept:
 class Cache:
     """Gives answers again, and tells whoever has them already that nothing is new."""
 
-    def __init__(self, app: App, state: Callable[[], object], now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, app: App, state: Callable[[], object], now: Callable[[], datetime], fresh: Iterable[str]
+    ) -> None:
         self._app = app
+        self._fresh = frozenset(fresh)
+        """Paths that are answered anew each time, whatever the store does."""
         self._state = state
         self._now = now
         self._kept: OrderedDict[tuple[bytes, ...], Kept] = OrderedDict()
@@ -48,7 +52,7 @@ class Cache:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a GET from memory where that is the answer still; else have it made, and keep it."""
-        if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"} or not scope["path"].startswith("/v1/"):
+        if scope["type"] != "http" or scope["method"] not in {"GET", "HEAD"} or scope["path"] in self._fresh:
             await self._app(scope, receive, send)
             return
         headers = dict(scope["headers"])
@@ -112,7 +116,9 @@ def _kept(of: tuple[object, ...], made: _Made, coding: bytes) -> Kept:
     start: Any = made.start
     body = made.body
     headers = [one for one in start["headers"] if one[0] not in {b"content-length", b"etag"}]
-    headers += [(b"vary", b"Accept, Accept-Encoding"), (b"cache-control", b"no-cache")]
+    headers.append((b"vary", b"Accept, Accept-Encoding"))
+    if not _header(start, b"cache-control"):
+        headers.append((b"cache-control", b"no-cache"))
     if coding and len(body) >= SMALLEST:
         body = _compressed(body, coding)
         headers.append((b"content-encoding", coding))

@@ -35,3 +35,12 @@ def status_of(error: StoreError) -> int:
     if isinstance(error, (StoreBusy, StoreMissing, TooSlow)):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def told(error: StoreError) -> tuple[int, str]:
+    """Status of an expected error, and what a command would say: no more of this machine than its caller may know."""
+    status = status_of(error)
+    return status, str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+
+
+_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}

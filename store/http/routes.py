@@ -12,11 +12,14 @@ from store import catalogue, columns, disputes, gateways, intervals, mix, rates
 from store.calendar import calendar as find_calendar
 from store.calendar import columns_of
 from store.changes import changes as find_changes
-from store.choice import choose
+from store.choice import Choice, choose
 from store.conditions import zone
-from store.conflicts import KINDS, ORDERS
+from store.conflicts import KINDS, ORDERS, Conflict
 from store.conflicts import conflicts as find_conflicts
 from store.constraints import Constraints, condition
+from store.course import COURSE
+from store.course import course as find_course
+from store.currency import USD
 from store.doors import Doors
 from store.errors import QueryError
 from store.evidence import explain as find_evidence
@@ -24,6 +27,7 @@ from store.facts import facts as find_facts
 from store.http import feeds, models, moves
 from store.http.asked import TOKENS, Asked, Count, Currency, Instant, Name, Paged, Question, asked
 from store.naming import find_model
+from store.read import Reader
 
 _MANY = 20
 """Names in one list of a question."""
@@ -162,24 +166,38 @@ def _endpoints(ask: Asked, wanted: Offers) -> Response:
 
 def _history(ask: Asked, wanted: Past) -> Response:
     with ask.open() as reader:
-        found: Iterable[intervals.IntervalRow] = intervals.history(
-            reader,
-            find_model(reader, wanted.model),
-            ask.at,
-            known=ask.known,
-            since=ask.instant(wanted.since),
-            until=ask.instant(wanted.until),
-            provider=wanted.provider,
-            source=wanted.source,
-            stated=wanted.stated,
-            superseded=wanted.superseded,
-        )
-        found = disputes.marked(found, reader, ask.at, known=ask.known)
+        found = disputes.marked(past(reader, ask, wanted), reader, ask.at, known=ask.known)
         found = intervals.prices_only(found) if wanted.prices else found
         if wanted.currency is not None:
             into = ask.doors.converter(reader, wanted.currency, ask.known)
             found = (rates.converted(row, into) for row in found)
         return ask.answer(found, columns.HISTORY)
+
+
+def _course(ask: Asked, wanted: Past) -> Response:
+    with ask.open() as reader:
+        found: Iterable[intervals.IntervalRow] = past(reader, ask, wanted)
+        currency = wanted.currency or USD
+        if wanted.currency is not None:
+            into = ask.doors.converter(reader, currency, ask.known)
+            found = (rates.converted(row, into) for row in found)
+        return ask.answer(find_course(found, min(ask.at, ask.known), currency), COURSE)
+
+
+def past(reader: Reader, ask: Asked, wanted: Past) -> Iterable[intervals.IntervalRow]:
+    """The intervals that were asked for."""
+    return intervals.history(
+        reader,
+        find_model(reader, wanted.model),
+        ask.at,
+        known=ask.known,
+        since=ask.instant(wanted.since),
+        until=ask.instant(wanted.until),
+        provider=wanted.provider,
+        source=wanted.source,
+        stated=wanted.stated,
+        superseded=wanted.superseded,
+    )
 
 
 def _changes(ask: Asked, wanted: Moved) -> Response:
@@ -199,27 +217,27 @@ def _changes(ask: Asked, wanted: Moved) -> Response:
 
 def _cheapest(ask: Asked, wanted: Sent) -> Response:
     with ask.open() as reader:
-        return ask.answer(_choice(reader, ask, wanted).routes, columns.CHEAPEST)
+        return ask.answer(choice(reader, ask, wanted).routes, columns.CHEAPEST)
 
 
 def _excluded(ask: Asked, wanted: Sent) -> Response:
     with ask.open() as reader:
-        return ask.answer(_choice(reader, ask, wanted).excluded, columns.EXCLUDED)
+        return ask.answer(choice(reader, ask, wanted).excluded, columns.EXCLUDED)
 
 
 def _crossovers(ask: Asked, wanted: Sent) -> Response:
     with ask.open() as reader:
-        return ask.answer(_choice(reader, ask, wanted).crossings(), columns.CROSSOVERS)
+        return ask.answer(choice(reader, ask, wanted).crossings(), columns.CROSSOVERS)
 
 
 def _gateway(ask: Asked, wanted: Gateway) -> Response:
     with ask.open() as reader:
         if wanted.gateway == "openrouter":
             wanted = wanted.model_copy(update={"source": [gateways.OPENROUTER]})
-        choice = _choice(reader, ask, wanted)
+        found = choice(reader, ask, wanted)
     if wanted.gateway == "openrouter":
-        return Response(gateways.openrouter(choice.routes, choice.wanted), media_type="application/json")
-    return Response(gateways.litellm(choice.routes, choice.offers)[0], media_type="application/yaml")
+        return Response(gateways.openrouter(found.routes, found.wanted), media_type="application/json")
+    return Response(gateways.litellm(found.routes, found.offers)[0], media_type="application/yaml")
 
 
 def _calendar(ask: Asked, wanted: Hours) -> Response:
@@ -252,21 +270,24 @@ def _facts(ask: Asked, wanted: Offers) -> Response:
 
 def _conflicts(ask: Asked, wanted: Contradicted) -> Response:
     with ask.open() as reader:
-        name = None if wanted.model is None else find_model(reader, wanted.model)
-        offers = intervals.current(reader, ask.at, known=ask.known, model=name, provider=wanted.provider)
-        every = chain.from_iterable(
-            find_conflicts(rows, ask.at) for _, rows in groupby(offers, key=lambda row: row.model)
-        )
-        found = [
-            one
-            for one in every
-            if wanted.source in (None, one.row.source, one.other.source)
-            and (not wanted.kind or one.difference.kind in wanted.kind)
-            and one.difference.is_apart(Fraction(wanted.min_ratio))
-        ]
-        if wanted.sort != "model":
-            found.sort(key=ORDERS[wanted.sort])
-        return ask.answer(found, columns.CONFLICTS)
+        return ask.answer(contradictions(reader, ask, wanted), columns.CONFLICTS)
+
+
+def contradictions(reader: Reader, ask: Asked, wanted: Contradicted) -> list[Conflict]:
+    """Those that were asked for, in that order."""
+    name = None if wanted.model is None else find_model(reader, wanted.model)
+    offers = intervals.current(reader, ask.at, known=ask.known, model=name, provider=wanted.provider)
+    every = chain.from_iterable(find_conflicts(rows, ask.at) for _, rows in groupby(offers, key=lambda row: row.model))
+    found = [
+        one
+        for one in every
+        if wanted.source in (None, one.row.source, one.other.source)
+        and (not wanted.kind or one.difference.kind in wanted.kind)
+        and one.difference.is_apart(Fraction(wanted.min_ratio))
+    ]
+    if wanted.sort != "model":
+        found.sort(key=ORDERS[wanted.sort])
+    return found
 
 
 def _held(ask: Asked, wanted: Of) -> Response:
@@ -284,7 +305,7 @@ def _exchange(ask: Asked, _wanted: Everything) -> Response:
         return ask.answer(rates.rates(reader, ask.at, known=ask.known), columns.RATES)
 
 
-def _choice(reader: Any, ask: Asked, wanted: Sent) -> Any:
+def choice(reader: Reader, ask: Asked, wanted: Sent) -> Choice:
     """The routes for what was asked."""
     if not wanted.model and not wanted.where:
         raise QueryError("name a model, or what it must be by `where`")
@@ -345,6 +366,7 @@ DOORS = (
     Door("/models", "Search the models on offer", Searched, _models),
     Door("/endpoints", "Every endpoint of a model: price, context, variant, source", Offers, _endpoints),
     Door("/history", "What a model cost, when: the intervals of its endpoints", Past, _history),
+    Door("/course", "The course of a model's prices in pieces, for a chart: seen, between, unseen", Past, _course),
     Door("/changes", "What moved, by how much, and where it was seen", Moved, _changes),
     Door("/cheapest", "Endpoints ranked by what traffic costs there", Sent, _cheapest),
     Door("/cheapest/excluded", "What is no route for that traffic, and why", Sent, _excluded),
