@@ -43,6 +43,7 @@ ELSEWHERE = (
     | dict.fromkeys(NAMING, "collector.names_cli")
     | dict.fromkeys(("compare", "model"), "store.cli_compare")
     | {
+        "alerts": "collector.alerts_cli",
         "audit-catalogue": "collector.audit_cli",
         "audit": "collector.audit_usage_cli",
         "breakeven": "store.cli_breakeven",

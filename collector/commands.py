@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from collector import clock, mend, schedule, verify
+from collector.alerts import Watch
 from collector.config import Config, ready
 from collector.contract import SourceSpec
 from collector.errors import ConfigError
@@ -140,9 +141,18 @@ async def _daemon(
             report = await poller.poll(spec, claimed)
             _clear()
             show(report)
+            look()
 
-        async with _tidied(config, tape):
-            return await schedule.run(specs, claim, poll, utc_now, reread)
+        with _alerting(config) as look:
+            async with _tidied(config, tape):
+                return await schedule.run(specs, claim, poll, utc_now, reread)
+
+
+@contextmanager
+def _alerting(config: Config) -> Iterator[Callable[[], None]]:
+    """Judge and deliver alerts, meanwhile; what is yielded says that there may be something new."""
+    with Watch(config, _note, os.environ) as watch:
+        yield watch.look
 
 
 @asynccontextmanager

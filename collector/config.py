@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import cast, get_args
 
 from collector.aliases import NONE_DECIDED, Decisions, read_decisions
+from collector.config_alerts import rules as alert_rules
 from collector.config_source import source_id, source_spec
 from collector.config_values import (
     SPAN,
@@ -39,13 +40,17 @@ from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
 from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+from store.alert_rules import Rule
 from store.currency import USD, CurrencyPolicy, Rate
 from store.http.settings import ServeSettings
 from store.location import expanded
 from store.policy import Policy, Then
 
 DAY_S = 86_400
-_TOP = ("store", "archive", "aliases", "retention", "http", "checks", "currencies", "shapes", "sources", "inherit")
+_TOP = (
+    *("store", "archive", "aliases", "retention", "http", "checks", "currencies", "serve", "alerts"),
+    *("shapes", "sources", "inherit"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +70,7 @@ class Config:
     checks: CheckSettings
     currencies: CurrencyPolicy = field(default_factory=CurrencyPolicy)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    alerts: tuple[Rule, ...] = ()
     sources: Mapping[str, SourceSpec]
     """By id, in the order of the file."""
     path: Path
@@ -181,6 +187,7 @@ def configuration(top: Section, path: Path, environ: Mapping[str, str], mistakes
     checks = _checks(top.section("checks"))
     currencies = _currencies(top.section("currencies"))
     serve = _serve(top.section("serve"))
+    alerts = alert_rules(top)
     sources = {
         name: replace(source_spec(name, section), recorded=decisions.accepted)
         for name, section in top.sections("sources", source_id)
@@ -196,6 +203,7 @@ def configuration(top: Section, path: Path, environ: Mapping[str, str], mistakes
         checks=checks,
         currencies=currencies,
         serve=serve,
+        alerts=alerts,
         sources=MappingProxyType(sources),
         path=path,
     )

@@ -31,6 +31,7 @@ def daemon(ctx: click.Context, host: str | None, port: int | None, *, serve: boo
       tokentape --config /etc/tokentape.yaml daemon
       tokentape daemon --serve --port 8080
     """
+    from collector.alerts import require
     from collector.commands import run_daemon
 
     if not serve and ParameterSource.COMMANDLINE in map(ctx.get_parameter_source, ("host", "port")):
@@ -39,6 +40,8 @@ def daemon(ctx: click.Context, host: str | None, port: int | None, *, serve: boo
 
     def accept(config: "Config") -> "tuple[Config, list[SourceSpec]]":
         specs = chosen(config)
+        if config.alerts:
+            require()
         if server is not None:
             server.use(config)
         return config, specs

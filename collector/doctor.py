@@ -15,6 +15,7 @@ from typing import Literal
 
 from collector import clock, schedule
 from collector.config import Config, ready
+from store.alert_status import undelivered
 from store.archive import Archive
 from store.catalogue import SourceRow, sources
 from store.errors import StoreError, StoreMissing
@@ -197,10 +198,23 @@ def _inside(
         if alive is None:
             left = f"{name}: a poll was left under way by {holder} at {iso(from_millis(until))}"
             yield _note("lease", left, "tokentape daemon")
+    yield from _alerts(reader, config, environ)
     values = {"since": to_millis(now - LOOK_BACK), "late": LATE // timedelta(milliseconds=1)}
     for name, before, at in reader.rows(_GAPS, values):
         since, until = from_millis(before), from_millis(at)
         yield _note("unobserved", f"{name}: from {iso(since)} to {iso(until)} ({age_text(until - since)})", "")
+
+
+def _alerts(reader: Reader, config: Config, environ: Mapping[str, str]) -> Iterator[Trouble]:
+    """Channels that are not there, or do not take what they should."""
+    named = {channel for rule in config.alerts for channel in rule.channels}
+    if wanting := sorted(channel for channel in named if not environ.get(channel, "").strip()):
+        yield _fault("alerts", f"not set: {', '.join(wanting)}", f"export {wanting[0]}=URL, of a channel")
+    for one in undelivered(reader):
+        told = (
+            f"{one.channel}: {one.alerts} alerts undelivered since {iso(one.since)}, {one.attempts} tries: {one.error}"
+        )
+        yield _fault("alerts", told, "tokentape alerts test")
 
 
 def _source(every_s: int, row: SourceRow, now: datetime) -> Iterator[Trouble]:

@@ -49,14 +49,14 @@ def at_end(row: str, column: str) -> str:
     return f"CASE WHEN {row}.end_known <= :known THEN {row}.{column} END"
 
 
-def newest(endpoint: str, before: str) -> str:
+def newest(endpoint: str, before: str, known: str = ":known") -> str:
     """SQL: the first instant of an endpoint's newest interval that meets a condition on `x.first_seen`.
 
     Intervals believed at one instant do not overlap: none but that one can hold the instant of the condition.
     """
     return f"""(
         SELECT x.first_seen FROM "interval" x
-        WHERE x.endpoint_id = {endpoint} AND x.first_seen {before} AND {believed("x")}
+        WHERE x.endpoint_id = {endpoint} AND x.first_seen {before} AND {believed("x", known)}
         ORDER BY x.first_seen DESC LIMIT 1
     )"""  # noqa: S608 - put together from constants only
 

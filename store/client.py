@@ -254,6 +254,10 @@ class Client:
         """What a model cost, when: the intervals of its endpoints."""
         return self._rows("history", {"model": model, **asked})
 
+    def course(self, model: str, **asked: Unpack[Past]) -> Answer:
+        """The course of a model's prices in pieces, for a chart: seen, between, unseen."""
+        return self._rows("course", {"model": model, **asked})
+
     def changes(self, **asked: Unpack[Moved]) -> Answer:
         """What moved, by how much, and where it was seen; in the last seven days unless `since` says otherwise."""
         return self._rows("changes", asked)

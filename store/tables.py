@@ -29,6 +29,7 @@ from store.version import VERSION_TABLE
 
 _SLOT = text("slot IS NOT NULL")
 _SUPERSEDED = text("known_to IS NOT NULL")
+_UNDELIVERED = text("delivered IS NULL")
 _LATE = text(f"known_lag > {LATE_MILLIS}")
 
 
@@ -354,6 +355,47 @@ class TelemetryRow(SQLModel, table=True):
     first_token_ms: int | None = None
     tokens_per_second: int | None = None
     """Coarse, both of them (see `store.records.Telemetry`)."""
+
+
+class AlertRuleRow(SQLModel, table=True):
+    """How far a rule has been judged (see `store.outbox`)."""
+
+    __tablename__ = "alert_rule"
+
+    name: str = Field(primary_key=True)
+    definition: str
+    """Digest of what it says; where that is another, it is a new rule."""
+    began: int = Field(sa_type=BigInteger)
+    """What became known before is not told."""
+    judged: int = Field(sa_type=BigInteger)
+    """What became known up to then has been told, or need not be."""
+
+
+class AlertRow(SQLModel, table=True):
+    """Something to be told to one channel, until it is."""
+
+    __tablename__ = "alert"
+    __table_args__ = (
+        UniqueConstraint("token", "channel"),
+        Index("alert_due", "next_try", sqlite_where=_UNDELIVERED, postgresql_where=_UNDELIVERED),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    token: str
+    """The id that its message shows: the same event under the same rule has the same."""
+    rule: str
+    channel: str
+    """Name of the variable of the environment that holds its URL, which is never stored."""
+    at: int = Field(sa_type=BigInteger)
+    """When what it is about became known."""
+    title: str
+    body: str
+    made: int = Field(sa_type=BigInteger)
+    attempts: int
+    next_try: int = Field(sa_type=BigInteger)
+    delivered: int | None = Field(default=None, sa_type=BigInteger)
+    error: str | None = None
+    """Why it did not go out the last time."""
 
 
 VERSION = Table(

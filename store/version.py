@@ -2,7 +2,7 @@
 
 from store.errors import StoreForeign
 
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 """Number of the newest revision in `store/migrations`; `PRAGMA user_version` of a SQLite store."""
 
 APPLICATION_ID = 0x746F6B74

@@ -12,7 +12,9 @@ from sqlalchemy import Engine, event
 NAMES = ("fsync", "rename", "mkdir", "unlink")
 # A process that has everything imported and no thread is forked for each step: a new one takes a second to begin.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.test_care", "tests.test_poll", "tests.test_retention"])
+PROCESSES.set_forkserver_preload(
+    ["tests.test_alerts_sent", "tests.test_care", "tests.test_poll", "tests.test_retention"]
+)
 
 
 def killed_at(step: int, act: Callable[..., object], *arguments: object) -> bool:

@@ -60,6 +60,7 @@ CALLS: dict[str, tuple[Callable[[Client], Answer | str], dict[str, Any]]] = {
         lambda tape: tape.history(MODEL, since="2h", stated=True, known_at=hour(2)),
         {"model": MODEL, "since": "2h", "stated": "true", "known_at": iso(hour(2))},
     ),
+    "course": (lambda tape: tape.course(MODEL, since="2d"), {"model": MODEL, "since": "2d"}),
     "changes": (lambda tape: tape.changes(prices=False, model=MODEL), {"prices": "false", "model": MODEL}),
     "cheapest": (
         lambda tape: tape.cheapest(MODEL, "other/model", cache_hit="0.75", exclude_provider=["groq", "free"]),

@@ -618,3 +618,40 @@ def test_a_source_may_name_further_addresses_of_its_documents(tmp_path: Path) ->
     assert read(tmp_path, ACME + f"    also_at: [{old}, {old}.json]\n").sources["acme"].also_at == (old, f"{old}.json")
     (line,) = mistakes(tmp_path, ACME + "    also_at: [ftp://acme.example]\n")
     assert line.endswith("sources.acme.also_at: 'ftp://acme.example' is not an https:// or http:// URL")
+
+
+# --- alerts ---
+
+
+def test_rules_of_alerts_are_read_in_their_order_and_take_the_place_of_the_packaged_ones(tmp_path: Path) -> None:
+    text = """
+alerts:
+  - {name: up, when: price, model: [a/*, b/*], percent: 2.5, direction: up, url_env: [ONE, TWO, ONE]}
+  - {name: route, when: cheapest, model: a/x, input: 100, cached: 50, url_env: ONE}
+  - {name: low, when: below, meter: input, value: "0.25", url_env: ONE}
+  - {name: quiet, when: stale, after: 90m, url_env: ONE}
+"""
+    up, route, low, quiet = read(tmp_path, text).alerts
+    assert (up.model, up.percent, up.direction, up.channels) == (("a/*", "b/*"), Fraction(5, 2), "up", ("ONE", "TWO"))
+    assert (route.model, route.input, route.output, route.cached) == (("a/x",), 100, 1000, 50)
+    assert (low.meter, low.value) == ("input", 250_000_000)
+    assert quiet.after_s == 5400
+    assert read(tmp_path, "").alerts == ()
+
+
+def test_a_rule_is_told_what_it_lacks_and_what_is_not_for_it_and_never_shows_an_address(tmp_path: Path) -> None:
+    text = """
+alerts:
+  - {name: a, when: below, url_env: json://s3cr3t}
+  - {name: a, when: held, endpoint: x, url_env: A}
+  - {name: B, when: cheapest, model: x, input: 5, cached: 6, url_env: A}
+"""
+    assert mistakes(tmp_path, text) == [
+        "3: alerts[0].meter: is missing, of a rule `when: below`",
+        "3: alerts[0].url_env: names a variable of the environment that holds the address, such as TOKENTAPE_ALERT_OPS",
+        "3: alerts[0].value: is missing, of a rule `when: below`",
+        "4: alerts[1].endpoint: is not for 'held', which takes model, provider, source",
+        "4: alerts[1].name: 'a' is the name of another rule",
+        "5: alerts[2].cached: is more than `input`, of which it is a part",
+        "5: alerts[2].name: 'B' is not a name of small letters, digits, - and _",
+    ]

@@ -60,6 +60,11 @@ BROKEN = {
     "a number out of its bounds": ("inherit: false", "http: {attempts: 11}", 1),
     "a size that is none": ("inherit: false", "http: {body_limit: big}", 1),
     "a share above all": ("inherit: false", "checks: {missing_share: 2}", 1),
+    "a rule without a name": ("inherit: false", "alerts: [{when: held, url_env: A}]", 1),
+    "a rule on what there is not": ("inherit: false", "alerts: [{name: a, when: hold, url_env: A}]", 1),
+    "a channel that is an address": ("inherit: false", "alerts: [{name: a, when: held, url_env: json://a}]", 1),
+    "no channel": ("inherit: false", "alerts: [{name: a, when: held, url_env: []}]", 1),
+    "a percentage in words": ("inherit: false", "alerts: [{name: a, when: price, url_env: A, percent: some}]", 1),
     "a section that there is not": ("inherit: false", "source: {}", 1),
 }
 """What is wrong -> what is replaced in a whole entry, by what, and the line that the program names."""
@@ -121,6 +126,9 @@ def test_what_is_broken_is_refused_by_schema_and_program_which_names_its_line(tm
         "http: {mirror: '', attempts: '2', body_limit: 2048, decoded_limit: 1 GiB, allow_private: true}",
         "checks: {missing_share: 0.25, misses: 2, gap: 12h}",
         "retention: {full: 90d, then: weekly}",
+        "alerts: [{name: a, when: price, model: [x/*, y], percent: 0.5, corrections: true, url_env: [A, B]}]",
+        "alerts: [{name: a, when: below, meter: input, value: '0.25', url_env: A}]",
+        "alerts: [{name: b, when: stale, after: 6h, url_env: A}]",
     ],
 )
 def test_a_part_of_a_configuration_has_no_fault_either(tmp_path: Path, text: str) -> None:

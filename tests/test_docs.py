@@ -16,6 +16,7 @@ from collector.places import DEFAULT_STORE
 from collector.strict_yaml import read_yaml
 from collector.usage import FIELDS
 from store import cli_cost, columns, views_compare
+from store.alert_rules import KEYS
 from store.doors import Doors
 from store.http.settings import ServeSettings
 from tests.serving import served
@@ -50,7 +51,7 @@ def test_first_and_test_commands_are_one_line_each_and_make_their_environment() 
         assert block(name).startswith("python3 -m venv .venv && ")
 
 
-@pytest.mark.parametrize("key", ["store", "archive", "aliases", "inherit"])
+@pytest.mark.parametrize("key", ["store", "archive", "aliases", "alerts", "inherit"])
 def test_top_level_keys_stand_in_the_readme(key: str) -> None:
     assert f"| `{key}` |" in README
 
@@ -62,6 +63,14 @@ def test_every_key_of_the_packaged_configuration_stands_in_the_readme(section: s
     keys = root.value[section].value
     assert isinstance(keys, dict)
     assert not [key for key in keys if f"`{section}.{key}`" not in README]
+
+
+def test_every_rule_of_alerts_and_its_keys_stand_in_the_readme_whose_example_is_read(tmp_path: Path) -> None:
+    section = README.partition("## Alerts\n")[2].partition("\n## ")[0]
+    assert not [one for kind, keys in KEYS.items() for one in (kind, *keys) if f"`{one}`" not in section]
+    (example,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "tokentape.yaml").write_text(example)
+    assert len(load(tmp_path / "tokentape.yaml", {}).alerts) == example.count("name:")
 
 
 def test_default_store_is_what_the_packaged_configuration_says() -> None:
