@@ -7,7 +7,7 @@ import importlib
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,11 +15,14 @@ from collector.errors import BackfillRefused, CollectorError, ConfigError
 from store.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from collector.config import Config
     from collector.contract import SourceSpec
     from collector.poll import Report
     from store.currency import CurrencyPolicy
 
+T = TypeVar("T")
 READING = (
     "cheapest",
     "changes",
@@ -47,8 +50,11 @@ ELSEWHERE = (
         "calendar": "store.cli_calendar",
         "config": "collector.config_cli",
         "cost": "store.cli_cost",
+        "daemon": "collector.daemon_cli",
         "db": "collector.database",
         "held": "collector.held_cli",
+        "init": "collector.init_cli",
+        "mcp": "collector.mcp_cli",
         "report": "store.cli_report",
         "serve": "collector.serve_cli",
     }
@@ -146,29 +152,9 @@ def collect(ctx: click.Context, sources: tuple[str, ...]) -> None:
     from store import show  # noqa: F401 - now: where file handles run out, there is none to import it later
 
     config = read_config(ctx)
-    specs = _chosen(config, sources)
-    reports = collect_once(config, specs, show=_show)
+    specs = chosen(config, sources)
+    reports = collect_once(config, specs, show=show_report)
     ctx.exit(0 if all(report.outcome == "ok" for report in reports) else 1)
-
-
-@main.command()
-@click.pass_context
-def daemon(ctx: click.Context) -> None:
-    """Poll every source on its schedule, until SIGTERM or SIGINT; SIGHUP has the configuration read again.
-
-    \b
-    Examples:
-      tokentape daemon
-      tokentape --config /etc/tokentape.yaml daemon
-    """
-    from collector.commands import run_daemon
-
-    def configured() -> "tuple[Config, list[SourceSpec]]":
-        ctx.meta.pop(CONFIG, None)
-        config = read_config(ctx)
-        return config, _chosen(config, ())
-
-    run_daemon(configured, show=_log)
 
 
 _BODY = click.option(
@@ -196,7 +182,7 @@ def try_(ctx: click.Context, source: str, file: Path | None, limit: int) -> None
     from store.show import print_lines
 
     config = read_config(ctx)
-    (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
+    (spec,) = _named(config, (source,)) if file else chosen(config, (source,))
     print_lines(try_source(config, spec, file, limit))
 
 
@@ -221,7 +207,7 @@ def record(ctx: click.Context, source: str, file: Path | None, folder: Path | No
     from store.show import print_lines
 
     config = read_config(ctx)
-    (spec,) = _named(config, (source,)) if file else _chosen(config, (source,))
+    (spec,) = _named(config, (source,)) if file else chosen(config, (source,))
     print_lines(record_source(config, spec, file, folder or Path("recorded", source), force=force))
 
 
@@ -477,23 +463,42 @@ def _currencies(ctx: click.Context) -> "CurrencyPolicy | None":
 
 
 def read_config(ctx: click.Context) -> "Config":
-    """The configuration; a file named on the command line has its archive beside it."""
+    """The configuration, read once."""
+    if CONFIG not in ctx.meta:
+        ctx.meta[CONFIG] = _loaded(ctx)
+    config: Config = ctx.meta[CONFIG]
+    return config
+
+
+def renew_config(ctx: click.Context, accept: "Callable[[Config], T]") -> "T":
+    """Read the configuration again, for a command that goes on by it; what `accept` makes of it.
+
+    Raises: ConfigError if it has a mistake, or names another store or archive; what `accept` raises. The one before
+    stays then.
+    """
+    config, before = _loaded(ctx), ctx.meta.get(CONFIG)
+    if before is not None and (before.store, before.archive) != (config.store, config.archive):
+        raise ConfigError("another store or archive needs a restart")
+    accepted = accept(config)
+    ctx.meta[CONFIG] = config
+    return accepted
+
+
+def _loaded(ctx: click.Context) -> "Config":
+    """The configuration as it is now; a store named on the command line has its archive beside it."""
     from dataclasses import replace
 
     from collector.config import load
     from store.location import is_postgres
 
-    config: Config | None = ctx.meta.get(CONFIG)
-    if config is None:
-        config = load(ctx.meta[CONFIG_PATH])
-        store = ctx.meta[STORE]
-        if store is not None:
-            config = replace(config, store=store, archive=config.archive if is_postgres(store) else "")
-        ctx.meta[CONFIG] = config
+    config = load(ctx.meta[CONFIG_PATH])
+    store = ctx.meta[STORE]
+    if store is not None:
+        config = replace(config, store=store, archive=config.archive if is_postgres(store) else "")
     return config
 
 
-def _chosen(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
+def chosen(config: "Config", names: tuple[str, ...] = ()) -> list["SourceSpec"]:
     """The sources asked for; without names, all that are on.
 
     Raises: ConfigError if there is none, or if one that is asked for needs a key.
@@ -503,10 +508,10 @@ def _chosen(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
     named = _named(config, names)
     for spec in named:
         requests_for(spec, os.environ)
-    chosen = named or [spec for spec in config.sources.values() if ready(spec, os.environ)]
-    if not chosen:
+    found = named or [spec for spec in config.sources.values() if ready(spec, os.environ)]
+    if not found:
         raise ConfigError("no source is on: `tokentape sources` lists them")
-    return chosen
+    return found
 
 
 def _named(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
@@ -516,12 +521,7 @@ def _named(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
     return [config.sources[name] for name in dict.fromkeys(names)]
 
 
-def _log(report: "Report") -> None:
-    """A line that says when, for a log that does not."""
-    _show(report, f"{report.at:%Y-%m-%dT%H:%M:%SZ} ")
-
-
-def _show(report: "Report", prefix: str = "") -> None:
+def show_report(report: "Report", prefix: str = "") -> None:
     from store.show import in_bold, print_lines
 
     colour = {"ok": "green", "partial": "yellow", "failed": "red"}[report.outcome]

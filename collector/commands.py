@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -94,9 +94,14 @@ async def _collect(config: Config, tape: Tape, specs: Sequence[SourceSpec], show
     return reports
 
 
-def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: Show) -> None:
+def run_daemon(
+    configured: Callable[[], tuple[Config, list[SourceSpec]]],
+    show: Show,
+    beside: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Poll on schedule until told to stop; what is configured is read again at SIGHUP.
 
+    `beside`: what runs as long as it does, from when the store is its own until the last poll is done.
     Raises: StoreError if the store cannot be opened, or another daemon keeps it, or the clock cannot be right;
     ConfigError, unless it has begun.
     """
@@ -105,14 +110,10 @@ def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: 
     def reread() -> bool:
         nonlocal chosen
         try:
-            read = _complete(configured)
-        except ConfigError as error:
+            chosen = _complete(configured)
+        except (ConfigError, StoreError) as error:
             _note(f"the configuration stays as it was: {error}")
             return False
-        if (read[0].store, read[0].archive) != (chosen[0].store, chosen[0].archive):
-            _note("the configuration stays as it was: another store or archive needs a restart")
-            return False
-        chosen = read
         return True
 
     with _tape(chosen[0]) as tape, ExitStack() as alone:
@@ -121,6 +122,7 @@ def run_daemon(configured: Callable[[], tuple[Config, list[SourceSpec]]], show: 
             tape.expire_claims()
             if why := reset_danger():
                 _note(f"{why}: let this one be the only one")
+        alone.enter_context(beside())
         while asyncio.run(_daemon(*chosen, tape, show, reread)):
             pass
 

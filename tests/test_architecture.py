@@ -81,9 +81,9 @@ def test_pure_files_know_no_network_database_clock_or_log(path: Path) -> None:
     assert not calls & {"now", "utcnow", "today"}
 
 
-def test_only_fetch_and_its_parts_know_http() -> None:
+def test_only_fetch_with_its_parts_and_the_client_know_http() -> None:
     knowing = {path.name for path in modules("collector", "store") if "httpx" in set(imports(path))}
-    assert knowing == {"fetch.py", "transport.py", "address.py"}
+    assert knowing == {"fetch.py", "transport.py", "address.py", "client.py"}
 
 
 def test_only_the_write_side_knows_sqlalchemy() -> None:

@@ -17,6 +17,9 @@ from collector.strict_yaml import read_yaml
 from collector.usage import FIELDS
 from store import cli_cost, columns, views_compare
 from store.alert_rules import KEYS
+from store.doors import Doors
+from store.http.settings import ServeSettings
+from tests.serving import served
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -99,12 +102,15 @@ def test_columns_in_the_readme_are_the_first_ones_of_the_answer(form: str, names
 
 
 def test_python_in_the_readme_runs(tmp_path: Path) -> None:
-    first, second = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    first, second, client = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     with chdir(tmp_path):
         collected = CliRunner().invoke(main, ["--store", "tokentape.db", "collect", "genai_prices"])
         assert collected.exit_code == 0, collected.output
         assert "genai_prices:groq:openai/gpt-oss-120b" in printed(first)
         assert re.match(r"0\.[0-9]+ USD False 20", printed(second))
+        with served(Doors("tokentape.db"), ServeSettings(token="...")) as http:
+            told = printed(client.replace("8787", str(http.port)))
+    assert re.match(r"[a-z]+ 0\.[0-9]+\n", told)
 
 
 def printed(program: str) -> str:

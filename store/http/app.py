@@ -1,8 +1,6 @@
 """The application: routes behind a cache behind a gate."""
 
-import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -51,8 +49,7 @@ def create_app(doors: Doors, settings: ServeSettings, decide: Decide | None = No
 
     Raises: StoreError where it would listen for others than this machine without a token.
     """
-    if settings.is_public and not settings.token:
-        raise StoreError(f"{settings.host} is reached by others than this machine: set a token, or serve 127.0.0.1")
+    settings.refuse_open()
     if settings.writes and not settings.token:
         raise StoreError("verdicts are taken from nobody who shows no token: set one, or serve without `writes`")
     settings = replace(settings, writes=settings.writes and decide is not None)
@@ -135,12 +132,8 @@ async def _fault(_request: Request, error: Exception) -> Response:
 
 
 async def _mistaken(_request: Request, error: Exception) -> Response:
-    """Parameters that are none: which, and what is wrong with each, without what was sent."""
     assert isinstance(error, RequestValidationError)
-    wrong = [
-        f"{'.'.join(str(part) for part in one['loc'][1:])[:100]}: {one['msg'][:200]}" for one in error.errors()[:5]
-    ]
-    return _problem(400, "; ".join(wrong), {})
+    return _problem(400, problems.mistakes(error.errors(), skip=1), {})
 
 
 async def _plain(_request: Request, error: Exception) -> Response:
@@ -189,38 +182,3 @@ def _described(app: FastAPI) -> dict[str, Any]:
                 operation["responses"].pop("422", None)
         app.openapi_schema = schema
     return app.openapi_schema
-
-
-def serve(doors: Doors, settings: ServeSettings, decide: Decide | None, ready: Callable[[str], object]) -> None:
-    """Serve until SIGTERM or SIGINT; `ready` is told the address once it is listened on.
-
-    Raises: StoreError if it cannot be, or must not.
-    """
-    import uvicorn
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            ready(f"http://{listening.getsockname()[0]}:{listening.getsockname()[1]}/")
-
-    app = create_app(doors, settings, decide)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=int(settings.idle_s),
-        timeout_graceful_shutdown=5,
-        limit_concurrency=settings.connections,
-        h11_max_incomplete_event_size=16_384,
-    )
-    try:
-        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-        listening = socket.create_server((settings.host.strip("[]"), settings.port), family=family, backlog=256)
-    except (OSError, OverflowError) as error:
-        raise StoreError(f"{settings.host}:{settings.port} cannot be listened on: {error}") from None
-    # asyncio does so only for sockets that it made itself; without, the end of an answer waits for an acknowledgement.
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    with listening:
-        asyncio.run(Server(config).serve([listening]))

@@ -96,7 +96,7 @@ class Asked:
         write(out, self.form, columns, page[: self.limit], raw=self.raw)
         headers = self._headers()
         if more:
-            cursor = _cursor(self.offset + self.limit, self.at, self.known)
+            cursor = cursor_at(self.offset + self.limit, self.at, self.known)
             there = self.request.url.include_query_params(cursor=cursor)
             headers |= {"Tokentape-Next": cursor, "Link": f'<{there.path}?{there.query}>; rel="next"'}
         return Response(out.getvalue().encode(), media_type=MEDIA_TYPES[self.form], headers=headers)
@@ -146,7 +146,8 @@ def _instant(text: str, now: datetime) -> datetime:
     return found
 
 
-def _cursor(offset: int, at: datetime, known: datetime) -> str:
+def cursor_at(offset: int, at: datetime, known: datetime) -> str:
+    """Where the next page begins."""
     told = json.dumps([offset, at.isoformat(), known.isoformat()], separators=(",", ":"))
     return base64.urlsafe_b64encode(told.encode()).decode().rstrip("=")
 

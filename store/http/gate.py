@@ -21,7 +21,7 @@ Access: TypeAlias = Literal["open", "read", "write"]
 LONGEST_TARGET = 8192
 """Bytes of a path with its query."""
 LARGEST_BODY = 65_536
-_READING = frozenset({"GET", "HEAD"})
+READING = frozenset({"GET", "HEAD"})
 _POLICY = (
     b"default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     b"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -40,14 +40,17 @@ _HEADERS = (
 class Gate:
     """Judges requests by host, size, method, origin and token, before anything else looks at them."""
 
-    def __init__(self, app: App, settings: ServeSettings, open_paths: Iterable[str]) -> None:
+    def __init__(
+        self, app: App, settings: ServeSettings, open_paths: Iterable[str], reading: Iterable[str] = READING
+    ) -> None:
         self._app = app
         self._settings = settings
         self._open = frozenset(open_paths)
+        self._reading = frozenset(reading)
 
     def access(self, method: str, path: str) -> Access:
         """What a request needs; whatever nobody declared open needs the token."""
-        if method not in _READING:
+        if method not in self._reading:
             return "write"
         return "open" if path in self._open else "read"
 
@@ -77,14 +80,16 @@ class Gate:
         if _host(headers.get(b"host", b"")) not in self._settings.names:
             return 421, b""
         needs = self.access(scope["method"], scope["path"])
-        refused = self._unwritable(headers) if needs == "write" else None
+        refused = None
+        if needs == "write" and not self._settings.writes:
+            refused = 405, body(405, "this store is read only")
+        elif scope["method"] not in READING:
+            refused = self._unsendable(headers)
         if refused is None and needs != "open" and not self._known(headers.get(b"authorization", b""), needs):
             refused = 401, body(401, "a token is asked for: Authorization: Bearer TOKEN")
         return refused
 
-    def _unwritable(self, headers: dict[bytes, bytes]) -> tuple[int, bytes] | None:
-        if not self._settings.writes:
-            return 405, body(405, "this store is read only")
+    def _unsendable(self, headers: dict[bytes, bytes]) -> tuple[int, bytes] | None:
         origin = headers.get(b"origin")
         if origin is not None and _host(origin.partition(b"//")[2]) not in self._settings.names:
             return 403, body(403, "asked for by a page of another origin")

@@ -3,7 +3,9 @@
 import json
 import logging
 import secrets
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Any
 
 from store.errors import NothingMatched, QueryError, StoreBusy, StoreError, StoreMissing, TooSlow
 
@@ -21,9 +23,14 @@ def body(status: int, detail: str = "", **more: object) -> bytes:
 
 def fault(error: BaseException) -> tuple[int, bytes]:
     """A fault of ours: status and body, with an id under which the log has all of it."""
+    return 500, body(500, "a fault of ours, noted under this id", id=noted(error))
+
+
+def noted(error: BaseException) -> str:
+    """The id under which the log has a fault of ours."""
     told = secrets.token_hex(8)
     _log.error("request %s failed", told, exc_info=error)
-    return 500, body(500, "a fault of ours, noted under this id", id=told)
+    return told
 
 
 def status_of(error: StoreError) -> int:
@@ -41,6 +48,16 @@ def told(error: StoreError) -> tuple[int, str]:
     """Status of an expected error, and what a command would say: no more of this machine than its caller may know."""
     status = status_of(error)
     return status, str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
+
+
+def mistakes(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> str:
+    """Parameters that are none: which, and what is wrong with each, without what was sent.
+
+    `errors`: as pydantic has them; `skip`: parts of a place that are not the caller's.
+    """
+    return "; ".join(
+        f"{'.'.join(str(part) for part in one['loc'][skip:])[:100]}: {one['msg'][:200]}" for one in errors[:5]
+    )
 
 
 _DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}

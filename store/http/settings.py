@@ -3,6 +3,8 @@
 import ipaddress
 from dataclasses import dataclass
 
+from store.errors import StoreError
+
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -36,6 +38,14 @@ class ServeSettings:
             return not ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return True
+
+    def refuse_open(self) -> None:
+        """Let nobody else ask without a token.
+
+        Raises: StoreError where it would listen for others than this machine without one.
+        """
+        if self.is_public and not self.token:
+            raise StoreError(f"{self.host} is reached by others than this machine: set a token, or serve 127.0.0.1")
 
     @property
     def names(self) -> frozenset[str]:

@@ -103,10 +103,13 @@ def run(kind: str, of: str, port: int) -> None:
 
     if kind == "--store":
         from store.doors import Doors
-        from store.http.app import serve
+        from store.http.app import create_app
+        from store.http.listen import listening, until_stopped
         from store.http.settings import ServeSettings
 
-        serve(Doors(of), ServeSettings(port=port), None, ready=lambda _: None)
+        settings = ServeSettings(port=port)
+        with listening(create_app(Doors(of), settings), settings):
+            until_stopped()
         return
     app, body = FastAPI(), Path(of).read_bytes()
 
