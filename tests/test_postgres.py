@@ -367,7 +367,8 @@ def test_text_is_compared_by_its_bytes_in_every_column(url: str) -> None:
     found = rows(
         url,
         "SELECT count(*), count(*) FILTER (WHERE collation_name = 'C') FROM information_schema.columns"
-        " WHERE table_schema = 'public' AND table_name NOT IN ('interval', 'tokentape_version')"
+        " WHERE table_schema = 'public' AND table_name <> 'tokentape_version'"
+        " AND table_name NOT IN (SELECT table_name FROM information_schema.views)"
         " AND data_type IN ('text', 'character varying')",
     )
     assert found[0][0] == found[0][1] > 20
