@@ -522,12 +522,20 @@ def _named(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
 
 
 def show_report(report: "Report", prefix: str = "") -> None:
-    from store.show import in_bold, print_lines
+    """The line of a poll, in colour on a terminal."""
+    from store.show import in_bold
 
     colour = {"ok": "green", "partial": "yellow", "failed": "red"}[report.outcome]
     name, _, rest = report.line.partition(": ")
     styled = f"{click.style(name, bold=True)}: {click.style(rest, fg=colour)}"
+    show_line(prefix + (styled if in_bold(sys.stdout) else report.line))
+
+
+def show_line(line: str) -> None:
+    """A line on standard output, which nobody need be reading."""
+    from store.show import print_lines
+
     try:
-        print_lines([prefix + (styled if in_bold(sys.stdout) else report.line)])
+        print_lines([line])
     except BrokenPipeError:  # whoever read the lines is gone: the polls go on, and their lines go nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,7 @@
 """The daemon: what is polled when, what stops it, and what it leaves behind."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -209,9 +210,9 @@ def test_a_stop_takes_less_than_the_ten_seconds_after_which_others_kill() -> Non
 class Daemon:
     """A daemon under way."""
 
-    def __init__(self, home: Path, config: Path) -> None:
+    def __init__(self, home: Path, config: Path, *words: str) -> None:
         self.store = home / "tape.db"
-        command: list[str | Path] = [TOKENTAPE, "--config", config, "--store", self.store, "daemon"]
+        command: list[str | Path] = [TOKENTAPE, "--config", config, "--store", self.store, "daemon", *words]
         self.process = subprocess.Popen(
             command, cwd=home, env=environ(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
@@ -238,13 +239,28 @@ class Daemon:
 
 
 @contextmanager
-def daemon(home: Path, config: Path) -> Iterator[Daemon]:
-    running = Daemon(home, config)
+def daemon(home: Path, config: Path, *words: str) -> Iterator[Daemon]:
+    running = Daemon(home, config, *words)
     try:
         yield running
     finally:
         running.process.kill()
         running.process.communicate()
+
+
+@pytest.mark.fault(185)
+def test_polls_are_logged_as_json_where_that_is_asked_for_one_a_line(tmp_path: Path, upstreams: Upstreams) -> None:
+    upstreams.status["failing"] = 500
+    config = own_sources(tmp_path, mirror=upstreams.mirror, every=dict.fromkeys(("steady", "failing"), "1s"))
+    with daemon(tmp_path, config, "--log", "json") as running:
+        until(lambda: all(polls(running.store, name) for name in ("steady", "failing")))
+        running.process.send_signal(signal.SIGTERM)
+        stdout, _ = running.process.communicate(timeout=60)
+    told = [json.loads(line) for line in stdout.splitlines()]
+    steady, failing = (next(one for one in told if one["source"] == name) for name in ("steady", "failing"))
+    assert (steady["outcome"], steady["changes"], failing["outcome"]) == ("ok", 3, "failed")
+    assert "500" in failing["message"]
+    assert all(datetime.fromisoformat(one["at"]).tzinfo for one in told)
 
 
 def test_a_daemon_polls_every_source_in_its_own_time_whatever_happens_to_the_others(
