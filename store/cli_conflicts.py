@@ -1,7 +1,6 @@
 """The `conflicts` command: where sources contradict each other."""
 
 import re
-from collections.abc import Iterable
 from datetime import datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
@@ -9,9 +8,6 @@ from typing import TYPE_CHECKING
 import click
 
 from store.doors import AT, FORMAT, KNOWN_AT, PROVIDER, RAW, SOURCE, Doors, answer, done, question
-
-if TYPE_CHECKING:
-    from store.conflicts import Conflict
 
 _NUMBER = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?", re.ASCII)
 
@@ -23,6 +19,10 @@ def _ratio(_ctx: click.Context, _param: click.Parameter, value: str | None) -> F
     if _NUMBER.fullmatch(value) is None or Fraction(value) < 1:
         raise click.BadParameter(f"{value!r} is not a number from 1 on, such as 2 or 1.5")
     return Fraction(value)
+
+
+if TYPE_CHECKING:
+    from store.conflicts import Kind
 
 
 @question(
@@ -58,7 +58,7 @@ def conflicts(
     model: str | None,
     provider: str | None,
     source: str | None,
-    kinds: tuple[str, ...],
+    kinds: "tuple[Kind, ...]",
     min_ratio: Fraction | None,
     order: str,
     at: datetime | None,
@@ -80,28 +80,21 @@ def conflicts(
       tokentape conflicts --min-ratio 2 --sort ratio
       tokentape conflicts --source openrouter --format csv
     """
-    from itertools import chain, groupby
-
-    from store import columns, intervals, views
-    from store.conflicts import ORDERS
-    from store.conflicts import conflicts as find_conflicts
-    from store.naming import find_model
+    from store import columns, views
+    from store.disputes import ONE, contradictions
 
     instant, known = doors.instants(at, known_at)
     with doors.open() as reader:
-        name = None if model is None else find_model(reader, model)
-        offers = intervals.current(reader, instant, known=known, model=name, provider=provider)
-        found = chain.from_iterable(
-            find_conflicts(rows, instant) for _, rows in groupby(offers, key=lambda row: row.model)
+        asked = contradictions(
+            reader,
+            instant,
+            known=known,
+            model=model,
+            provider=provider,
+            source=source,
+            kinds=kinds,
+            min_ratio=ONE if min_ratio is None else min_ratio,
+            order=order,
         )
-        asked: Iterable[Conflict] = (
-            one
-            for one in found
-            if source in (None, one.row.source, one.other.source)
-            and (not kinds or one.difference.kind in kinds)
-            and (min_ratio is None or one.difference.is_apart(min_ratio))
-        )
-        if order != "model":
-            asked = sorted(asked, key=ORDERS[order])
         written = answer(form, asked, columns.CONFLICTS, views.conflicts(min(instant, known)), raw=raw)
     done(written, "no two sources contradict each other on that; `tokentape sources` shows what was collected")

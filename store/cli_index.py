@@ -238,11 +238,9 @@ def volatility(
       tokentape volatility openai/gpt-oss-120b --since 2026-07-01
       tokentape volatility --by endpoint --source openrouter --top 20 --format csv
     """
-    from datetime import timedelta
-
     from store import views_index
     from store.naming import find_model
-    from store.volatility import order, volatilities
+    from store.volatility import WINDOW, order, volatilities
 
     if at and until:
         raise click.UsageError("--at is where a stretch of time ends, as is --until: one of them")
@@ -256,7 +254,7 @@ def volatility(
             name,
             instant,
             mixture,
-            since=since or instant - timedelta(days=90),
+            since=since or instant - WINDOW,
             known=known,
             provider=provider,
             source=source,

@@ -1,13 +1,21 @@
 """Prices in force, with the sources that state another one: what `store.intervals` answers, seen beside all others."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
+from fractions import Fraction
 from itertools import groupby
+from typing import TYPE_CHECKING
 
-from store.conflicts import contradicted
+from store.conflicts import ORDERS, Conflict, Kind, conflicts, contradicted
 from store.intervals import IntervalRow, current, endpoints
+from store.naming import find_model
 from store.read import Reader
-from store.routing import Route
+
+if TYPE_CHECKING:
+    from store.routing import Route
+
+
+ONE = Fraction(1)
 
 
 def in_force(
@@ -25,7 +33,38 @@ def in_force(
         yield from (row for row in contradicted(list(offers), at) if source in (None, row.source))
 
 
-def held_against(routes: Sequence[Route], rows: Iterable[IntervalRow], at: datetime) -> tuple[Route, ...]:
+def contradictions(
+    reader: Reader,
+    at: datetime,
+    *,
+    known: datetime | None = None,
+    model: str | None = None,
+    provider: str | None = None,
+    source: str | None = None,
+    kinds: Collection[Kind] = (),
+    min_ratio: Fraction = ONE,
+    order: str = "model",
+) -> Iterator[Conflict]:
+    """Where two sources contradict each other at an instant, as known at another: on a model, or on all.
+
+    `model`: as `find_model` takes it. `kinds`: only these; none: all. `min_ratio`: only where the larger is so many
+    times the smaller. `order`: by name, or one of `store.conflicts.ORDERS`.
+    Raises: NothingMatched or QueryError if the model is none.
+    """
+    name = None if model is None else find_model(reader, model)
+    offers = current(reader, at, known=known, model=name, provider=provider)
+    found = (
+        one
+        for _, rows in groupby(offers, key=lambda row: row.model)
+        for one in conflicts(rows, at)
+        if source in (None, one.row.source, one.other.source)
+        and (not kinds or one.difference.kind in kinds)
+        and one.difference.is_apart(min_ratio)
+    )
+    yield from found if order == "model" else sorted(found, key=ORDERS[order])
+
+
+def held_against(routes: "Sequence[Route]", rows: Iterable[IntervalRow], at: datetime) -> "tuple[Route, ...]":
     """Routes, each with the sources among all offers that state another price for it."""
     models = {route.row.model for route in routes}
     by_model: dict[str, list[IntervalRow]] = {}

@@ -277,15 +277,10 @@ class Tape:
         provider: str | None = None,
     ) -> "Iterator[Conflict]":
         """Where two sources state different things of one offer: of a model, or of all."""
-        from itertools import chain, groupby
-
-        from store.conflicts import conflicts
-        from store.intervals import current
+        from store.disputes import contradictions
 
         at, known = self._instants(at, known_at)
-        name = None if model is None else find_model(self.reader, model)
-        offers = current(self.reader, at, known=known, model=name, provider=provider)
-        return chain.from_iterable(conflicts(rows, at) for _, rows in groupby(offers, key=lambda row: row.model))
+        return contradictions(self.reader, at, known=known, model=model, provider=provider)
 
     def facts(
         self,

@@ -158,11 +158,6 @@ def _times(found: Cost, share: int) -> Cost:
     return found._replace(femto=found.femto * share, charges=charges)
 
 
-def evenly() -> tuple[int, ...]:
-    """As many requests in every hour of the week."""
-    return (1,) * HOURS
-
-
 def hours_of_week(text: str) -> tuple[int, ...]:
     """The hours of a pattern such as `Mon-Fri 08-18`, `Sat,Sun 0-24 x2`; several are joined by `;`.
 

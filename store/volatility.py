@@ -17,6 +17,8 @@ from store.blend import Volume
 from store.intervals import IntervalRow, history
 from store.read import Reader
 
+WINDOW = timedelta(days=90)
+"""How far back is looked, unless somebody says."""
 DIGITS = 50
 """Of a logarithm, before it is rounded."""
 PLACES = Decimal("0.000001")

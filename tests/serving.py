@@ -1,18 +1,16 @@
 """The store served on loopback, as `tokentape serve` serves it, for tests that ask it over real HTTP."""
 
 import socket
-import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-import uvicorn
 
 from store.doors import Doors
 from store.http.app import Decide, create_app
+from store.http.listen import listening
 from store.http.settings import ServeSettings
 
 
@@ -42,25 +40,9 @@ class Served:
 def served(doors: Doors, settings: ServeSettings | None = None, decide: Decide | None = None) -> Iterator[Served]:
     """The store of some doors, served while the context lasts."""
     settings = settings or ServeSettings()
-    listening = socket.create_server(("127.0.0.1", 0))
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    port = listening.getsockname()[1]
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(doors, settings, decide),
-            log_config=None,
-            access_log=False,
-            timeout_keep_alive=int(settings.idle_s),
-        )
-    )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-            yield Served(client, port)
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        listening.close()
+    app = create_app(doors, settings, decide)
+    with (
+        listening(app, replace(settings, host="127.0.0.1", port=0)) as address,
+        httpx.Client(base_url=address, timeout=60, trust_env=False) as client,
+    ):
+        yield Served(client, client.base_url.port or 80)

@@ -295,9 +295,9 @@ def test_every_route_needs_what_it_should_whatever_it_declares(doors: Doors) -> 
 )
 def test_a_question_that_is_none_is_told_so_at_once(http: Served, query: str, status: int) -> None:
     http.get("/v1/models")
-    began = time.thread_time()
+    began = time.process_time()
     answer = http.raw(f"GET /v1/models?{query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
-    assert time.thread_time() - began < 5
+    assert time.process_time() - began < 1
     if len(query) > 65536:  # so long a line is not read to its end
         assert not answer or int(answer.split()[1]) in {400, 414}
         return
@@ -326,11 +326,10 @@ def test_a_question_that_takes_too_long_is_broken_off(tape: Tape) -> None:
 
 
 @pytest.mark.fault(192)
-def test_a_client_that_sends_or_takes_nothing_is_cut_off(doors: Doors) -> None:
+@pytest.mark.parametrize("end", [b"\r\n", b"", b"Host"], ids=["a whole request", "half a head", "half a line"])
+def test_a_client_that_sends_nothing_more_is_cut_off(doors: Doors, end: bytes) -> None:
     with served(doors, ServeSettings(idle_s=1.0)) as http:
-        began = time.monotonic()
-        http.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")  # and waits for more
-        assert time.monotonic() - began < 15
+        http.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + end, wait_s=15)  # and waits for more
         assert http.get("/healthz").status_code == 200
 
 

@@ -81,8 +81,11 @@ class _Server:
     def __init__(self, app: App, settings: ServeSettings, listener: socket.socket) -> None:
         import uvicorn
 
+        from store.http.patience import impatient
+
         self._config = uvicorn.Config(
             app,
+            http=impatient(settings.idle_s),
             log_config=None,
             access_log=False,
             server_header=False,

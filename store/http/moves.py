@@ -1,6 +1,5 @@
 """Routes about how prices move: the index, the spread between endpoints, and how often and how far they do."""
 
-from datetime import timedelta
 from itertools import islice
 from typing import Annotated, Literal
 
@@ -15,7 +14,7 @@ from store.index import index as find_index
 from store.naming import find_model
 from store.periods import BACK, periods
 from store.spread import spreads
-from store.volatility import order, volatilities
+from store.volatility import WINDOW, order, volatilities
 
 PERIODS = 500
 """Of a series, at most."""
@@ -48,7 +47,7 @@ class Volatile(Paged):
     by: Literal["endpoint", "model"] | None = Field(None, description="Endpoint of a model, else model.")
     provider: Name | None = None
     source: Name | None = None
-    since: Instant = "90d"
+    since: Instant | None = Field(None, description="Ninety days before, if left out.")
 
 
 def series(ask: Asked, wanted: Series) -> Response:
@@ -77,7 +76,6 @@ def spread(ask: Asked, wanted: Spread) -> Response:
 
 def volatility(ask: Asked, wanted: Volatile) -> Response:
     """As `tokentape volatility`."""
-    since = ask.at - timedelta(days=90) if wanted.since == "90d" else ask.instant(wanted.since)
     with ask.open() as reader:
         name = None if wanted.model is None else find_model(reader, wanted.model)
         told = volatilities(
@@ -85,7 +83,7 @@ def volatility(ask: Asked, wanted: Volatile) -> Response:
             name,
             ask.at,
             _mixture(wanted.blend),
-            since=since or ask.at,
+            since=ask.instant(wanted.since) or ask.at - WINDOW,
             known=ask.known,
             provider=wanted.provider,
             source=wanted.source,

@@ -1,8 +1,8 @@
 """A route for each question: doors to the functions that the commands ask, with no logic of their own."""
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from fractions import Fraction
-from itertools import chain, groupby
 from typing import Annotated, Any, Literal, NamedTuple
 
 from fastapi import FastAPI, Query, Request, Response
@@ -14,8 +14,7 @@ from store.calendar import columns_of
 from store.changes import changes as find_changes
 from store.choice import Choice, choose
 from store.conditions import zone
-from store.conflicts import KINDS, ORDERS, Conflict
-from store.conflicts import conflicts as find_conflicts
+from store.conflicts import KINDS, Conflict
 from store.constraints import Constraints, condition
 from store.course import COURSE
 from store.course import course as find_course
@@ -113,7 +112,9 @@ class Sent(Paged):
     input: Count = Field(3000, description="Prompt tokens a request.")
     output: Count = Field(1000, description="Tokens answered.")
     cached: Count = Field(0, description="Of `input`, read from a cache.")
-    cache_hit: float | None = Field(None, ge=0, le=1, description="Of `input`, the share read from a cache.")
+    cache_hit: Decimal | None = Field(
+        None, ge=0, le=1, max_digits=12, description="Of `input`, the share read from a cache."
+    )
     cache_ttl: Literal["5m", "1h"] | None = None
     also: Names = Field((), description="METER=N of what is used beside.", examples=[["web_search=2"]])
     requests: Annotated[int, Field(ge=1, le=TOKENS)] | None = Field(None, description="Requests a month.")
@@ -275,19 +276,19 @@ def _conflicts(ask: Asked, wanted: Contradicted) -> Response:
 
 def contradictions(reader: Reader, ask: Asked, wanted: Contradicted) -> list[Conflict]:
     """Those that were asked for, in that order."""
-    name = None if wanted.model is None else find_model(reader, wanted.model)
-    offers = intervals.current(reader, ask.at, known=ask.known, model=name, provider=wanted.provider)
-    every = chain.from_iterable(find_conflicts(rows, ask.at) for _, rows in groupby(offers, key=lambda row: row.model))
-    found = [
-        one
-        for one in every
-        if wanted.source in (None, one.row.source, one.other.source)
-        and (not wanted.kind or one.difference.kind in wanted.kind)
-        and one.difference.is_apart(Fraction(wanted.min_ratio))
-    ]
-    if wanted.sort != "model":
-        found.sort(key=ORDERS[wanted.sort])
-    return found
+    return list(
+        disputes.contradictions(
+            reader,
+            ask.at,
+            known=ask.known,
+            model=wanted.model,
+            provider=wanted.provider,
+            source=wanted.source,
+            kinds=wanted.kind,
+            min_ratio=Fraction(wanted.min_ratio),
+            order=wanted.sort,
+        )
+    )
 
 
 def _held(ask: Asked, wanted: Of) -> Response:
@@ -314,7 +315,7 @@ def choice(reader: Reader, ask: Asked, wanted: Sent) -> Choice:
             input_tokens=wanted.input,
             output_tokens=wanted.output,
             cached_tokens=wanted.cached,
-            hits=None if wanted.cache_hit is None else Fraction(str(wanted.cache_hit)),
+            hits=None if wanted.cache_hit is None else Fraction(wanted.cache_hit),
             ttl=wanted.cache_ttl,
             more=wanted.also,
             a_month=wanted.requests,
@@ -403,7 +404,7 @@ DOORS = (
         "What moved, as Atom or JSON Feed",
         feeds.Fed,
         feeds.feed,
-        ("application/atom+xml", "application/feed+json"),
+        feeds.FORMS,
     ),
     Door("/rates", "Exchange rates: what one euro costs", Everything, _exchange),
 )

@@ -11,7 +11,7 @@ AGAIN_S = 0.5
 """How long a server of PostgreSQL is not asked again."""
 _NEWEST = """
 SELECT (SELECT max(id) FROM poll), (SELECT max(id) FROM verdict),
-    (SELECT max(known_to) FROM "interval" WHERE known_to IS NOT NULL)
+    (SELECT max(known_to) FROM span WHERE known_to IS NOT NULL)
 """
 
 
