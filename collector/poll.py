@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from collector import checks, clock, schedule
@@ -294,7 +295,7 @@ class Poller:
     def _settle(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
         """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
         source, known = source_facts(spec), self._clock()
-        rules = checks.rules(self._config.checks, release())
+        rules = checks.rules(self._config.checks, release(), partial(self._tape.sellers, source))
         taken = _again(lambda: self._tape.record(source, facts, sighting, rules, known=known))
         if taken is not None:
             return taken.changes, taken.held

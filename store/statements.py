@@ -323,7 +323,7 @@ FINDINGS = (
 FINDINGS_OF_NONE = text(f"{_FINDINGS} finding.source_id = :source_id AND finding.endpoint_id IS NULL")
 VERDICTS = text(
     """
-    SELECT subject, value, released FROM verdict WHERE source_id = :source_id ORDER BY known, id
+    SELECT subject, value, released, by, note FROM verdict WHERE source_id = :source_id ORDER BY known, id
     """
 )
 CONFIRMABLE = text(
@@ -353,6 +353,20 @@ CONFIRMABLE = text(
     """
 )
 """What is held beside what other sources state, undoubted, of the same offer."""
+SELLERS = text(
+    """
+    SELECT model.name AS model, endpoint.variant, provider.name AS provider, rate_card.input, rate_card.output,
+           source.name <> :source AND source.trust <= :trust AS elsewhere
+      FROM model
+      JOIN endpoint ON endpoint.model_id = model.id
+      JOIN source ON source.id = endpoint.source_id
+      JOIN provider ON provider.id = endpoint.provider_id
+      JOIN interval ON interval.endpoint_id = endpoint.id AND interval.known_to IS NULL
+           AND interval.first_seen <= :at AND (interval.ended IS NULL OR interval.ended > :at)
+      JOIN rate_card ON rate_card.id = interval.card_id
+     WHERE model.name IN :models AND rate_card.currency = 'USD' AND rate_card.input > 0 AND rate_card.output > 0
+    """
+).bindparams(bindparam("models", expanding=True))
 HELD = text(
     """
     SELECT count(*) FROM finding

@@ -1,4 +1,5 @@
-"""What a person or a second source said of what is held: recorded, never edited, and the newest on a thing stands."""
+"""What was said of what is held, by a person, a second source or what others charge: recorded, never edited, and the
+newest on a thing stands."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from sqlalchemy import Connection
 
 from store import statements as sql
 from store.instants import from_millis, to_millis
-from store.records import BY_SOURCE, RateCard, Verdict, endpoint_reference
+from store.records import BY_SELLERS, BY_SOURCE, RateCard, Verdict, endpoint_reference
+from store.sellers import Model, Seller
 
-Verdicts: TypeAlias = Mapping[tuple[str, str], bool]
-"""By subject and value, whether it is released (see `store.timeline.SourceState.verdicts`)."""
+Verdicts: TypeAlias = Mapping[tuple[str, str], bool | str]
+"""By subject and value, what was said (see `store.timeline.SourceState.verdicts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,15 +35,20 @@ class Confirmable:
     stated_since: datetime
 
 
-def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool]:
+def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool | str]:
     """What was said of what was held of a source; the newest of each."""
     rows = connection.execute(sql.VERDICTS, {"source_id": source_id})
-    return {(row.subject, row.value): bool(row.released) for row in rows}
+    return {(row.subject, row.value): row.note if row.by == BY_SELLERS else bool(row.released) for row in rows}
 
 
 def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict], *, known: datetime) -> int:
-    """Record verdicts; how many. What a source confirms that stands already, by another process, is not said twice."""
+    """Record verdicts; how many. What stands already, by another process, is not said twice but by a person."""
     standing = verdicts_on(connection, source_id)
+
+    def stands(one: Verdict) -> bool:
+        already = standing.get((one.subject, one.value))
+        return already is not None if one.by == BY_SELLERS else one.by.startswith(BY_SOURCE) and already is True
+
     rows = [
         {
             "source_id": source_id,
@@ -54,7 +61,7 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
             "known": to_millis(known),
         }
         for one in said
-        if not (one.by.startswith(BY_SOURCE) and standing.get((one.subject, one.value)))
+        if not stands(one)
     ]
     if rows:
         connection.execute(sql.INSERT["verdict"], rows)
@@ -62,7 +69,7 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
 
 
 def confirmable(connection: Connection) -> list[Confirmable]:
-    """Every card that is held and on which there is no verdict, beside what each other source states, undoubted."""
+    """Every card that is held and waits for a verdict, beside what each other source states, undoubted."""
     rows = connection.execute(sql.CONFIRMABLE).all()
     said = {source_id: verdicts_on(connection, source_id) for source_id in {row.source_id for row in rows}}
     return [
@@ -79,5 +86,21 @@ def confirmable(connection: Connection) -> list[Confirmable]:
             stated_since=from_millis(row.stated_since),
         )
         for row in rows
-        if (row.subject, row.held) not in said[row.source_id]
+        if not isinstance(said[row.source_id].get((row.subject, row.held)), bool)
     ]
+
+
+def sellers_on(
+    connection: Connection, source: str, trust: int, models: Iterable[Model], at: datetime
+) -> dict[Model, list[Seller]]:
+    """Who sells each of some models at an instant, for dollars, as known now; a source of that trust asks."""
+    wanted = set(models)
+    names = sorted({name for name, _ in wanted})
+    found: dict[Model, list[Seller]] = {}
+    for start in range(0, len(names), sql.CHUNK):
+        some = {"models": names[start : start + sql.CHUNK], "at": to_millis(at), "source": source, "trust": trust}
+        for row in connection.execute(sql.SELLERS, some):
+            if (row.model, row.variant) in wanted:
+                seller = Seller(row.provider, row.input, row.output, bool(row.elsewhere))
+                found.setdefault((row.model, row.variant), []).append(seller)
+    return found
