@@ -129,37 +129,38 @@ def too_dear_for_its_size(model: str, card: RateCard) -> Iterator[Doubt]:
 
 
 def far_from_others(card: RateCard, provider: str, sellers: Sequence[Seller]) -> str | None:
-    """In words, that text costs far more than other sources, trusted as much, say that the provider charges for the
-    model, or than several other providers charge, or far less; None if not, or if nothing is known.
+    """In words, that text costs far more than several other providers of a model charge, or far less, or far more than
+    other sources, trusted as much, say that the provider itself does; None if not, or if nothing is known.
+
+    Far less than those say is what a cut looks like that they have not heard of.
     """
     text = _of_text(card)
     if text is None or text[0] != "USD":
         return None
-    own = [one for one in sellers if one.provider == provider and one.elsewhere]
+    own = [one for one in sellers if one.provider == provider and one.trusted]
     others = [one for one in sellers if one.provider != provider]
     count = len({one.provider for one in others})
-    asked = f"{_both(text[1:])} USD per 1M tokens"
-    if own and (far := _far(text[1:], own)):
-        which, theirs = far
-        return f"{asked}, where the {which} that other sources state is {_both(theirs)}"
-    if count >= SELLERS and (far := _far(text[1:], others)):
-        which, theirs = far
-        return f"{asked}, where the {which} of {count} other providers of the model charges {_both(theirs)}"
+    _, *asked = text
+    told = f"{_both(asked)} USD per 1M tokens, where the"
+    most, _ = _ends(own)
+    if own and all(new >= DEARER * old for new, old in zip(asked, most, strict=True)):
+        return f"{told} dearest that other sources state is {_both(most)}"
+    most, least = _ends(others)
+    if count >= SELLERS and all(new >= DEARER * old for new, old in zip(asked, most, strict=True)):
+        return f"{told} dearest of {count} other providers of the model charges {_both(most)}"
+    if count >= SELLERS and all(CHEAPER * new <= old for new, old in zip(asked, least, strict=True)):
+        return f"{told} cheapest of {count} other providers of the model charges {_both(least)}"
     return None
 
 
-def _far(asked: tuple[int, int], sellers: Sequence[Seller]) -> tuple[str, tuple[int, int]] | None:
-    """Which of some prices another is far from, `dearest` or `cheapest`, and what that is."""
+def _ends(sellers: Sequence[Seller]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The most and the least that is charged, for input and for output."""
     inputs, outputs = [one.input for one in sellers], [one.output for one in sellers]
-    most, least = (max(inputs), max(outputs)), (min(inputs), min(outputs))
-    if all(amount >= DEARER * other for amount, other in zip(asked, most, strict=True)):
-        return "dearest", most
-    if all(CHEAPER * amount <= other for amount, other in zip(asked, least, strict=True)):
-        return "cheapest", least
-    return None
+    most = max(inputs, default=0), max(outputs, default=0)
+    return most, (min(inputs, default=0), min(outputs, default=0))
 
 
-def _both(prices: tuple[int, int]) -> str:
+def _both(prices: Sequence[int]) -> str:
     return " / ".join(map(decimal_text, prices))
 
 

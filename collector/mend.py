@@ -181,7 +181,8 @@ def _mend(
     dry_run: bool = False,
 ) -> Mended:
     refused: list[tuple[datetime, str]] = []
-    rules = checks.rules(settings, release(), partial(tape.sellers, source_facts(spec)) if arrived else nobody)
+    asked = partial(tape.sellers, source_facts(spec))
+    rules = checks.rules(settings, release(), asked if arrived else nobody)
     count = 0
 
     def build(kept: Sequence[KeptPoll], said: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:

@@ -1,4 +1,4 @@
-"""What a model is sold for, by whom: what a new price is held against."""
+"""What a model is sold for, by whom, by other sources: what a new price is held against."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -6,14 +6,14 @@ from typing import NamedTuple, TypeAlias
 
 
 class Seller(NamedTuple):
-    """A provider's price of a model, as a source states it."""
+    """A provider's price of a model, as another source states it."""
 
     provider: str
     input: int
     """Nano USD per 1M tokens, above zero, like the next."""
     output: int
-    elsewhere: bool
-    """Stated by another source than the one that asks, and one that is trusted as much."""
+    trusted: bool
+    """The other source is trusted as much as the one that asks, or more."""
 
 
 Model: TypeAlias = tuple[str, str]

@@ -33,6 +33,8 @@ class Confirmable:
     stated_by: str
     """The other source's endpoint, as it is referred to."""
     stated_since: datetime
+    doubted: bool
+    """It is held there too, for it is far from what others charge."""
 
 
 def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool | str]:
@@ -69,9 +71,15 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
 
 
 def confirmable(connection: Connection) -> list[Confirmable]:
-    """Every card that is held and waits for a verdict, beside what each other source states, undoubted."""
-    rows = connection.execute(sql.CONFIRMABLE).all()
-    said = {source_id: verdicts_on(connection, source_id) for source_id in {row.source_id for row in rows}}
+    """Every card that is held and waits for a verdict, beside what each other source states of the same offer,
+    undoubted or only far from what others charge.
+    """
+    rows = [
+        (row, f"{row.published_provider}:{endpoint_reference(row.published_model, row.tag, row.sibling)}", False)
+        for row in connection.execute(sql.CONFIRMABLE)
+    ]
+    rows += ((row, row.stated_by, True) for row in connection.execute(sql.CONFIRMABLE_BY_DOUBTED))
+    said = {source_id: verdicts_on(connection, source_id) for source_id in {row.source_id for row, *_ in rows}}
     return [
         Confirmable(
             source=row.source,
@@ -81,11 +89,11 @@ def confirmable(connection: Connection) -> list[Confirmable]:
             accepted=None if row.accepted is None else RateCard.from_text(row.accepted),
             witness=row.witness,
             stated=RateCard.from_text(row.stated),
-            stated_by=f"{row.witness}:{row.published_provider}:"
-            f"{endpoint_reference(row.published_model, row.tag, row.sibling)}",
+            stated_by=f"{row.witness}:{stated_by}",
             stated_since=from_millis(row.stated_since),
+            doubted=doubted,
         )
-        for row in rows
+        for row, stated_by, doubted in rows
         if not isinstance(said[row.source_id].get((row.subject, row.held)), bool)
     ]
 
@@ -93,7 +101,7 @@ def confirmable(connection: Connection) -> list[Confirmable]:
 def sellers_on(
     connection: Connection, source: str, trust: int, models: Iterable[Model], at: datetime
 ) -> dict[Model, list[Seller]]:
-    """Who sells each of some models at an instant, for dollars, as known now; a source of that trust asks."""
+    """Who sells each of some models at an instant, for dollars and as known now, by other sources than one."""
     wanted = set(models)
     names = sorted({name for name, _ in wanted})
     found: dict[Model, list[Seller]] = {}
@@ -101,6 +109,6 @@ def sellers_on(
         some = {"models": names[start : start + sql.CHUNK], "at": to_millis(at), "source": source, "trust": trust}
         for row in connection.execute(sql.SELLERS, some):
             if (row.model, row.variant) in wanted:
-                seller = Seller(row.provider, row.input, row.output, bool(row.elsewhere))
+                seller = Seller(row.provider, row.input, row.output, bool(row.trusted))
                 found.setdefault((row.model, row.variant), []).append(seller)
     return found

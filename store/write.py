@@ -290,7 +290,7 @@ class Tape:
             return confirmable(connection)
 
     def sellers(self, source: SourceFacts, models: Iterable[Model], at: datetime) -> Mapping[Model, Sequence[Seller]]:
-        """Who sells each of some models at an instant, as one source is told (see `store.sellers`)."""
+        """Who sells each of some models at an instant, as other sources have it (see `store.verdicts.sellers_on`)."""
         with self._reading() as connection:
             return sellers_on(connection, source.name, source.trust, models, at)
 
