@@ -21,8 +21,8 @@ from store.text import printable
 R = TypeVar("R")
 Form = Literal["csv", "json", "jsonl"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How a cell begins that a spreadsheet would take for a formula."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""How a cell begins that a spreadsheet would take for a formula, or a reader for one that got an apostrophe of ours."""
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 

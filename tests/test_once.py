@@ -1,4 +1,4 @@
-"""Exactly once: whatever daemons do, die of or sleep through, no slot of a source has two polls, and none goes untold."""
+"""Exactly once: whatever daemons do, die of or sleep through, no slot has two polls, and none goes untold."""
 
 import asyncio
 import re
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -101,7 +102,8 @@ class Daemon:
         if isinstance(claimed, Claim):
             self._world.asked = asyncio.get_running_loop().create_future()
             task = asyncio.create_task(self._poller.poll(spec, claimed))
-            await asyncio.wait([task, self._world.asked], return_when=asyncio.FIRST_COMPLETED)
+            either: list[asyncio.Future[Any]] = [task, self._world.asked]
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             self.under_way[spec.id] = (task, self._world.asked.result())
         return claimed
 

@@ -130,9 +130,7 @@ def outputs(home: Path, url: str) -> Iterator[tuple[str, bytes]]:
     yield from ((path.name, path.read_bytes()) for path in home.rglob("*.json*"))
 
 
-async def collected(
-    home: Path, url: str, key: str, script: list[Act]
-) -> tuple[list[tuple[str, bytes]], list[str]]:
+async def collected(home: Path, url: str, key: str, script: list[Act]) -> tuple[list[tuple[str, bytes]], list[str]]:
     """What the commands that poll say, and what came to the upstream."""
     said = []
     answers = [ANSWERS[act.kind](FORMS[act.form](key)) for act in script]
@@ -142,10 +140,14 @@ async def collected(
         settings["sources"]["one"] |= {"key_env": "ACME_API_KEY", "url": "http://one.example/models"}
         path.write_text(json.dumps(settings))
         for number, _ in enumerate(script):
-            words = ("try", "one") if number == 3 else ("record", "one", "--out", f"r{number}") if number == 2 else ("collect",)
-            result = await asyncio.to_thread(
-                ask, home, "--store", url, "--config", path, *words, ACME_API_KEY=key
+            words = (
+                ("try", "one")
+                if number == 3
+                else ("record", "one", "--out", f"r{number}")
+                if number == 2
+                else ("collect",)
             )
+            result = await asyncio.to_thread(ask, home, "--store", url, "--config", path, *words, ACME_API_KEY=key)
             said.append((" ".join(words), result.output.encode()))
         path.unlink()
         return said, server.requests

@@ -31,7 +31,7 @@ PRIVATE = (
     "168.63.129.16", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fd00:ec2::254", "ff02::1", "2001:db8::1",
     "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::1", "fe80::1%lo",
 )  # fmt: skip
-ADDRESSES = st.sampled_from(PUBLIC) | st.sampled_from(PRIVATE) | st.ip_addresses().map(str)
+ADDRESSES = st.sampled_from(PUBLIC) | st.sampled_from(PUBLIC) | st.sampled_from(PRIVATE) | st.ip_addresses().map(str)
 NAMES = ("one.test", "two.test", "xn--bcher-kva.test")
 HOLDERS = ("::ffff:0:0", "64:ff9b::", "64:ff9b:1::", "::", "::ffff:0:0:0")
 """Networks of IPv6 in whose last 32 bits an address of IPv4 may stand."""
@@ -44,7 +44,8 @@ def spelled_v4(address: IPv4Address, way: int) -> str:
     dotted = str(address)
     ways = (
         dotted, f"{number}", f"{number:#x}", f"{number:#X}", f"0{number:o}", f"{one}.{number & 0xFFFFFF}",
-        f"{one}.{two}.{number & 0xFFFF}", f"{one:#x}.{two:#x}.{three:#x}.{four:#x}", f"0{one:o}.0{two:o}.0{three:o}.0{four:o}",
+        f"{one}.{two}.{number & 0xFFFF}", f"{one:#x}.{two:#x}.{three:#x}.{four:#x}",
+        f"0{one:o}.0{two:o}.0{three:o}.0{four:o}",
         f"0{one:o}.{two:#x}.{number & 0xFFFF}", f"{one:03}.{two:03}.{three:03}.{four:03}", f"{dotted}.",
         dotted.replace(".", "。"), dotted.replace(".", "%2e"), "".join(f"%{ord(char):02x}" for char in dotted),
         dotted.translate({ord("0") + digit: 0xFF10 + digit for digit in range(10)}),
@@ -68,22 +69,56 @@ HOSTS = st.one_of(
         st.sampled_from([*map(IPv4Address, PUBLIC[:2] + PRIVATE[:11])]),
         WAYS,
     ),
-    st.builds(spelled_v6, st.sampled_from([*map(IPv6Address, PUBLIC[2:] + PRIVATE[11:-1])]) | st.ip_addresses(v=6), WAYS),
-    st.sampled_from([*NAMES, "ONE.test", "one.test.", "one。test", "ｏｎｅ.test", "one%2etest", "bücher.test", "www.one.test"]),
-    st.sampled_from(["localhost", "LOCALHOST", "localhost.", "ｌｏｃａｌｈｏｓｔ", "", "..", "a" * 70, "-", "one.test@127.0.0.1"]),
+    st.builds(
+        spelled_v6, st.sampled_from([*map(IPv6Address, PUBLIC[2:] + PRIVATE[11:-1])]) | st.ip_addresses(v=6), WAYS
+    ),
+    st.sampled_from(
+        [*NAMES, "ONE.test", "one.test.", "one。test", "ｏｎｅ.test", "one%2etest", "bücher.test", "www.one.test"]
+    ),
+    st.sampled_from(
+        ["localhost", "LOCALHOST", "localhost.", "ｌｏｃａｌｈｏｓｔ", "", "..", "a" * 70, "-", "one.test@127.0.0.1"]
+    ),
 )
-BEFORE = ("", "", "", "", "me@", "me:pw@", "one.test@", "one.test%40", "93.184.216.34\\@", "@", "one.test#@", "one.test/@")
-PATHS = ("/models", "/models", "", "/", "/../x", "//127.0.0.1/", "/a\\b", "/\t", "/\r\nHost: x", "?x=http://127.0.0.1/", "#", "/%00", ";")  # noqa: E501
+BEFORE = (
+    "", "", "", "", "me@", "me:pw@", "one.test@", "one.test%40", "93.184.216.34\\@", "@", "one.test#@",
+    "one.test/@",
+)  # fmt: skip
+PATHS = (
+    "/models", "/models", "", "/", "/../x", "//127.0.0.1/", "/a\\b", "/\t", "/\r\nHost: x", "?x=http://127.0.0.1/",
+    "#", "/%00", ";",
+)  # fmt: skip
 URLS = st.builds(
     lambda scheme, before, host, port, path: f"{scheme}{before}{host}{port}{path}",
-    st.sampled_from(["http://", "http://", "http://", "HTTP://", "hTTps://", "//", "", "/", "http:/", "http:", "ftp://", " http://", "http:\\\\"]),  # noqa: E501
+    st.sampled_from(
+        [
+            "http://",
+            "http://",
+            "http://",
+            "HTTP://",
+            "hTTps://",
+            "//",
+            "",
+            "/",
+            "http:/",
+            "http:",
+            "ftp://",
+            " http://",
+            "http:\\\\",
+        ]
+    ),
     st.sampled_from(BEFORE),
     HOSTS,
     st.sampled_from(["", "", ":PORT", ":PORT", ":80", ":", ":0", ":65536", ":８０", ":-1"]),
     st.sampled_from(PATHS),
 )
-ANY = URLS | st.text() | st.builds(lambda url, place, more: url[:place] + more + url[place:], URLS, st.integers(0, 40), st.text(max_size=3))  # noqa: E501
-ANSWERS = st.lists(st.lists(ADDRESSES, max_size=3), min_size=1, max_size=4)
+PLAIN = st.builds(
+    lambda name, path: f"http://{name}{path}", st.sampled_from([*NAMES, *PUBLIC[:2]]), st.sampled_from(PATHS[:4])
+)
+DAMAGED = st.builds(
+    lambda url, place, more: url[:place] + more + url[place:], PLAIN | URLS, st.integers(0, 40), st.text(max_size=3)
+)
+ANY = PLAIN | PLAIN | URLS | DAMAGED | st.text()
+ANSWERS = st.lists(st.lists(ADDRESSES, min_size=1, max_size=3) | st.just([]), min_size=1, max_size=4)
 """What a name resolves to, each time it is asked for."""
 
 
