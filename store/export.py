@@ -21,8 +21,8 @@ from store.text import printable
 R = TypeVar("R")
 Form = Literal["csv", "json", "jsonl"]
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-"""How a cell begins that a spreadsheet would take for a formula, or a reader for one that got an apostrophe of ours."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""How a cell begins that a spreadsheet would take for a formula."""
 _COMPACT = json.JSONEncoder(separators=(",", ":"))
 _NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?", re.ASCII)
 
@@ -89,7 +89,8 @@ def make_safe(cells: list[Cell], *, raw: bool) -> int:
             if raw:
                 continue
             safe = printable(cell)
-            if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
+            # Also behind apostrophes of its own: so that whoever takes one off has the text that it was.
+            if cell.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
                 guarded += 1
                 safe = f"'{safe}"
             cells[place] = safe

@@ -170,6 +170,7 @@ NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=60).filter(st
 TEXT: tuple[Column[str], ...] = (Column("place", lambda _: "x"), Column("text", lambda text: text))
 STARTS = ("", "'", "''", "=", "'=", "+", "-", "-1", "'-1", "@")
 PRINTED = st.text(st.characters(codec="utf-8").filter(str.isprintable))
+GUARDED = re.compile("'+[=+@-]")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 QUESTIONS = (
     ("models",), ("changes",), ("held",), ("endpoints", "NAME"), ("models", "NAME"), ("explain", "NAME"),
@@ -215,10 +216,7 @@ def test_an_apostrophe_that_keeps_a_text_from_being_a_formula_can_be_taken_off_a
     write(out, "csv", TEXT, texts)
     cells = [cell for _, cell in csv.reader(StringIO(out.getvalue(), newline=""))][1:]
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@")) and not NUMBER.fullmatch(cell)]
-    assert [cell.removeprefix("'") for cell in cells] == texts
-    assert [text for text, cell in zip(texts, cells, strict=True) if text == cell] == [
-        text for text in texts if not text.startswith(("=", "+", "-", "@", "'")) or NUMBER.fullmatch(text)
-    ]
+    assert [cell[1:] if GUARDED.match(cell) else cell for cell in cells] == texts
 
 
 # --- bytes off the wire ---

@@ -218,6 +218,7 @@ def held(text: bytes, secret: str) -> list[str]:
     """How a text holds a secret; its mark alone would tell of any way that is not listed."""
     forms = {name: form(secret).encode() for name, form in FORMS.items()}
     forms |= {f"mark, {name}": middle(form(MARK), name).encode() for name, form in FORMS.items()}
+    forms["mark, UTF-16"] = MARK.encode("utf-16-le")
     return [name for name, form in forms.items() if form in text]
 
 

@@ -79,9 +79,12 @@ HOSTS = st.one_of(
         ["localhost", "LOCALHOST", "localhost.", "ｌｏｃａｌｈｏｓｔ", "", "..", "a" * 70, "-", "one.test@127.0.0.1"]
     ),
 )
+SCHEMES = (
+    "http://", "http://", "http://", "HTTP://", "hTTps://", "//", "", "/", "http:/", "http:", "ftp://", " http://",
+    "http:\\\\",
+)  # fmt: skip
 BEFORE = (
-    "", "", "", "", "me@", "me:pw@", "one.test@", "one.test%40", "93.184.216.34\\@", "@", "one.test#@",
-    "one.test/@",
+    "", "", "", "", "me@", "me:pw@", "one.test@", "one.test%40", "93.184.216.34\\@", "@", "one.test#@", "one.test/@",
 )  # fmt: skip
 PATHS = (
     "/models", "/models", "", "/", "/../x", "//127.0.0.1/", "/a\\b", "/\t", "/\r\nHost: x", "?x=http://127.0.0.1/",
@@ -89,23 +92,7 @@ PATHS = (
 )  # fmt: skip
 URLS = st.builds(
     lambda scheme, before, host, port, path: f"{scheme}{before}{host}{port}{path}",
-    st.sampled_from(
-        [
-            "http://",
-            "http://",
-            "http://",
-            "HTTP://",
-            "hTTps://",
-            "//",
-            "",
-            "/",
-            "http:/",
-            "http:",
-            "ftp://",
-            " http://",
-            "http:\\\\",
-        ]
-    ),
+    st.sampled_from(SCHEMES),
     st.sampled_from(BEFORE),
     HOSTS,
     st.sampled_from(["", "", ":PORT", ":PORT", ":80", ":", ":0", ":65536", ":８０", ":-1"]),
