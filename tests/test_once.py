@@ -9,10 +9,12 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from collector import schedule
+from collector.config import Config
 from collector.contract import SourceSpec
 from collector.fetch import Fetcher
 from collector.mend import source_facts
@@ -60,7 +62,8 @@ ACTS = st.builds(
 class World:
     """A clock, upstreams that answer when they are told to, and what daemons reported."""
 
-    def __init__(self) -> None:
+    def __init__(self, config: Config) -> None:
+        self.config = config
         self.now = schedule.slot_at("one", SPECS[0].every_s, NOW)
         self.ended: dict[datetime, list[Report]] = {}
         """What was reported, by when that was on the clock of who reported it."""
@@ -119,8 +122,7 @@ class Daemon:
             task.cancel()
             asked.cancel()
         self.under_way.clear()
-        config = polling.configured(settings(), *SPECS)
-        self._poller = Poller(config, self._tape, self._fetcher, clock=self.clock, environ={})
+        self._poller = Poller(self._world.config, self._tape, self._fetcher, clock=self.clock, environ={})
 
 
 @contextmanager
@@ -133,9 +135,9 @@ def opened(url: str) -> Iterator[list[Tape]]:
             tape.close()
 
 
-async def play(url: str, script: list[Act]) -> World:
+async def play(url: str, config: Config, script: list[Act]) -> World:
     """All that happens; and at the end, when nobody can be at it any more, one of them looks."""
-    world = World()
+    world = World(config)
     with opened(url) as tapes:
         async with raw_server(world.upstream) as server:
             http = replace(settings(first_byte_s=60.0), mirror=server.url)
@@ -173,14 +175,19 @@ async def happen(world: World, daemons: list[Daemon], act: Act) -> None:
             daemon._tape.expire_claims()
 
 
+@pytest.fixture(scope="module")
+def config() -> Config:
+    return polling.configured(settings(), *SPECS)
+
+
 @examples
-@given(script=st.lists(ACTS, min_size=6, max_size=30))
+@given(script=st.lists(ACTS, min_size=6, max_size=24))
 def test_whatever_daemons_do_each_slot_has_one_poll_at_most_and_every_other_is_accounted_for(
-    stores: Stores, script: list[Act]
+    stores: Stores, config: Config, script: list[Act]
 ) -> None:
     """Exactly once: 20."""
     with stores.new() as url:
-        world = asyncio.run(play(url, script))
+        world = asyncio.run(play(url, config, script))
         for spec in SPECS:
             polls = list(of_slots(url, spec))
             slots = [poll.slot for poll in polls]
