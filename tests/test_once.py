@@ -244,7 +244,11 @@ def of_slots(url: str, spec: SourceSpec) -> Iterator[Row]:
 def accounted_for(spec: SourceSpec, poll: Row, ended: datetime, after: Row, skew: timedelta) -> None:
     """Each slot between two polls was overrun by the one, is told to be missed by the other, or needed none."""
     between = [poll.slot + number * EVERY for number in range(1, (after.slot - poll.slot) // EVERY)]
-    missed = [slot for slot in between if poll.known < schedule.served_since(slot, spec.every_s, poll.failures)]
+    missed = [
+        slot
+        for slot in between
+        if slot > poll.known and poll.at < schedule.served_since(slot, spec.every_s, poll.failures)
+    ]
     assert number_of("overrun", poll.message) == (ended - poll.slot) // EVERY
     assert number_of("missed", after.message) == len(missed), (poll, after)
     # Knowledge only grows: it ends later than by the clock of a daemon that is behind those of others.
