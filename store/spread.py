@@ -11,7 +11,7 @@ from store.constraints import Constraints
 from store.costing import Workload
 from store.currency import Converter
 from store.intervals import IntervalRow
-from store.routing import Route, rank
+from store.routing import Ranking, rank
 
 REQUEST_TOKENS = 4000
 """The length of the request by which endpoints are compared: fees for each are shared by so many tokens."""
@@ -64,17 +64,20 @@ def spreads(
 ) -> Iterator[Spread]:
     """The spread of each model that has a route, from rows in force by model."""
     for _, offers in groupby(rows, key=lambda row: row.model):
-        ranking = rank(offers, request_of(mixture), at, Constraints(tiers=tiers), into)
-        if ranking.routes:
-            yield _spread(ranking.routes, len(ranking.excluded), into.currency)
+        found = spread_of(rank(offers, request_of(mixture), at, Constraints(tiers=tiers), into), into.currency)
+        if found is not None:
+            yield found
 
 
-def _spread(routes: Sequence[Route], left_out: int, currency: str) -> Spread:
-    amounts = [Fraction(route.spend.request, REQUEST_TOKENS) for route in routes]
-    rows = [route.row for route in routes]
+def spread_of(ranking: Ranking, currency: str) -> Spread | None:
+    """The spread of what was ranked for a request of `REQUEST_TOKENS`; None: there is no route."""
+    if not ranking.routes:
+        return None
+    amounts = [Fraction(route.spend.request, REQUEST_TOKENS) for route in ranking.routes]
+    rows = [route.row for route in ranking.routes]
     return Spread(
         model=rows[0].model,
-        endpoints=len(routes),
+        endpoints=len(rows),
         providers=len({row.provider for row in rows}),
         cheapest=amounts[0],
         quartile=quantile(amounts, Fraction(1, 4)),
@@ -85,7 +88,7 @@ def _spread(routes: Sequence[Route], left_out: int, currency: str) -> Spread:
         currency=currency,
         low=rows[0],
         high=rows[-1],
-        left_out=left_out,
+        left_out=len(ranking.excluded),
         doubted=sum(bool(row.contradicted_by or row.disputed or row.stale or row.basis == "stated") for row in rows),
     )
 

@@ -38,6 +38,11 @@ class Move(NamedTuple):
         """What the price was multiplied by; None from or to nothing."""
         return self.new / self.old if self.old and self.new else None
 
+    @property
+    def percent(self) -> Fraction | None:
+        """By how many percent the price became another; None from or to nothing."""
+        return None if self.ratio is None else (self.ratio - 1) * 100
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Volatility:
@@ -68,8 +73,13 @@ class Volatility:
     @property
     def mean_percent(self) -> Fraction | None:
         """By how many percent, up or down, a move goes on average."""
-        percents = [abs(ratio - 1) * 100 for ratio in self._ratios]
+        percents = [abs(percent) for percent in self.percents]
         return sum(percents, Fraction(0)) / len(percents) if percents else None
+
+    @property
+    def percents(self) -> list[Fraction]:
+        """By how many percent each went, up or down, but from or to nothing."""
+        return [percent for move in self.moves if (percent := move.percent) is not None]
 
     @property
     def mean_log(self) -> Decimal | None:
@@ -120,7 +130,7 @@ def volatilities(
         told = [
             _volatility(list(found), mixture, since) for _, found in groupby(offers, key=lambda row: row.endpoint_id)
         ]
-        yield from [_together(name, _believed(told))] if by_model else told
+        yield from [together(name, told)] if by_model else told
 
 
 def _volatility(rows: Sequence[IntervalRow], mixture: Volume, since: datetime) -> Volatility:
@@ -156,8 +166,9 @@ def _believed(told: Iterable[Volatility]) -> Iterator[Volatility]:
         yield from min((priced or by_source).items())[1]
 
 
-def _together(model: str, told: Iterable[Volatility]) -> Volatility:
-    found = list(told)
+def together(model: str, told: Iterable[Volatility]) -> Volatility:
+    """All endpoints of a model as one: of each provider, those of one source."""
+    found = list(_believed(told))
     moves = sorted((move for one in found for move in one.moves), key=lambda move: (move.row.first_seen, move.row.ref))
     return Volatility(
         model=model,
