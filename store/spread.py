@@ -1,6 +1,6 @@
 """How far apart the endpoints of a model are, at an instant: exact, over the routes that `cheapest` ranks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from itertools import groupby
@@ -61,12 +61,14 @@ def spreads(
     into: Converter,
     *,
     tiers: frozenset[str] = frozenset(),
-) -> Iterator[Spread]:
-    """The spread of each model that has a route, from rows in force by model."""
-    for _, offers in groupby(rows, key=lambda row: row.model):
-        found = spread_of(rank(offers, request_of(mixture), at, Constraints(tiers=tiers), into), into.currency)
-        if found is not None:
-            yield found
+) -> list[Spread]:
+    """The spread of each model that has a route, from rows in force by model: the widest first."""
+    request, allowed = request_of(mixture), Constraints(tiers=tiers)
+    told = (
+        spread_of(rank(offers, request, at, allowed, into), into.currency)
+        for _, offers in groupby(rows, key=lambda row: row.model)
+    )
+    return sorted((one for one in told if one is not None), key=lambda one: (-one.ratio, one.model))
 
 
 def spread_of(ranking: Ranking, currency: str) -> Spread | None:

@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from store.blend import Volume
 from store.intervals import IntervalRow, history
+from store.naming import find_model
 from store.read import Reader
 
 WINDOW = timedelta(days=90)
@@ -133,6 +134,38 @@ def volatilities(
         yield from [together(name, told)] if by_model else told
 
 
+def most_moved(
+    reader: Reader,
+    model: str | None,
+    until: datetime,
+    mixture: Volume,
+    *,
+    since: datetime | None = None,
+    known: datetime | None = None,
+    provider: str | None = None,
+    source: str | None = None,
+    by: Literal["endpoint", "model"] | None = None,
+) -> list[Volatility]:
+    """`volatilities` with most moves first, then the furthest; without a model, only of what moved.
+
+    `model`: as `find_model` takes it. `since` None: `WINDOW` before. `by` None: endpoint of a model, else model.
+    Raises: NothingMatched or QueryError if the model is none.
+    """
+    name = None if model is None else find_model(reader, model)
+    told = volatilities(
+        reader,
+        name,
+        until,
+        mixture,
+        since=since or until - WINDOW,
+        known=known,
+        provider=provider,
+        source=source,
+        by_model=by == "model" or (by is None and name is None),
+    )
+    return sorted((one for one in told if one.moves or name is not None), key=_order)
+
+
 def _volatility(rows: Sequence[IntervalRow], mixture: Volume, since: datetime) -> Volatility:
     moves = tuple(
         Move(after, old, new)
@@ -180,7 +213,7 @@ def together(model: str, told: Iterable[Volatility]) -> Volatility:
     )
 
 
-def order(one: Volatility) -> tuple[int, Fraction, str, str]:
+def _order(one: Volatility) -> tuple[int, Fraction, str, str]:
     """Most moves first, then the largest, then by name."""
     largest = one.largest
     far = _apart(None if largest is None else largest.ratio)
