@@ -20,7 +20,7 @@ from typing import Any
 import click
 import pytest
 
-from collector.cli import main
+from collector.cli import SECTIONS, main
 from collector.config import load, packaged, ready
 from store.write import Tape
 from tests.collecting import (
@@ -492,6 +492,13 @@ def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> N
         result = ask(tmp_path, command, option)
         assert (result.exit_code, result.stderr) == (0, "")
         assert "\n    tokentape " in result.stdout.partition("Examples:")[2].replace('eval "$(', "")
+
+
+def test_help_lists_every_command_once_by_what_it_is_for(tmp_path: Path) -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == main.list_commands(click.Context(main))
+    lines = ask(tmp_path, "--help", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[lines.index("Collect:") :] if line.endswith("...")]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
