@@ -130,7 +130,9 @@ def _in_short(command: click.Command) -> str:
 @click.group(cls=Doorway, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option(
-    "--store", help="Store: a path, sqlite:///PATH or postgresql://... [default: `store` of the configuration]"
+    "--store",
+    metavar="STORE",
+    help="A path, sqlite:///PATH or postgresql://... [default: `store` of the configuration]",
 )
 @click.version_option(package_name="tokentape")
 @click.pass_context

@@ -30,6 +30,7 @@ def where(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     host = click.option(
         "--host",
+        metavar="ADDRESS",
         envvar="TOKENTAPE_HOST",
         help="Address to listen on.  [default: `serve.host` of the configuration, 127.0.0.1]",
     )

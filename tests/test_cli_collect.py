@@ -475,7 +475,11 @@ def test_sources_tell_how_each_one_fares_in_every_form(tmp_path: Path, upstreams
     shown = list(csv.DictReader(io.StringIO(ask(tmp_path, *base, "sources", "--format", "csv").stdout)))
     assert [list(row) for row in shown] == [list(steady)] * 2
     table = ask(tmp_path, *base, "sources").stdout.splitlines()
-    assert table[0].split()[:4] == ["source", "state", "trust", "last_success"]
+    assert table[0].split()[:3] == ["source", "state", "trust"]
+    assert {"last success (UTC)", "next due (UTC)"} <= set(re.split(" {2,}", table[0]))
+    narrow = ask(tmp_path, *base, "sources", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert not re.search(r"\d…", "".join(narrow))  # an instant is whole, or not there
     assert [line.split()[0] for line in table[1:]] == ["steady", "failing"]
 
 

@@ -342,6 +342,7 @@ def test_conflicts_can_be_narrowed_to_those_far_apart_and_put_in_another_order(a
 
 def test_conflicts_show_trust_checks_and_agreement_where_there_is_room(ask: Ask) -> None:
     head, first, *_ = ask("conflicts", "one", "--kind", "context").stdout.splitlines()
+    assert (head.split()[0], ask("conflicts").stdout.split()[0]) == ("provider", "model")
     assert head.split().count("checked") == head.split().count("trust") == 2
     assert ("first-party" in first, "aggregator" in first, "1:1" in first, "3h" in first) == (True, True, True, True)
 
