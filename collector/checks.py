@@ -1,4 +1,4 @@
-"""What is believed, all pure.
+"""What is believed, all pure but for what others charge, which is asked once and recorded.
 
 A finding that *holds* keeps an amount, or a whole card, off the tape, visibly: the endpoint counts as seen, and what
 was accepted last stands. Time alone never releases what is held, but for documents that came back: a value back within
@@ -24,8 +24,9 @@ from collector.doubts import Doubt
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
 from store.instants import iso
-from store.records import Facts, Finding, Observation, RateCard, Sighting
+from store.records import BY_SELLERS, Facts, Finding, Observation, RateCard, Sighting, Verdict
 from store.returned import ROLLBACK
+from store.sellers import Sellers, nobody
 from store.timeline import (
     EndpointState,
     Interval,
@@ -45,15 +46,18 @@ def patience(settings: CheckSettings) -> Patience:
     return Patience(polls=settings.misses, span=timedelta(seconds=settings.gap_s))
 
 
-def judge(settings: CheckSettings) -> Judge:
+def judge(settings: CheckSettings, sellers: Sellers = nobody) -> Judge:
     """The checks with their settings bound, as `store.timeline.step` takes them."""
-    return partial(_judge, settings)
+    return partial(_judge, settings, sellers)
 
 
-def rules(settings: CheckSettings, release: str = "") -> Rules:
-    """What decides the steps of a timeline: the checks of this release, with these settings."""
+def rules(settings: CheckSettings, release: str = "", sellers: Sellers = nobody) -> Rules:
+    """What decides the steps of a timeline: the checks of this release, with these settings.
+
+    `sellers` are asked where polls are taken for the first time: what is found is recorded, for when they are replayed.
+    """
     salt = blake2b(f"{release} {settings}".encode(), digest_size=16).digest()
-    return Rules(judge=judge(settings), patience=patience(settings), salt=salt)
+    return Rules(judge=judge(settings, sellers), patience=patience(settings), salt=salt)
 
 
 def counted(observations: Sequence[Observation]) -> dict[str, int]:
@@ -71,8 +75,13 @@ def expected(counts: Mapping[str, int], spec: SourceSpec) -> None:
             raise SourceChanged(f"{spec.id}: wanted at least {least} {what}, found {counts[what]}", code="too_few")
 
 
-def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match], state: SourceState) -> Judged:
+def _judge(
+    settings: CheckSettings, sellers: Sellers, sighting: Sighting, matches: Sequence[Match], state: SourceState
+) -> Judged:
     judged: list[Match] = []
+    said = _against_others(settings, sellers, sighting, matches, state)
+    if said:
+        state = replace(state, verdicts={**state.verdicts, **{(one.subject, one.value): one.note for one in said}})
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
     doubted, back = _doubted_company(settings, matches, state), rollback(sighting, state, settings)
     for matched in matches:
@@ -83,7 +92,7 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
         judged.append(one)
         findings += ((one, finding) for finding in found)
     told = mass_absence(sighting, matches, state, settings)
-    missing = told is not None and not state.verdicts.get(("", told))
+    missing = told is not None and not _decided(state, "", told)
     if told is not None and missing:
         findings.append((None, Finding(rule="mass_absence", message=told, held=True)))
     return Judged(
@@ -94,7 +103,46 @@ def _judge(settings: CheckSettings, sighting: Sighting, matches: Sequence[Match]
         offers=state.unchanged + len(matches),
         matches=tuple(judged),
         findings=tuple(findings),
+        said=said,
     )
+
+
+def _against_others(
+    settings: CheckSettings, sellers: Sellers, sighting: Sighting, matches: Sequence[Match], state: SourceState
+) -> tuple[Verdict, ...]:
+    """Of prices that are new, and that nothing else speaks against, those far from what others charge for the model."""
+    new: list[tuple[Match, RateCard]] = []
+    for one in matches:
+        endpoint = state.endpoints.get(one.key)
+        last = endpoint.last.card if endpoint is not None and endpoint.last is not None else None
+        if (
+            one.card is not None
+            and doubts.moved_much(one.card, last)
+            and (subject(one.key), one.card.text) not in state.verdicts
+            and not any(True for _ in doubts.of_card(one.card, settings))
+        ):
+            new.append((one, one.card))
+    names = [(one.observation.identity.model, one.observation.identity.variant) for one, _ in new]
+    sold = sellers(names, sighting.at) if new else {}
+    said: dict[tuple[str, str], Verdict] = {}
+    for (one, card), name in zip(new, names, strict=True):
+        found = doubts.far_from_others(card, one.observation.identity.provider, sold.get(name, ()))
+        if found is not None:
+            said[subject(one.key), card.text] = Verdict(
+                subject=subject(one.key),
+                value=card.text,
+                released=False,
+                by=BY_SELLERS,
+                note=found,
+                since=sighting.at,
+            )
+    return tuple(said.values())
+
+
+def _decided(state: SourceState, about: str, value: str) -> bool | None:
+    """Whether a person or a second source released something, or rejected it; None if nobody has said."""
+    said = state.verdicts.get((about, value)) if state.verdicts else None
+    return said if isinstance(said, bool) else None
 
 
 def _believed(
@@ -108,8 +156,11 @@ def _believed(
     if matched.card is None:
         return replace(matched, held=matched.held or any(one.held for one in found)), found
     last = endpoint.last if endpoint is not None else None
-    verdict = state.verdicts.get((subject(matched.key), matched.card.text)) if state.verdicts else None
+    about = (subject(matched.key), matched.card.text)
+    verdict = _decided(state, *about)
     doubted = [*doubts.of_card(matched.card, settings)]
+    if isinstance(words := state.verdicts.get(about), str):
+        doubted.append(Doubt(Finding(rule="apart", message=words, held=True)))
     doubted += doubts.too_dear_for_its_size(matched.key.model, matched.card)
     if last is None and matched.key.provider in company:
         doubted.append(Doubt(_IN_BAD_COMPANY))
@@ -120,6 +171,8 @@ def _believed(
         found = [replace(one, held=False) for one in found]
     if verdict is True:
         doubted = []
+    elif verdict is False and not doubted:
+        doubted.append(Doubt(_REJECTED))
     card, waits = matched.card, False
     if zero_at_birth(observation, endpoint) and verdict is not True:
         waits = verdict is None and not _has_lasted(sighting, matched, state, settings)
@@ -141,7 +194,7 @@ def rollback(sighting: Sighting, state: SourceState, settings: CheckSettings) ->
         return None
     since, of = sighting.returned
     told = f"the documents of {iso(of)} came back at {iso(since)}: what they say otherwise than those between waits"
-    verdict = state.verdicts.get(("", told))
+    verdict = _decided(state, "", told)
     stood = since == sighting.at or any(one.rule == ROLLBACK and not one.subject for one in state.findings)
     if verdict or not stood or (verdict is None and lasted(state.polls, "", since, sighting.at, patience(settings))):
         return None
@@ -151,7 +204,7 @@ def rollback(sighting: Sighting, state: SourceState, settings: CheckSettings) ->
 def _otherwise(matched: Match, back: Finding, state: SourceState) -> Finding | None:
     """What documents that came back say of an offer otherwise than what stands."""
     text = "" if matched.observation.card is None else matched.observation.card.text
-    verdict = state.verdicts.get((subject(matched.key), text)) if state.verdicts else None
+    verdict = _decided(state, subject(matched.key), text)
     if matched.held or verdict or _is_as_before(matched, state.endpoints.get(matched.key)):
         return None
     return Finding(rule=ROLLBACK, message=_OLD_DOCUMENT, held=back.held and verdict is None)
@@ -196,7 +249,7 @@ def _facts(matched: Match, last: Interval | None, state: SourceState) -> tuple[F
     if last is None:
         return None, []
     facts, about = matched.observation.facts, subject(matched.key)
-    doubted = [one for one in doubts.of_context(facts, last.facts) if not state.verdicts.get((about, one.message))]
+    doubted = [one for one in doubts.of_context(facts, last.facts) if not _decided(state, about, one.message)]
     if not doubted:
         return None, []
     found = [replace(one, held=(about, one.message) not in state.verdicts) for one in doubted]
@@ -226,6 +279,7 @@ _IN_BAD_COMPANY = Finding(
     held=True,
 )
 _OLD_DOCUMENT = "said by documents that came back, and otherwise by those after them: waits until they last"
+_REJECTED = Finding(rule="rejected", message="rejected, though no rule speaks against it now", held=True)
 _ZERO_AT_BIRTH = Finding(
     rule="zero_at_birth",
     message="a new offer at 0/0 that is not declared free: unknown until it has lasted",

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from collector import checks
 from collector.contract import SourceSpec
@@ -21,6 +22,7 @@ from collector.sighting import Received, Seer, in_words
 from store.ledger import Correction, Draft
 from store.records import TRUST_ORDER, Document, Verdict
 from store.returned import Sent
+from store.sellers import nobody
 from store.timeline import PollMark, Rules, SourceState
 from store.touched import Track
 from store.verdicts import Verdicts
@@ -126,7 +128,8 @@ def backfill(
 
     Raises: StoreError.
     """
-    rules, standing, places = checks.rules(settings, release()), tape.standing(spec.id), tape.places(spec.id)
+    rules = checks.rules(settings, release(), partial(tape.sellers, source_facts(spec)))
+    standing, places = tape.standing(spec.id), tape.places(spec.id)
     seer, draft = Seer(spec), Draft()
     state: SourceState | None = None
     polls: list[PollFacts] = []
@@ -178,7 +181,9 @@ def _mend(
     dry_run: bool = False,
 ) -> Mended:
     refused: list[tuple[datetime, str]] = []
-    rules, count = checks.rules(settings, release()), 0
+    asked = partial(tape.sellers, source_facts(spec))
+    rules = checks.rules(settings, release(), asked if arrived else nobody)
+    count = 0
 
     def build(kept: Sequence[KeptPoll], said: Verdicts) -> Iterator[tuple[KeptPoll, Replayed]]:
         nonlocal count

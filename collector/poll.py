@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from collector import checks, clock, schedule
@@ -294,7 +295,7 @@ class Poller:
     def _settle(self, spec: SourceSpec, facts: PollFacts, sighting: Sighting) -> tuple[int, int]:
         """Take the step, or, where the poll is older than others, find its place among them; (changes, held)."""
         source, known = source_facts(spec), self._clock()
-        rules = checks.rules(self._config.checks, release())
+        rules = checks.rules(self._config.checks, release(), partial(self._tape.sellers, source))
         taken = _again(lambda: self._tape.record(source, facts, sighting, rules, known=known))
         if taken is not None:
             return taken.changes, taken.held
@@ -315,13 +316,16 @@ class Poller:
         Where the documents that this takes are not all there, or the store is in use by another, it goes on waiting:
         the poll that came before is written, whatever becomes of this.
         """
-        by_source: dict[str, list[Verdict]] = {}
-        with self._writing, suppress(StoreError):
-            for source, verdict in confirmed(self._tape.confirmable(), self._config.sources):
-                by_source.setdefault(source, []).append(verdict)
-        for source, verdicts in by_source.items():
+        released = 1
+        while released:
+            released, by_source = 0, dict[str, list[Verdict]]()
             with self._writing, suppress(StoreError):
-                decide(self._config.checks, self._tape, self._config.sources[source], verdicts, known=self._clock())
+                for source, verdict in confirmed(self._tape.confirmable(), self._config.sources):
+                    by_source.setdefault(source, []).append(verdict)
+            for source, verdicts in by_source.items():
+                with self._writing, suppress(StoreError):
+                    decide(self._config.checks, self._tape, self._config.sources[source], verdicts, known=self._clock())
+                    released += len(verdicts)  # which may be witnesses for others in turn
 
     def _failed(self, spec: SourceSpec, facts: PollFacts, error: Exception | SystemExit) -> Report:
         """Record a poll that changes no price, as far as the store lets us."""

@@ -70,7 +70,9 @@ def confirmed(found: "Iterable[Confirmable]", sources: Mapping[str, SourceSpec])
     done: set[tuple[str, str, str]] = set()
     for one in found:
         key = (one.source, one.subject, one.held.text)
-        if key in done or not may_confirm(one.witness, one.source, sources):
+        # What is doubted itself is evidence only for one that it has nothing to do with: a copy of it is true to it.
+        may = independent if one.doubted else may_confirm
+        if key in done or not may(one.witness, one.source, sources):
             continue
         if states_the_same(one.held, one.accepted, one.stated):
             done.add(key)

@@ -89,7 +89,7 @@ def reach(url: str, busy_s: float = BUSY_S, *, foreign_keys: bool = True) -> Dat
     engine = create_engine(
         "sqlite://", creator=lambda: _connect(path, busy_s, foreign_keys=foreign_keys), poolclass=NullPool
     )
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    event.listen(engine, "begin", _begin)
     return Database(engine, str(path), path)
 
 
@@ -100,6 +100,12 @@ def _connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3
         connection.execute(f"PRAGMA {pragma}")
     seal.enable(connection)
     return connection
+
+
+def _begin(connection: Connection) -> None:
+    """Lock the file, but for questions: SQLAlchemy says that those begin as well."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _connect_to_server(url: str, busy_s: float) -> Any:

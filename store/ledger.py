@@ -14,9 +14,10 @@ from typing import Any, Literal, TypeVar
 from store import statements as sql
 from store import timeline as tl
 from store.instants import from_millis, to_millis
-from store.records import EndpointKey, RateCard, Stated
+from store.records import EndpointKey, RateCard, Stated, Verdict
 from store.scribe import Proof, Scribe, millis, names_of
 from store.touched import AT_REST, Mark, mark_after
+from store.verdicts import keep_verdicts
 
 K = TypeVar("K")
 RowKey = tuple[object, ...]
@@ -66,6 +67,7 @@ class Draft:
     ended_gaps: dict[EndpointKey, datetime] = field(default_factory=dict)
     ended_stated: dict[tuple[EndpointKey, Stated], datetime] = field(default_factory=dict)
     ended_findings: dict[tl.OpenFinding, datetime] = field(default_factory=dict)
+    said: list[Verdict] = field(default_factory=list)
     polls: int = 0
     _open_gaps: dict[EndpointKey, datetime] = field(default_factory=dict)
     _open_stated: dict[tuple[EndpointKey, Stated], datetime] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Draft:
         self.polls += 1
         if step is None:
             return
+        self.said += step.said
         self.states.update(step.state.endpoints)
         self.disputed.difference_update(step.state.endpoints)
         self.disputed.update(finding.key for finding in step.state.findings if finding.key is not None)
@@ -136,6 +139,7 @@ def go_on(scribe: Scribe, draft: Draft, salt: bytes) -> list[Correction]:
     """Write a draft that begins where the store is; what that changed."""
     loaded = scribe.loaded
     scribe.name(draft.names.values())
+    keep_verdicts(scribe.connection, scribe.source_id, draft.said, known=scribe.known)
     _keep_values(scribe, draft)
     scribe.open((key, one, poll) for (key, _), (one, poll) in draft.intervals.items())
     scribe.end_intervals(draft.ended_intervals)
@@ -195,6 +199,7 @@ def mend(scribe: Scribe, draft: Draft, salt: bytes) -> list[Correction]:
         if before is None or (before.identity, before.part) != (named.identity, named.part):
             renamed.append(named)
     scribe.name(renamed)
+    keep_verdicts(scribe.connection, scribe.source_id, draft.said, known=scribe.known)
     _keep_values(scribe, draft)
     corrections = _mend_intervals(scribe, draft, parameters)
     _mend_gaps(scribe, draft, parameters)

@@ -468,12 +468,14 @@ class Sighting:
 
 
 BY_SOURCE = "source "
-"""Begins who said a verdict, where that is no person."""
+"""Begins who said a verdict, where that is a second source."""
+BY_SELLERS = "other providers"
+"""Who said a verdict, where that is what they charge: it holds a card, until somebody else says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a person or a second source says of what is held."""
+    """What a person, a second source or what others charge says of what is held."""
 
     subject: str
     """As that of a finding; empty: of a whole document."""
@@ -482,7 +484,7 @@ class Verdict:
     released: bool
     """False: rejected, as if it had never been seen."""
     by: str
-    """Who: a person, or `source NAME`."""
+    """Who: a person, `source NAME`, or `other providers`."""
     note: str
     """Why."""
     since: datetime

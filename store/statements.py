@@ -323,7 +323,7 @@ FINDINGS = (
 FINDINGS_OF_NONE = text(f"{_FINDINGS} finding.source_id = :source_id AND finding.endpoint_id IS NULL")
 VERDICTS = text(
     """
-    SELECT subject, value, released FROM verdict WHERE source_id = :source_id ORDER BY known, id
+    SELECT subject, value, released, by, note FROM verdict WHERE source_id = :source_id ORDER BY known, id
     """
 )
 CONFIRMABLE = text(
@@ -353,6 +353,44 @@ CONFIRMABLE = text(
     """
 )
 """What is held beside what other sources state, undoubted, of the same offer."""
+CONFIRMABLE_BY_DOUBTED = text(
+    """
+    SELECT finding.source_id, source.name AS source, finding.subject, finding.first_seen, held.body AS held,
+           (SELECT accepted.body FROM interval AS last JOIN rate_card AS accepted ON accepted.id = last.card_id
+             WHERE last.endpoint_id = finding.endpoint_id AND last.known_to IS NULL
+             ORDER BY last.first_seen DESC LIMIT 1) AS accepted,
+           witness.name AS witness, other.subject AS stated_by, other.first_seen AS stated_since, stated.body AS stated
+      FROM finding AS other
+      JOIN source AS witness ON witness.id = other.source_id
+      JOIN rate_card AS stated ON stated.id = other.card_id
+      JOIN finding ON finding.provider = other.provider AND finding.model = other.model
+           AND finding.variant = other.variant AND finding.source_id <> other.source_id
+      JOIN source ON source.id = finding.source_id
+      JOIN rate_card AS held ON held.id = finding.card_id
+     WHERE other.rule = 'apart' AND other.held AND other.ended IS NULL AND other.known_to IS NULL
+       AND finding.held AND finding.ended IS NULL AND finding.known_to IS NULL
+       AND NOT EXISTS (SELECT 1 FROM finding AS doubt
+                        WHERE doubt.source_id = other.source_id AND doubt.subject = other.subject
+                          AND doubt.rule <> other.rule AND doubt.held AND doubt.ended IS NULL
+                          AND doubt.known_to IS NULL)
+     ORDER BY source.name, finding.subject, witness.trust, witness.name, other.id
+    """
+)
+"""The same beside what other sources state and nothing speaks against but what others charge."""
+SELLERS = text(
+    """
+    SELECT model.name AS model, endpoint.variant, provider.name AS provider, rate_card.input, rate_card.output,
+           source.trust <= :trust AS trusted
+      FROM model
+      JOIN endpoint ON endpoint.model_id = model.id
+      JOIN source ON source.id = endpoint.source_id AND source.name <> :source
+      JOIN provider ON provider.id = endpoint.provider_id
+      JOIN interval ON interval.endpoint_id = endpoint.id AND interval.known_to IS NULL
+           AND interval.first_seen <= :at AND (interval.ended IS NULL OR interval.ended > :at)
+      JOIN rate_card ON rate_card.id = interval.card_id
+     WHERE model.name IN :models AND rate_card.currency = 'USD' AND rate_card.input > 0 AND rate_card.output > 0
+    """
+).bindparams(bindparam("models", expanding=True))
 HELD = text(
     """
     SELECT count(*) FROM finding

@@ -27,6 +27,7 @@ from store.records import (
     Sighting,
     Stated,
     Telemetry,
+    Verdict,
     endpoint_reference,
 )
 
@@ -132,9 +133,9 @@ class SourceState:
     """Open endpoints that are left out, for they are seen as they were before."""
     standing: int = 0
     """Findings that hold something back and are left out, for they are about those."""
-    verdicts: Mapping[tuple[str, str], bool] = field(default_factory=dict)
-    """What a person or a second source said of what was held, by its subject and the text of its card, or its message
-    where it has none: whether it is released, or rejected."""
+    verdicts: Mapping[tuple[str, str], bool | str] = field(default_factory=dict)
+    """What was said of what is held, by its subject and the text of its card, or its message where it has none: whether
+    it is released, or rejected; in words why it is held, where what others charge speaks against it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +238,8 @@ class Step:
     """Seen, equal ones once, those that were left out included."""
     held: int
     """Findings that hold something back, after it."""
+    said: tuple[Verdict, ...] = ()
+    """What is to be recorded with it, for it is to be found again whatever others charge then."""
 
     @property
     def changes(self) -> int:
@@ -261,6 +264,8 @@ class Judged:
     matches: tuple[Match, ...]
     findings: tuple[tuple[Match | None, Finding], ...]
     """With the observation each is about; None: the whole document."""
+    said: tuple[Verdict, ...] = ()
+    """As that of a step."""
 
 
 Judge = Callable[[Sighting, Sequence[Match], SourceState], Judged]
@@ -423,6 +428,7 @@ def advance(state: SourceState, judged: Judged, patience: Patience) -> Step:
         complete=judged.complete,
         offers=judged.offers,
         held=state.standing + sum(finding.held for finding in findings),
+        said=judged.said,
     )
 
 

@@ -132,6 +132,8 @@ class Track:
         )
         seen = tuple(one for offer in touched for one in self._seen.get(offer, ()))
         taken = step(part, replace(change.sighting, observations=seen), self._rules.judge, self._rules.patience)
+        if taken.said:
+            self._verdicts = {**self._verdicts, **{(one.subject, one.value): one.note for one in taken.said}}
         self._keep(touched, taken.state)
         self._open += sum(one.open is not None for one in taken.state.endpoints.values()) - was_open
         self._held = taken.held

@@ -1,4 +1,5 @@
-"""What a person or a second source said of what is held: recorded, never edited, and the newest on a thing stands."""
+"""What was said of what is held, by a person, a second source or what others charge: recorded, never edited, and the
+newest on a thing stands."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -9,10 +10,11 @@ from sqlalchemy import Connection
 
 from store import statements as sql
 from store.instants import from_millis, to_millis
-from store.records import BY_SOURCE, RateCard, Verdict, endpoint_reference
+from store.records import BY_SELLERS, BY_SOURCE, RateCard, Verdict, endpoint_reference
+from store.sellers import Model, Seller
 
-Verdicts: TypeAlias = Mapping[tuple[str, str], bool]
-"""By subject and value, whether it is released (see `store.timeline.SourceState.verdicts`)."""
+Verdicts: TypeAlias = Mapping[tuple[str, str], bool | str]
+"""By subject and value, what was said (see `store.timeline.SourceState.verdicts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,17 +33,24 @@ class Confirmable:
     stated_by: str
     """The other source's endpoint, as it is referred to."""
     stated_since: datetime
+    doubted: bool
+    """It is held there too, for it is far from what others charge."""
 
 
-def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool]:
+def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool | str]:
     """What was said of what was held of a source; the newest of each."""
     rows = connection.execute(sql.VERDICTS, {"source_id": source_id})
-    return {(row.subject, row.value): bool(row.released) for row in rows}
+    return {(row.subject, row.value): row.note if row.by == BY_SELLERS else bool(row.released) for row in rows}
 
 
 def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict], *, known: datetime) -> int:
-    """Record verdicts; how many. What a source confirms that stands already, by another process, is not said twice."""
+    """Record verdicts; how many. What stands already, by another process, is not said twice but by a person."""
     standing = verdicts_on(connection, source_id)
+
+    def stands(one: Verdict) -> bool:
+        already = standing.get((one.subject, one.value))
+        return already is not None if one.by == BY_SELLERS else one.by.startswith(BY_SOURCE) and already is True
+
     rows = [
         {
             "source_id": source_id,
@@ -54,7 +63,7 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
             "known": to_millis(known),
         }
         for one in said
-        if not (one.by.startswith(BY_SOURCE) and standing.get((one.subject, one.value)))
+        if not stands(one)
     ]
     if rows:
         connection.execute(sql.INSERT["verdict"], rows)
@@ -62,9 +71,15 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
 
 
 def confirmable(connection: Connection) -> list[Confirmable]:
-    """Every card that is held and on which there is no verdict, beside what each other source states, undoubted."""
-    rows = connection.execute(sql.CONFIRMABLE).all()
-    said = {source_id: verdicts_on(connection, source_id) for source_id in {row.source_id for row in rows}}
+    """Every card that is held and waits for a verdict, beside what each other source states of the same offer,
+    undoubted or only far from what others charge.
+    """
+    rows = [
+        (row, f"{row.published_provider}:{endpoint_reference(row.published_model, row.tag, row.sibling)}", False)
+        for row in connection.execute(sql.CONFIRMABLE)
+    ]
+    rows += ((row, row.stated_by, True) for row in connection.execute(sql.CONFIRMABLE_BY_DOUBTED))
+    said = {source_id: verdicts_on(connection, source_id) for source_id in {row.source_id for row, *_ in rows}}
     return [
         Confirmable(
             source=row.source,
@@ -74,10 +89,26 @@ def confirmable(connection: Connection) -> list[Confirmable]:
             accepted=None if row.accepted is None else RateCard.from_text(row.accepted),
             witness=row.witness,
             stated=RateCard.from_text(row.stated),
-            stated_by=f"{row.witness}:{row.published_provider}:"
-            f"{endpoint_reference(row.published_model, row.tag, row.sibling)}",
+            stated_by=f"{row.witness}:{stated_by}",
             stated_since=from_millis(row.stated_since),
+            doubted=doubted,
         )
-        for row in rows
-        if (row.subject, row.held) not in said[row.source_id]
+        for row, stated_by, doubted in rows
+        if not isinstance(said[row.source_id].get((row.subject, row.held)), bool)
     ]
+
+
+def sellers_on(
+    connection: Connection, source: str, trust: int, models: Iterable[Model], at: datetime
+) -> dict[Model, list[Seller]]:
+    """Who sells each of some models at an instant, for dollars and as known now, by other sources than one."""
+    wanted = set(models)
+    names = sorted({name for name, _ in wanted})
+    found: dict[Model, list[Seller]] = {}
+    for start in range(0, len(names), sql.CHUNK):
+        some = {"models": names[start : start + sql.CHUNK], "at": to_millis(at), "source": source, "trust": trust}
+        for row in connection.execute(sql.SELLERS, some):
+            if (row.model, row.variant) in wanted:
+                seller = Seller(row.provider, row.input, row.output, bool(row.trusted))
+                found.setdefault((row.model, row.variant), []).append(seller)
+    return found

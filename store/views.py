@@ -12,7 +12,7 @@ from store.costing import FEMTO_DIGITS, femto_text
 from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
 from store.moves import percent_text
-from store.records import TRUST_ORDER, RateCard
+from store.records import BY_SELLERS, TRUST_ORDER, RateCard
 from store.show import TableColumn, TableColumns
 from store.text import ELLIPSIS
 from store.units import METERS, decimal_text
@@ -325,8 +325,8 @@ def held_in_full(rows: "Sequence[HeldRow]", said: "Iterable[VerdictRow]") -> Ite
 
 
 def _verdict(one: "VerdictRow") -> str:
-    note = f": {one.note}" if one.note else ""
-    return f"{iso(one.known)} {'released' if one.released else 'rejected'} by {one.by}{note}"
+    done = "released" if one.released else "doubted" if one.by == BY_SELLERS else "rejected"
+    return f"{iso(one.known)} {done} by {one.by}{f': {one.note}' if one.note else ''}"
 
 
 def _in_and_out(card: RateCard | None) -> str:

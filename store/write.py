@@ -9,7 +9,7 @@ and a document that is there already is not written again.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -31,8 +31,9 @@ from store.policy import Policy
 from store.records import Sighting, Verdict, parts_from_text
 from store.returned import BEHIND, Sent
 from store.scribe import Scribe, inserted
+from store.sellers import Model, Seller
 from store.touched import by_mark
-from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, verdicts_on
+from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, sellers_on, verdicts_on
 
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -287,6 +288,11 @@ class Tape:
         """Every card that is held and on which there is no verdict, beside what each other source states."""
         with self._reading() as connection:
             return confirmable(connection)
+
+    def sellers(self, source: SourceFacts, models: Iterable[Model], at: datetime) -> Mapping[Model, Sequence[Seller]]:
+        """Who sells each of some models at an instant, as other sources have it (see `store.verdicts.sellers_on`)."""
+        with self._reading() as connection:
+            return sellers_on(connection, source.name, source.trust, models, at)
 
     def places(self, source: str) -> retention.Places:
         """Where in a source's timeline a late document can have its place."""

