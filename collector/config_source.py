@@ -199,7 +199,8 @@ def _variable(node: Node) -> str:
     """Such a variable; empty for none."""
     name = text(node)
     if name and re.fullmatch(_VARIABLE, name, re.ASCII) is None:
-        raise Wrong(f"{name!r} is no variable for keys of sources: NAME_API_KEY, NAME_API_TOKEN or TOKENTAPE_NAME")
+        # What stands there may be the key itself.
+        raise Wrong("names no variable for keys of sources: NAME_API_KEY, NAME_API_TOKEN or TOKENTAPE_NAME")
     return name
 
 

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Generic, TypeVar
-from urllib.parse import parse_qsl, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from collector.parse.amounts import NotAnAmount, read_amount
 from collector.strict_yaml import Mistake, Node
@@ -342,21 +342,22 @@ def addresses(node: Node) -> tuple[str, ...]:
 def address(node: Node) -> str:
     """An `https` or `http` address with a host and nothing hidden in it."""
     value = word(node)
+    # Before an @ or behind these may stand a password, or a key.
+    shown = "the URL" if re.search("[@?#]", value) else repr(value)
     if re.search(r"[\x00-\x20\x7f-\U0010ffff\\]", value):
-        raise Wrong(f"{value!r} has characters that no URL has")
+        raise Wrong(f"{shown} has characters that no URL has")
     try:
         parts = urlsplit(value)
         port_is_number = parts.port is None or parts.port > 0
-    except ValueError as error:
-        raise Wrong(f"{value!r} is not a URL: {error}") from None
-    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
+    except ValueError:  # whose words repeat what may be a password
+        raise Wrong(f"{shown} is not a URL") from None
     if parts.scheme not in ("https", "http") or not parts.hostname or not port_is_number:
-        raise Wrong(f"{value!r} is not an https:// or http:// URL")
+        raise Wrong(f"{shown} is not an https:// or http:// URL")
     if parts.port in _NO_WEB:
         raise Wrong(f"port {parts.port} is that of another service than HTTP")
     if parts.username is not None or parts.fragment:
-        raise Wrong(f"{shown!r} has a user name or a fragment, which a source has not")
+        raise Wrong(f"{shown} has a user name or a fragment, which a source has not")
     for name, _ in parse_qsl(parts.query, keep_blank_values=True):
         if _KEYS.search(name.lower().replace("-", "_")):
-            raise Wrong(f"{shown!r} has a parameter {name!r}: a key is named by `key_env`, and sent in a header")
+            raise Wrong(f"{shown} has a parameter {name!r}: a key is named by `key_env`, and sent in a header")
     return value

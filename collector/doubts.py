@@ -130,21 +130,22 @@ def too_dear_for_its_size(model: str, card: RateCard) -> Iterator[Doubt]:
 
 def far_from_others(card: RateCard, provider: str, sellers: Sequence[Seller]) -> str | None:
     """In words, that text costs far more than several other providers of a model charge, or far less, or far more than
-    other sources, trusted as much, say that the provider itself does; None if not, or if nothing is known.
+    sources that are trusted more say that the provider itself does; None if not, or if nothing is known.
 
-    Far less than those say is what a cut looks like that they have not heard of.
+    Far less than those say is what a cut looks like that they have not heard of. What a source says that is trusted as
+    much contradicts it, in every answer: neither is known to be right.
     """
     text = _of_text(card)
     if text is None or text[0] != "USD":
         return None
-    own = [one for one in sellers if one.provider == provider and one.trusted]
+    own = [one for one in sellers if one.provider == provider and one.trusted_more]
     others = [one for one in sellers if one.provider != provider]
     count = len({one.provider for one in others})
     _, *asked = text
     told = f"{_both(asked)} USD per 1M tokens, where the"
     most, _ = _ends(own)
     if own and all(new >= DEARER * old for new, old in zip(asked, most, strict=True)):
-        return f"{told} dearest that other sources state is {_both(most)}"
+        return f"{told} dearest that sources trusted more state is {_both(most)}"
     most, least = _ends(others)
     if count >= SELLERS and all(new >= DEARER * old for new, old in zip(asked, most, strict=True)):
         return f"{told} dearest of {count} other providers of the model charges {_both(most)}"

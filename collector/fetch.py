@@ -8,13 +8,11 @@ these and ends when the connection does can be cut unnoticed: proving its end (w
 """
 
 import asyncio
-import base64
 import hashlib
-import json
 import re
 import ssl
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -23,7 +21,7 @@ from http import HTTPStatus
 from tempfile import SpooledTemporaryFile
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import quote, urljoin
+from urllib.parse import urljoin
 
 import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_exponential, wait_random
@@ -33,6 +31,7 @@ from collector.address import checked, origin, shown, site
 from collector.contract import Request, SourceSpec
 from collector.decode import ACCEPT_ENCODING, BodyDecoder
 from collector.errors import Blocked, FetchFailed
+from collector.keys import Keys
 from collector.release import release
 from collector.settings import HttpSettings
 from collector.transport import Resolve, Transport, named_errors, system_addresses
@@ -73,9 +72,6 @@ _SKEW_S = 300
 _HEADER_LIMIT = 1024
 _IN_MEMORY = 2**17
 """Bytes of a body under way that are held in memory; what is more waits in a file that has no name."""
-_KEY_LENGTH = 8
-"""Characters of the shortest key that is looked for in answers: a shorter one is found in any text."""
-_KEY_GONE = b"[key removed]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +94,9 @@ class _Job:
         return f"{self.spec.id}: {shown(self.url)}"
 
     @property
-    def keys(self) -> list[bytes]:
-        """The words of its headers, longest first, as an answer may repeat them."""
-        words = {word for value in self.request.headers.values() for word in value.split() if len(word) >= _KEY_LENGTH}
-        forms = {form.encode() for word in words for form in (word, quote(word, safe=""), json.dumps(word)[1:-1])}
-        coded = {base64.b64encode(word.encode()).rstrip(b"=") for word in words}
-        return sorted(forms | coded, key=len, reverse=True)
+    def keys(self) -> Keys:
+        """The words of its headers, as an answer may repeat them."""
+        return Keys(self.request.headers.values())
 
 
 @dataclass(slots=True)
@@ -314,14 +307,14 @@ class Fetcher:
             raise FetchFailed(f"{job.where}: wanted the document, got a browser challenge", code="challenge")
         sent = body
         notes: tuple[str, ...] = ()
-        for key in job.keys:
-            body = body.replace(key, _KEY_GONE)
+        keys = job.keys
+        body = keys.removed(body)
         if body != sent:
             digest = hashlib.sha256(sent).hexdigest()
             notes = (f"{shown(job.url)} repeated our key, which was removed from what it sent, of SHA-256 {digest}",)
         notes += (*_skewed(job.url.host, response.headers, self._clock()), *_ending(job.url.host, response.headers))
         facts = {name: _plain(response.headers.get(name)) for name in ("content-type", "etag", "last-modified")}
-        facts = {name: None if _holds(value, job.keys) else value for name, value in facts.items()}
+        facts = {name: value if value and not keys.in_text(value) else None for name, value in facts.items()}
         return Document(
             source=job.spec.id,
             url=job.request.url,
@@ -344,6 +337,8 @@ class Fetcher:
         if length is not None and int(length) > limit:
             raise FetchFailed(too_large, code="too_large")
         encoding = response.headers.get("content-encoding", "")
+        if job.keys.in_text(encoding):
+            raise FetchFailed(f"{job.where}: repeats our key as its content coding", code="coding")
         decoded = BodyDecoder(encoding, limit=self._settings.decoded_limit, where=job.where)
         with decoded as decoder, SpooledTemporaryFile(_IN_MEMORY) as raw:
             with named_errors(job.where, in_body=True):
@@ -375,6 +370,8 @@ class Fetcher:
         """The upstream URL that a redirect leads to, if it may be followed."""
         if not location:
             raise FetchFailed(f"{job.where}: a redirect without a target", code="redirects")
+        if job.keys.in_text(location):
+            raise Blocked(f"{job.where}: redirects to a URL that repeats our key: not asked", code="redirect_key")
         try:
             joined = urljoin(str(self._mirrored(url)), location)
         except ValueError:
@@ -435,10 +432,6 @@ def _enough_room(where: str) -> Iterator[None]:
     except OSError as error:
         code = "resources" if error.errno in NO_RESOURCES else "disk"
         raise FetchFailed(f"{where}: no room for its body: {error.strerror}", code=code) from None
-
-
-def _holds(value: str | None, keys: Iterable[bytes]) -> bool:
-    return value is not None and any(key in value.encode() for key in keys)
 
 
 def _plain(value: str | None) -> str | None:

@@ -144,10 +144,10 @@ class Poller:
 
         Of those that came due while a poll was still under way, that poll tells (`_overrun`).
         """
-        if claim is None or last.over is None:
+        if claim is None or last.newest is None or last.over is None:
             return None
         failures = self._tape.failures(spec.id)
-        count = schedule.unserved(spec.id, last.over, spec.every_s, claim.slot, failures)
+        count = schedule.unserved(spec.id, last.newest, last.over, spec.every_s, claim.slot, failures)
         return ("missed", f"{_slots(count)} missed since {iso(last.over)}") if count else None
 
     def _overrun(self, spec: SourceSpec, claim: Claim | None) -> tuple[str, str] | None:

@@ -62,9 +62,14 @@ def next_due(source: str, last: datetime | None, every_s: int, now: datetime, fa
     return slot + (served // every + 1) * every
 
 
-def unserved(source: str, last: datetime, every_s: int, slot: datetime, failures: int = 0) -> int:
-    """How many slots before this one were due after a poll and had none: nobody was there to poll for them."""
-    return max(0, (slot - next_due(source, last, every_s, last, failures)) // timedelta(seconds=every_s))
+def unserved(source: str, polled: datetime, over: datetime, every_s: int, slot: datetime, failures: int = 0) -> int:
+    """How many slots before this one were due after a poll and had none: nobody was there to poll for them.
+
+    Not: those that began before that poll was over, however long ago it had been asked for.
+    """
+    every = timedelta(seconds=every_s)
+    first = max(next_due(source, polled, every_s, polled, failures), slot_at(source, every_s, over) + every)
+    return max(0, (slot - first) // every)
 
 
 async def run(

@@ -89,7 +89,8 @@ def make_safe(cells: list[Cell], *, raw: bool) -> int:
             if raw:
                 continue
             safe = printable(cell)
-            if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
+            # Also behind apostrophes of its own: so that whoever takes one off has the text that it was.
+            if cell.lstrip("'").startswith(_FORMULA) and not _NUMBER.fullmatch(cell):
                 guarded += 1
                 safe = f"'{safe}"
             cells[place] = safe

@@ -12,8 +12,8 @@ class Seller(NamedTuple):
     input: int
     """Nano USD per 1M tokens, above zero, like the next."""
     output: int
-    trusted: bool
-    """The other source is trusted as much as the one that asks, or more."""
+    trusted_more: bool
+    """The other source is, than the one that asks."""
 
 
 Model: TypeAlias = tuple[str, str]

@@ -380,7 +380,7 @@ CONFIRMABLE_BY_DOUBTED = text(
 SELLERS = text(
     """
     SELECT model.name AS model, endpoint.variant, provider.name AS provider, rate_card.input, rate_card.output,
-           source.trust <= :trust AS trusted
+           source.trust < :trust AS trusted_more
       FROM model
       JOIN endpoint ON endpoint.model_id = model.id
       JOIN source ON source.id = endpoint.source_id AND source.name <> :source

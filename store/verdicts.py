@@ -109,6 +109,6 @@ def sellers_on(
         some = {"models": names[start : start + sql.CHUNK], "at": to_millis(at), "source": source, "trust": trust}
         for row in connection.execute(sql.SELLERS, some):
             if (row.model, row.variant) in wanted:
-                seller = Seller(row.provider, row.input, row.output, bool(row.trusted))
+                seller = Seller(row.provider, row.input, row.output, bool(row.trusted_more))
                 found.setdefault((row.model, row.variant), []).append(seller)
     return found

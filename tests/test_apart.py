@@ -26,9 +26,9 @@ def card(*usd: str, currency: str = "USD") -> RateCard:
     return RateCard(currency=currency, amounts=tuple((meter, int(Fraction(one) * NANO)) for meter, one in amounts))
 
 
-def seller(provider: str, input_usd: str, output_usd: str, *, trusted: bool = True) -> Seller:
+def seller(provider: str, input_usd: str, output_usd: str, *, trusted_more: bool = True) -> Seller:
     first, second = (amount for _, amount in card(input_usd, output_usd).amounts)
-    return Seller(provider, first, second, trusted)
+    return Seller(provider, first, second, trusted_more)
 
 
 THREE = [seller("a", "0.1", "0.5"), seller("b", "0.2", "0.4"), seller("c", "0.15", "0.5")]
@@ -46,8 +46,12 @@ THREE = [seller("a", "0.1", "0.5"), seller("b", "0.2", "0.4"), seller("c", "0.15
         (card("5", "25"), THREE[:2] * 2, None),
         (card("5", "25", currency="CNY"), THREE, None),
         (card("5", "25"), [*THREE, seller("d", "4", "20")], None),
-        (card("1", "1.5"), [seller("own", "0.17", "0.25")], "the dearest that other sources state is 0.17 / 0.25"),
-        (card("1", "1.5"), [seller("own", "0.17", "0.25", trusted=False)], None),
+        (
+            card("1", "1.5"),
+            [seller("own", "0.17", "0.25")],
+            "the dearest that sources trusted more state is 0.17 / 0.25",
+        ),
+        (card("1", "1.5"), [seller("own", "0.17", "0.25", trusted_more=False)], None),
         (card("0.001", "0.0015"), [seller("own", "1", "1.5")], None),
         (card("1", "1.5"), [], None),
     ],
@@ -66,7 +70,7 @@ def test_what_is_charged_elsewhere_as_well_is_believed(
     first: int, second: int, sellers: list[Seller], provider: str
 ) -> None:
     price = RateCard(currency="USD", amounts=(("input", first), ("output", second)))
-    same = Seller(provider, first, second, trusted=True)
+    same = Seller(provider, first, second, trusted_more=True)
     others = sellers[:2] if provider == "own" else sellers
     assert doubts.far_from_others(price, "own", [*others, same]) is None
 
@@ -188,26 +192,20 @@ def test_a_second_source_that_copies_from_the_first_is_held_like_it(sold: World)
     assert rules(world) == [("d", "apart"), ("e", "apart")]
 
 
-def test_what_another_source_says_that_the_provider_itself_charges_is_enough(tmp_path: Path, store_url: str) -> None:
-    world = World(configuration(tmp_path, store_url), store_url)
-    world.see("first", 0)
-    world.see("second", 1, **FAR)
-    assert rules(world) == [("second", "apart")]
-    assert "where the dearest that other sources state is 2 / 4" in world.held()[0].message
-    assert [row.source for row in world.rows()] == ["first"]
-
-
-def test_a_source_that_is_trusted_more_is_not_held_against_one_that_is_trusted_less(
-    tmp_path: Path, store_url: str
+@pytest.mark.parametrize(("trust", "held"), [("scraped", True), ("catalogue", False), ("first-party", False)])
+def test_what_a_source_that_is_trusted_more_says_of_the_provider_itself_is_enough(
+    tmp_path: Path, store_url: str, trust: str, *, held: bool
 ) -> None:
     path = configuration(tmp_path, store_url)
     settings = json.loads(path.read_text())
-    settings["sources"]["second"]["trust"] = "first-party"
+    settings["sources"]["second"]["trust"] = trust
     path.write_text(json.dumps(settings))
     world = World(path, store_url)
     world.see("first", 0)
     world.see("second", 1, **FAR)
-    assert (rules(world), world.history("second")) == ([], [("10", at(1), None)])
+    assert rules(world) == [("second", "apart")] * held
+    assert world.history("second") == [("10", at(1), None)] * (not held)
+    assert all("the dearest that sources trusted more state is 2 / 4" in row.message for row in world.held())
 
 
 def test_documents_that_come_late_are_held_against_what_others_charged_then(sold: World) -> None:
