@@ -18,7 +18,7 @@ from typing import Literal, cast
 
 from collector.config_values import Section, Wrong, choice, reads, word
 from collector.errors import ConfigError
-from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, plain, read_yaml
+from collector.strict_yaml import Mistake, Node, NotYaml, plain, read_file, read_yaml
 from store.export import file_put_in_place
 from store.instants import iso
 from store.text import one_line
@@ -122,18 +122,7 @@ def _rejection(one: Decision) -> Decision:
 
 
 def _entries(path: Path, mistakes: list[Mistake]) -> list[Node]:
-    try:
-        with path.open("rb") as file:
-            body = file.read(LIMIT + 1)
-        node = read_yaml(body.decode("utf-8-sig"), str(path), mistakes)
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except NotYaml as error:
-        raise ConfigError(f"{path}:{error.line}: {error}") from None
+    node = read_file(path, mistakes, missing_ok=True)
     if node.value == {}:
         return []
     if not isinstance(node.value, list):

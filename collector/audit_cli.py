@@ -30,8 +30,10 @@ KINDS = ("unit", "swapped", "cache_order", "stale", "conflict", "unreadable", "u
 @question(
     click.argument("table", metavar="FILE|SOURCE"),
     click.option("--as", "like", metavar="FORM", help="`csv`, or the source in whose form FILE is. [default: found]"),
-    click.option("--provider", default="", help="Who sells what FILE lists, where FILE does not say."),
-    click.option("--unit", "quoted", default="USD/1M_token", show_default=True, help="Of token prices in CSV."),
+    click.option("--provider", default="", metavar="NAME", help="Who sells what FILE lists, where FILE does not say."),
+    click.option(
+        "--unit", "quoted", default="USD/1M_token", metavar="UNIT", show_default=True, help="Of token prices in CSV."
+    ),
     click.option("--kind", "kinds", multiple=True, type=click.Choice(KINDS), help="Only this kind (repeatable)."),
     AT,
     KNOWN_AT,

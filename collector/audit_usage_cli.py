@@ -40,8 +40,8 @@ def _mapped(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...
     click.option("--by", type=click.Choice(GROUPS), default="model", show_default=True, help="What to add up by."),
     click.option("--map", "mapped", multiple=True, callback=_mapped, metavar="FIELD=COLUMN,...", help="Columns."),
     click.option("--utc", is_flag=True, help="Instants without an offset, in mapped columns, are UTC."),
-    click.option("--provider", default="", help="Who sold it, where USAGE does not say."),
-    click.option("--source", default="", help="Priced by this source where it states the offer."),
+    click.option("--provider", default="", metavar="NAME", help="Who sold it, where USAGE does not say."),
+    click.option("--source", default="", metavar="ID", help="Priced by this source where it states the offer."),
     click.option("--invoice", metavar="FILE|AMOUNT", help="What was invoiced, instead of what rows say."),
     click.option(
         "--digits", type=click.IntRange(0, 15), help="Decimals that costs are rounded to. [default: as shown]"
@@ -49,7 +49,7 @@ def _mapped(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ...
     click.option("--cheapest", is_flag=True, help="Also what the cheapest allowed route would have cost."),
     click.option("--allow", multiple=True, metavar="PROVIDER", help="Of --cheapest: only this one (repeatable)."),
     click.option("--exclude", multiple=True, metavar="PROVIDER", help="Of --cheapest: not this one (repeatable)."),
-    click.option("--quantization", multiple=True, help="Of --cheapest: only this one (repeatable)."),
+    click.option("--quantization", multiple=True, metavar="NAME", help="Of --cheapest: only this one (repeatable)."),
     click.option("--rows", "rows_file", type=_PATH, metavar="FILE", help="Write each priced row with its evidence."),
     click.option("--unpriced", "unpriced_file", type=_PATH, metavar="FILE", help="Write each row without a price."),
     currency_option("Costs in this currency, by the rates of each day.", "USD"),

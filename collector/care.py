@@ -1,6 +1,7 @@
 """`tokentape doctor`, `backup` and `restore`: what whoever runs tokentape needs when something is wrong."""
 
 import os
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def doctor(ctx: click.Context, form: str) -> None:
     """
     from collector.config import load
     from collector.doctor import examine
-    from store.show import print_lines, rows
+    from store.show import fold, print_lines, rows, terminal_width
     from store.text import printable
 
     doors: Doors = ctx.obj
@@ -38,8 +39,9 @@ def doctor(ctx: click.Context, form: str) -> None:
     troubles = list(examine(config, os.environ, doors.now()))
     if form == "table":
         for one in troubles:
-            lines = [f"{one.level}: {one.what}: {one.message}", *([f"    {one.mend}"] if one.mend else [])]
-            print_lines(map(printable, lines))
+            told = printable(f"{one.level}: {one.what}: {one.message}")
+            print_lines(fold(told, terminal_width(sys.stdout)))
+            print_lines([printable(f"    {one.mend}")] if one.mend else [])
     else:
         rows([asdict(one) for one in troubles], form)
     faults = sum(one.level == "fault" for one in troubles)

@@ -5,6 +5,7 @@ Little but click is imported before a command runs, so that a question costs no 
 
 import importlib
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -42,6 +43,7 @@ ELSEWHERE = (
     dict.fromkeys(READING, "store.cli")
     | dict.fromkeys(NAMING, "collector.names_cli")
     | dict.fromkeys(("compare", "model"), "store.cli_compare")
+    | dict.fromkeys(("archive", "backfill"), "collector.archive_cli")
     | {
         "alerts": "collector.alerts_cli",
         "audit-catalogue": "collector.audit_cli",
@@ -62,8 +64,21 @@ ELSEWHERE = (
     | dict.fromkeys(("index", "spread", "volatility"), "store.cli_index")
 )
 """Commands, and groups of them, by the module that has them."""
+SECTIONS = {
+    "Collect": ("collect", "daemon", "sources", "try", "record", "reparse", "backfill"),
+    "Ask": (
+        *("models", "endpoints", "cheapest", "cost", "calendar", "history", "changes", "model", "compare"),
+        *("breakeven", "facts", "rates"),
+    ),
+    "Measure": ("index", "spread", "volatility", "report"),
+    "Check": ("explain", "conflicts", "held", "audit", "audit-catalogue", "identify", "aliases"),
+    "Hand on": ("export", "serve", "mcp", "alerts"),
+    "Look after": ("init", "config", "doctor", "verify", "backup", "restore", "archive", "db", "completion"),
+}
+"""Every command, under what it is for, in the order in which help lists them."""
 
 CONFIG, CONFIG_PATH, STORE = "tokentape.config", "tokentape.config_path", "tokentape.store"
+LONGEST_SENTENCE = 500
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -93,6 +108,13 @@ class Doorway(click.Group):
         """All commands, by name."""
         return sorted([*super().list_commands(ctx), *ELSEWHERE])
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands by what they are for, each with as much of its first sentence as says what it does."""
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                commands = ((name, self.get_command(ctx, name)) for name in names)
+                formatter.write_dl([(name, _in_short(command)) for name, command in commands if command is not None])
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command, from here or from elsewhere."""
         if cmd_name in ELSEWHERE:
@@ -101,10 +123,16 @@ class Doorway(click.Group):
         return super().get_command(ctx, cmd_name)
 
 
+def _in_short(command: click.Command) -> str:
+    return re.split("[:;]", command.get_short_help_str(LONGEST_SENTENCE))[0].rstrip(".")
+
+
 @click.group(cls=Doorway, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--config", "config_path", type=click.Path(path_type=Path), help="Configuration file.")
 @click.option(
-    "--store", help="Store: a path, sqlite:///PATH or postgresql://... [default: `store` of the configuration]"
+    "--store",
+    metavar="STORE",
+    help="A path, sqlite:///PATH or postgresql://... [default: `store` of the configuration]",
 )
 @click.version_option(package_name="tokentape")
 @click.pass_context
@@ -124,7 +152,7 @@ def main(ctx: click.Context, config_path: Path | None, store: str | None) -> Non
     ctx.obj = Doors(*_place(ctx), currencies=lambda: _currencies(ctx))
 
 
-def _source_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
+def source_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
     """What a shell may complete; nothing where the configuration is at fault, which the command itself will say."""
     from collector.config import load
 
@@ -135,7 +163,7 @@ def _source_ids(ctx: click.Context, _param: click.Parameter, incomplete: str) ->
 
 
 @main.command()
-@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=_source_ids)
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...", shell_complete=source_ids)
 @click.pass_context
 def collect(ctx: click.Context, sources: tuple[str, ...]) -> None:
     """Poll sources now, once: all that are on, or those named.
@@ -163,7 +191,7 @@ _BODY = click.option(
 
 
 @main.command("try")
-@click.argument("source", shell_complete=_source_ids)
+@click.argument("source", shell_complete=source_ids)
 @_BODY
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="Offers to show.")
 @click.pass_context
@@ -182,12 +210,12 @@ def try_(ctx: click.Context, source: str, file: Path | None, limit: int) -> None
     from store.show import print_lines
 
     config = read_config(ctx)
-    (spec,) = _named(config, (source,)) if file else chosen(config, (source,))
+    (spec,) = named(config, (source,)) if file else chosen(config, (source,))
     print_lines(try_source(config, spec, file, limit))
 
 
 @main.command()
-@click.argument("source", shell_complete=_source_ids)
+@click.argument("source", shell_complete=source_ids)
 @_BODY
 @click.option("--out", "folder", type=click.Path(path_type=Path), metavar="DIR", help="[default: recorded/SOURCE]")
 @click.option("--force", is_flag=True, help="Write over an earlier record.")
@@ -207,7 +235,7 @@ def record(ctx: click.Context, source: str, file: Path | None, folder: Path | No
     from store.show import print_lines
 
     config = read_config(ctx)
-    (spec,) = _named(config, (source,)) if file else chosen(config, (source,))
+    (spec,) = named(config, (source,)) if file else chosen(config, (source,))
     print_lines(record_source(config, spec, file, folder or Path("recorded", source), force=force))
 
 
@@ -232,7 +260,7 @@ def sources(ctx: click.Context, form: str) -> None:
 
 
 @main.command()
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=_source_ids)
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...", shell_complete=source_ids)
 @click.option("--dry-run", is_flag=True, help="Only tell what would be corrected.")
 @click.pass_context
 def reparse(ctx: click.Context, sources: tuple[str, ...], *, dry_run: bool) -> None:
@@ -249,7 +277,7 @@ def reparse(ctx: click.Context, sources: tuple[str, ...], *, dry_run: bool) -> N
     from collector.commands import reparse_source
 
     config = read_config(ctx)
-    for spec in _named(config, sources):
+    for spec in named(config, sources):
         for line in reparse_source(config, spec, ctx.obj.now(), dry_run=dry_run):
             click.echo(line)
 
@@ -274,147 +302,6 @@ def verify(ctx: click.Context) -> None:
         faults += 1
     click.echo(f"tokentape: {faults or 'no'} fault{'s' if faults != 1 else ''} found", err=True)
     ctx.exit(1 if faults else 0)
-
-
-@main.group()
-def backfill() -> None:
-    """Take over documents of the past: from a recorded folder, or from a git history.
-
-    Each gets its place in the timeline by its own instant, as if it had been polled then; what the store has already
-    changes nothing, so that a run that was stopped is run again.
-
-    \b
-    Examples:
-      tokentape backfill archive ./timeline
-      tokentape backfill git ./litellm --path model_prices_and_context_window.json --source litellm
-    """
-
-
-_SOURCES = click.option(
-    "--source",
-    "sources",
-    multiple=True,
-    metavar="ID",
-    shell_complete=_source_ids,
-    help="Only this source.",
-)
-_FOLDER = click.Path(path_type=Path)
-
-
-@backfill.command("archive")
-@click.argument("folder", type=_FOLDER, metavar="DIR")
-@_SOURCES
-@click.pass_context
-def backfill_archive(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -> None:
-    """Take over a folder with an `index.jsonl`, such as `tokentape archive export` writes.
-
-    All of it is proven before any of it is used: a body that is not what the index says stops it, with nothing written.
-
-    \b
-    Examples:
-      tokentape backfill archive ./timeline
-      tokentape backfill archive ./timeline --source litellm --source openrouter
-    """
-    from collector.backfill.commands import backfill_folder
-
-    config = read_config(ctx)
-    for line in backfill_folder(config, folder, _named(config, sources), ctx.obj.now()):
-        click.echo(line)
-
-
-@backfill.command("git")
-@click.argument("repository", metavar="REPO")
-@click.option("--path", "paths", required=True, multiple=True, metavar="PATH", help="From the top of the repository.")
-@click.option("--source", required=True, metavar="ID", shell_complete=_source_ids, help="Whose documents these are.")
-@click.option("--since", metavar="INSTANT", help="Only versions from this instant on.")
-@click.pass_context
-def backfill_git(ctx: click.Context, repository: str, paths: tuple[str, ...], source: str, since: str | None) -> None:
-    """Take over every version of a file in a git repository on this machine, as of its commit.
-
-    Of a source that is made of many files, name the folders that hold them. Nothing is checked out or fetched: of a
-    repository elsewhere, make a clone first (`git clone --bare`).
-
-    \b
-    Examples:
-      tokentape backfill git ./litellm --path model_prices_and_context_window.json --source litellm
-      tokentape backfill git ./genai-prices --path prices/data.json --source genai_prices --since 2026-01-01
-      tokentape backfill git ./models.dev --path providers --path models --source models_dev
-    """
-    from collector.backfill.commands import backfill_git as take_over
-    from store.instants import parse_instant
-
-    config, now = read_config(ctx), ctx.obj.now()
-    (spec,) = _named(config, (source,))
-    for line in take_over(config, repository, paths, spec, parse_instant(since, now) if since else None, now):
-        click.echo(line)
-
-
-@main.group()
-def archive() -> None:
-    """The archived documents themselves.
-
-    \b
-    Examples:
-      tokentape archive export ./timeline
-      tokentape archive prune --full 90d --dry-run
-    """
-
-
-@archive.command("export")
-@click.argument("folder", type=_FOLDER, metavar="DIR")
-@_SOURCES
-@click.pass_context
-def archive_export(ctx: click.Context, folder: Path, sources: tuple[str, ...]) -> None:
-    """Write every archived document into a new folder, for others, or for `tokentape backfill archive`.
-
-    Equal bodies are one file; `index.jsonl` says of each what it was, where and when, and is written last.
-
-    \b
-    Examples:
-      tokentape archive export ./timeline
-      tokentape archive export ./timeline --source litellm
-    """
-    from collector.backfill.commands import export_archive
-
-    config = read_config(ctx)
-    for line in export_archive(config, folder, _named(config, sources)):
-        click.echo(line)
-
-
-@archive.command("prune")
-@click.option("--full", metavar="SPAN", help="How long all are kept, as 90d, or all. [default: retention.full]")
-@click.option("--then", type=click.Choice(["daily", "weekly", "evidence"]), help="[default: retention.then]")
-@click.option("--drop-evidence-before", "before", metavar="INSTANT", help="Also what something rests on. For good.")
-@click.option("--dry-run", is_flag=True, help="Only tell what would be dropped.")
-@click.option("--yes", is_flag=True, help="Drop evidence without asking.")
-@click.pass_context
-def archive_prune(
-    ctx: click.Context, full: str | None, then: str | None, before: str | None, *, dry_run: bool, yes: bool
-) -> None:
-    """Drop archived documents that a policy does not keep, by default that of the configuration, which keeps all.
-
-    Of documents older than --full there stay, of each source, the first of each day or week (--then) and all that
-    something stored rests on: prices, findings, gaps and their witnesses. No answer changes; `verify` proves the same.
-
-    \b
-    Examples:
-      tokentape archive prune --full 90d --then weekly --dry-run
-      tokentape archive prune
-    """
-    from collector.backfill.commands import prune_archive
-    from collector.config import policy_with
-    from store.instants import parse_instant
-
-    config, now = read_config(ctx), ctx.obj.now()
-    policy = policy_with(config.retention, full, then)
-    drop_before = parse_instant(before, now) if before else None
-    if drop_before and not (dry_run or yes):
-        for line in prune_archive(config, policy, now, drop_before=drop_before, dry_run=True):
-            click.confirm(
-                f"{line}: what they say cannot be proven or made anew after that. Go on?", abort=True, err=True
-            )
-    for line in prune_archive(config, policy, now, drop_before=drop_before, dry_run=dry_run):
-        click.echo(line)
 
 
 @main.command()
@@ -505,16 +392,20 @@ def chosen(config: "Config", names: tuple[str, ...] = ()) -> list["SourceSpec"]:
     """
     from collector.config import ready, requests_for
 
-    named = _named(config, names)
-    for spec in named:
+    asked = named(config, names)
+    for spec in asked:
         requests_for(spec, os.environ)
-    found = named or [spec for spec in config.sources.values() if ready(spec, os.environ)]
+    found = asked or [spec for spec in config.sources.values() if ready(spec, os.environ)]
     if not found:
         raise ConfigError("no source is on: `tokentape sources` lists them")
     return found
 
 
-def _named(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
+def named(config: "Config", names: tuple[str, ...]) -> list["SourceSpec"]:
+    """The sources of these names, each once.
+
+    Raises: ConfigError if there is none of one.
+    """
     unknown = [name for name in names if name not in config.sources]
     if unknown:
         raise ConfigError(f"no source {unknown[0]!r}: `tokentape sources` lists them")

@@ -40,6 +40,7 @@ from store.write import Tape
 if TYPE_CHECKING:
     from store.catalogue import HeldRow, SourceRow
     from store.columns import Cell
+    from store.show import TableColumns
 
 TIDY_EVERY_S = 86_400
 
@@ -289,15 +290,38 @@ def list_sources(config: Config, form: str, now: datetime) -> None:
         known = {row.source: row for row in catalogue.sources(reader, now)}
     rows = [_source_row(spec, known.pop(spec.id, None), now) for spec in config.sources.values()]
     rows += [_told_of(row.source, "not watched", TRUST_ORDER[row.trust], row, None, now) for row in known.values()]
-    show.rows([_to_the_minute(row) for row in rows] if form == "table" else rows, form)
+    if form == "table":
+        show.answer(form, rows, (), _sources_table())
+    else:
+        show.rows(rows, form)
     if config.http.allow_private:
         click.secho(
             "tokentape: http.allow_private is on: sources can reach this machine and its network", fg="red", err=True
         )
 
 
-def _to_the_minute(row: "Mapping[str, Cell]") -> "dict[str, Cell]":
-    return {name: f"{cell:%Y-%m-%d %H:%M}" if isinstance(cell, datetime) else cell for name, cell in row.items()}
+def _sources_table() -> "TableColumns[Mapping[str, Cell]]":
+    from store.show import TableColumn
+
+    def minute(name: str) -> "Callable[[Mapping[str, Cell]], str]":
+        return lambda row: f"{row[name]:%Y-%m-%d %H:%M}" if row[name] is not None else ""
+
+    def text(name: str) -> "Callable[[Mapping[str, Cell]], str]":
+        return lambda row: str(row[name] if row[name] is not None else "")
+
+    return (
+        TableColumn("source", text("source")),
+        TableColumn("state", text("state"), cut="right"),
+        TableColumn("trust", text("trust"), spare=6),
+        TableColumn("last success (UTC)", minute("last_success"), spare=3),
+        TableColumn("age", text("age"), right=True),
+        TableColumn("endpoints", text("endpoints"), spare=1, right=True),
+        TableColumn("changes", text("changes"), spare=5, right=True),
+        TableColumn("held", text("held"), spare=1, right=True),
+        TableColumn("failures", text("failures"), spare=2, right=True),
+        TableColumn("next due (UTC)", minute("next_due"), spare=4),
+        TableColumn("error", text("error"), spare=2, cut="right"),
+    )
 
 
 def _source_row(spec: SourceSpec, row: "SourceRow | None", now: datetime) -> dict[str, "Cell"]:

@@ -39,7 +39,7 @@ from collector.contract import Request, SourceSpec
 from collector.errors import ConfigError
 from collector.places import DEFAULT_STORE, ENVIRON_STORE, user_file
 from collector.settings import CheckSettings, HttpSettings
-from collector.strict_yaml import LIMIT, Mistake, Node, NotYaml, merged, read_yaml
+from collector.strict_yaml import Mistake, Node, merged, read_file
 from store.alert_rules import Rule
 from store.currency import USD, CurrencyPolicy, Rate
 from store.http.settings import ServeSettings
@@ -90,12 +90,12 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> C
     """
     mistakes: list[Mistake] = []
     found = user_file(path, environ) or packaged()
-    root = _read(found, mistakes)
+    root = read_file(found, mistakes)
     if not isinstance(root.value, Mapping):
         raise ConfigError(f"{found}: a configuration is a mapping with keys {', '.join(_TOP)}")
     inherit = root.value.get("inherit")
     if found != packaged() and (inherit is None or inherit.value != "false"):
-        root = merged(_read(packaged(), mistakes), root, levels=4)
+        root = merged(read_file(packaged(), mistakes), root, levels=4)
     config = configuration(Section(_shaped(root, mistakes), "", mistakes), found, environ, mistakes)
     if mistakes:
         count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
@@ -140,19 +140,6 @@ def requests_for(spec: SourceSpec, environ: Mapping[str, str]) -> list[Request]:
     if not (key.isascii() and key.isprintable() and " " not in key):
         raise ConfigError(f"{spec.id}: {spec.key_env} holds characters that no key has", code="key")
     return [Request(url=spec.url, headers=MappingProxyType({"Authorization": f"Bearer {key}"}))]
-
-
-def _read(path: Path, mistakes: list[Mistake]) -> Node:
-    try:
-        with path.open("rb") as file:
-            body = file.read(LIMIT + 1)
-        return read_yaml(body.decode("utf-8-sig"), str(path), mistakes)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is not UTF-8 text") from None
-    except NotYaml as error:
-        raise ConfigError(f"{path}:{error.line}: {error}") from None
 
 
 def _shaped(root: Node, mistakes: list[Mistake]) -> Node:

@@ -12,7 +12,7 @@ from store.errors import StoreError
 
 @click.command()
 @click.option("--http", is_flag=True, help="Listen for HTTP, instead of talking over standard input and output.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--host", default="127.0.0.1", metavar="ADDRESS", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8788, show_default=True)
 @click.pass_context
 def mcp(ctx: click.Context, host: str, port: int, *, http: bool) -> None:

@@ -42,7 +42,7 @@ class _Answer:
 
 @click.command(cls=Question)
 @click.argument("pairs", nargs=-1, metavar="[PROVIDER,MODEL_ID]...")
-@click.option("--source", default="", help="Whose names these are, where no column `source` says so.")
+@click.option("--source", default="", metavar="ID", help="Whose names these are, where no column `source` says so.")
 @click.option(
     "--format", "form", type=click.Choice(["csv", "json", "jsonl", "table"]), default="csv", show_default=True
 )
@@ -200,12 +200,17 @@ def _read(names: Mapping[str, str], source: str, recorded: "Recorded") -> _Answe
     return _Answer(provider, model_id, one.provider, model, one.variant, reading.confidence, reading.why)
 
 
+_SPARE = {"source": 1, "link": 2, "reads_as": 3, "confidence": 4, "evidence": 5, "why": 5}
+
+
 def _answer(form: str, rows: "Iterable[R]", kind: type[R], *, raw: bool) -> "Written":
-    """Print rows of a dataclass of texts, a column for each of its fields."""
+    """Print rows of a dataclass of texts, a column for each of its fields; those that decide are kept longest."""
     from store.columns import Column
     from store.show import TableColumn
 
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     columns = [Column(name, attrgetter(name)) for name in names]
-    shown = [TableColumn(name, attrgetter(name)) for name in names]
+    shown = [
+        TableColumn(name, attrgetter(name), _SPARE.get(name, 0), "right" if name in _SPARE else "") for name in names
+    ]
     return answer(form, rows, tuple(columns), tuple(shown), raw=raw)

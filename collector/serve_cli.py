@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from collector.cli import CONFIG_PATH, read_config, renew_config
 from collector.errors import ConfigError
 from collector.held_cli import decide
 from store.doors import Doors
-from store.errors import QueryError, StoreError
+from store.errors import QueryError, StoreError, StoreMissing
 from store.http.settings import ServeSettings
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def where(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     host = click.option(
         "--host",
+        metavar="ADDRESS",
         envvar="TOKENTAPE_HOST",
         help="Address to listen on.  [default: `serve.host` of the configuration, 127.0.0.1]",
     )
@@ -53,6 +54,8 @@ def serve(ctx: click.Context, host: str | None, port: int | None) -> None:
     """
     server = Server(ctx, host, port)
     server.use(read_config(ctx))
+    with suppress(StoreMissing), ctx.obj.open():  # what is not there yet may come; what is of no use is told at once
+        pass
     from store.http.listen import until_stopped
 
     def hang_up() -> None:

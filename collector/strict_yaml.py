@@ -7,9 +7,12 @@ follow aliases. Here a value is what is written; who asks for it says what it mu
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from pathlib import Path
 from typing import NamedTuple
 
 import yaml
+
+from collector.errors import ConfigError
 
 LIMIT = 2**20
 DEPTH = 16
@@ -44,6 +47,25 @@ class Node:
     file: str
     line: int
     """From 1; of a mapping's value, the line of its key."""
+
+
+def read_file(path: Path, mistakes: list[Mistake], *, missing_ok: bool = False) -> Node:
+    """The document of a file; with `missing_ok`, an empty one where there is no file.
+
+    Raises: ConfigError, naming file and line, for what cannot be read or is not plain YAML.
+    """
+    try:
+        with path.open("rb") as file:
+            body = file.read(LIMIT + 1)
+        return read_yaml(body.decode("utf-8-sig"), str(path), mistakes)
+    except OSError as error:
+        if missing_ok and isinstance(error, FileNotFoundError):
+            return Node({}, str(path), 1)
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is not UTF-8 text") from None
+    except NotYaml as error:
+        raise ConfigError(f"{path}:{error.line}: {error}") from None
 
 
 def read_yaml(text: str, file: str, mistakes: list[Mistake]) -> Node:

@@ -17,8 +17,6 @@ from store.ledger import Correction
 from store.units import CORE_METERS, decimal_text
 from store.write import Tape
 
-Clock = Callable[[], datetime]
-
 
 def faults(
     settings: CheckSettings,

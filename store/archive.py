@@ -139,13 +139,6 @@ class Archive:
         self._tables = found
         return list(found.values())
 
-    def base_of(self, key: str) -> str | None:
-        """The key of the pack that one is kept as a difference from; None if it stands alone.
-
-        Raises: ArchiveDamaged.
-        """
-        return self._read(key).base
-
     def bases(self) -> dict[str, str | None]:
         """Of each pack that is a file of its own: the key of the one that it is a difference from.
 

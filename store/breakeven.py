@@ -108,27 +108,24 @@ class Breakeven:
     """By volume."""
 
 
-def hosted(one: Subject, request: Workload) -> Line | None:
-    """The cheapest offer of a model."""
-    routes = one.ranking(request).routes
-    return _line("hosted", routes[0], request) if routes else None
+def lines(one: Subject, other: Subject, request: Workload, *, anybody: bool) -> list[Line]:
+    """What is charged by the token: the cheapest offer of a model, and another model at its own author.
+
+    `anybody`: where that author sells none, its cheapest offer. What has no price is left out.
+    """
+    own = other.own(request)
+    vendor = (own,) if own else other.ranking(request).routes[:1] if anybody else ()
+    return [
+        Line(name, route, cost_of(route, request, 1))
+        for name, routes in (("hosted", one.ranking(request).routes[:1]), ("vendor", vendor))
+        for route in routes
+    ]
 
 
-def vendor(one: Subject, request: Workload, *, anybody: bool) -> Line | None:
-    """The offer of a model's own author, or, where there is none, that of `anybody`."""
-    own = one.own(request)
-    routes = (own,) if own else one.ranking(request).routes[:1] if anybody else ()
-    return _line("vendor", routes[0], request) if routes else None
-
-
-def _line(name: str, route: Route, request: Workload) -> Line:
-    return Line(name, route, cost_of(route, request, 1))
-
-
-def breakeven(gpus: Gpus, lines: Sequence[Line], volumes: Sequence[int]) -> Breakeven:
+def breakeven(gpus: Gpus, charged: Sequence[Line], volumes: Sequence[int]) -> Breakeven:
     """What each volume (tokens a day) costs on own GPUs and at what is charged by the token."""
-    by_name = {line.name: line for line in lines}
-    crossings = tuple(_crossing(gpus, line) for line in lines)
+    by_name = {line.name: line for line in charged}
+    crossings = tuple(_crossing(gpus, line) for line in charged)
     asked: list[tuple[Fraction, str]] = [(Fraction(volume), "asked") for volume in volumes]
     asked += [(one.volume, f"own = {one.line.name}") for one in crossings if one.volume is not None]
     if gpus.tokens_a_day is not None:

@@ -225,7 +225,7 @@ def history(
     instant_option("--since", "From this instant on. [default: 7d]", default="7d"),
     UNTIL,
     KNOWN_AT,
-    click.option("--model", help="Only this model."),
+    click.option("--model", metavar="MODEL", help="Only this model."),
     PROVIDER,
     SOURCE,
     PRICES,
@@ -272,7 +272,7 @@ def changes(
             source=source,
             prices_only=prices,
         )
-        written = answer(form, found, columns.CHANGES, views.changes(), raw=raw)
+        written = answer(form, found, columns.CHANGES, views.changes(of_one=model is not None), raw=raw)
     done(written, "nothing moved then and there; `tokentape sources` shows when each source was last polled")
 
 

@@ -80,7 +80,7 @@ def breakeven(
       tokentape breakeven gpt-oss-120b --gpus 2 --gpu-rate 1.99 --tokens-a-day 500M --plot breakeven.svg
     """
     from store import views_breakeven as views
-    from store.breakeven import GPU_RATE_USD, Gpus, hosted, vendor
+    from store.breakeven import GPU_RATE_USD, Gpus, lines
     from store.breakeven import breakeven as put_together
     from store.compare import place, subject
     from store.naming import find_model
@@ -102,20 +102,20 @@ def breakeven(
             subject(reader, find_model(reader, name), instant, known=known, into=into)
             for name in (model, against or model)
         )
-    lines = [line for line in (hosted(one, asked), vendor(other, asked, anybody=against is not None)) if line]
-    if not lines:
+    charged = lines(one, other, asked, anybody=against is not None)
+    if not charged:
         raise NothingMatched(f"no offer of {one.model} with a price then; see `tokentape endpoints {one.model}`")
-    found = put_together(own, lines, tokens_a_day)
+    found = put_together(own, charged, tokens_a_day)
     if form == "table":
         told = views.fields(found, asked, other.model, rate_is_given=gpu_rate is not None)
         print_fields(folded(told, terminal_width(sys.stdout)))
     answer(form, found.points, views.columns(found, asked, other.model), views.points(found), raw=raw)
     if plot is not None:
-        names = {line.name: f"{line.route.row.model} at {place(line.route)}" for line in lines}
+        names = {line.name: f"{line.route.row.model} at {place(line.route)}" for line in charged}
         draw(plot, found, f"{one.model}: a month of a volume", names, dark=dark)
         drawn(plot)
     if all(row.value != "true" for row in one.said("open_weights")[:1]):
         click.echo(f"nobody says that the weights of {one.model} are open", err=True)
     doubts = Doubts()
-    deque(doubts.counted(line.route.row for line in lines), maxlen=0)
+    deque(doubts.counted(line.route.row for line in charged), maxlen=0)
     doubts.tell(one.model)

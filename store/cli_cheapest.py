@@ -251,7 +251,8 @@ def _usage() -> "Iterator[None]":
 
 def _told(found: "Iterable[Crossing]") -> None:
     """Say in a line by what another route becomes the cheapest."""
-    by = dict.fromkeys(one.by for one in found if not one.always)
+    many = {"prompt": "prompt lengths", "hour": "hours"}
+    by = dict.fromkeys(many.get(one.by, one.by) for one in found if not one.always)
     if by:
         click.echo(f"another is cheapest at other {', '.join(by)} (--crossovers shows at which)", err=True)
 

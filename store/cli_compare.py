@@ -170,8 +170,8 @@ def model(
     Endpoints are those of one source a provider, cheapest first: `pct` is how many percent of the others are cheaper,
     `up %`, `ms` and `tok/s` are what is measured (uptime, time to the first token, speed; coarsely), `90 days` is the
     course of the price (75 % prompt), each from its own least to its own most, with `·` where it is not known, and
-    `moves` is how often the input or output price became another in that time. `price stands` is by the lowest price of
-    a model in any source; `lowest` what the cheapest offer was, every sixth day.
+    `moves` is how often that price became another in that time, as `tokentape volatility` counts. `price stands` is by
+    the lowest price of a model in any source; `lowest` what the cheapest offer was, every sixth day.
 
     \b
     Examples:

@@ -96,5 +96,6 @@ def conflicts(
             min_ratio=ONE if min_ratio is None else min_ratio,
             order=order,
         )
-        written = answer(form, asked, columns.CONFLICTS, views.conflicts(min(instant, known)), raw=raw)
+        shown = views.conflicts(min(instant, known), of_one=model is not None)
+        written = answer(form, asked, columns.CONFLICTS, shown, raw=raw)
     done(written, "no two sources contradict each other on that; `tokentape sources` shows what was collected")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @question(
     MODEL,
-    click.option("--provider", default="", help="Who sells it. [default: the model's own author]"),
+    click.option("--provider", default="", metavar="NAME", help="Who sells it. [default: the model's own author]"),
     click.option("--input", "input_tokens", type=COUNT, default=0, help="Prompt tokens, cached ones included."),
     click.option("--output", "output_tokens", type=COUNT, default=0, help="Tokens answered, reasoning included."),
     click.option("--cached", "cached_tokens", type=COUNT, default=0, help="Of --input, read from a cache."),
@@ -41,9 +41,13 @@ if TYPE_CHECKING:
         help="Also used: cache_write, cache_write_1h, reasoning, input_audio, web_search, ... (repeatable).",
     ),
     click.option("--requests", type=click.IntRange(min=1, max=10**12), default=1, help="Requests that is the sum of."),
-    click.option("--variant", default="", help="Such as batch, priority or us-east-1. [default: the plain offer]"),
-    click.option("--endpoint", default="", help="One endpoint, by its name or its tag."),
-    click.option("--source", default="", help="By the prices of this source. [default: the most trusted fresh one]"),
+    click.option(
+        "--variant", default="", metavar="NAME", help="Such as batch, priority or us-east-1. [default: the plain offer]"
+    ),
+    click.option("--endpoint", default="", metavar="NAME", help="One endpoint, by its name or its tag."),
+    click.option(
+        "--source", default="", metavar="ID", help="By the prices of this source. [default: the most trusted fresh one]"
+    ),
     currency_option("The cost in this currency, by the rates on the tape.", "USD"),
     AT,
     KNOWN_AT,

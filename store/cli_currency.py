@@ -39,8 +39,13 @@ def rates(doors: Doors, *, at: datetime | None, known_at: datetime | None, form:
 
 def tell(conversions: "Iterable[Conversion | Unconverted | None]") -> None:
     """Tell by which rates prices were converted, and which were not, and why."""
-    told = [str(one) for one in dict.fromkeys(conversions) if one is not None]
+    from store.currency import Unconverted
+
+    found = [one for one in dict.fromkeys(conversions) if one is not None]
+    told = [str(one) for one in found]
     for line in told[:RATES_TOLD]:
         click.echo(printable(line), err=True)
     if len(told) > RATES_TOLD:
         click.echo(f"and {len(told) - RATES_TOLD} more days and currencies: see `rates` of each row", err=True)
+    if any(isinstance(one, Unconverted) for one in found):
+        click.echo("`tokentape rates` shows which rates there are", err=True)

@@ -50,7 +50,7 @@ _PACKAGES = {"parquet": "pyarrow", "xlsx": "xlsxwriter"}
         metavar="FILE",
         help="Appears whole or not at all; of parquet a new folder. [default: stdout]",
     ),
-    click.option("--model", help="Only this model."),
+    click.option("--model", metavar="MODEL", help="Only this model."),
     PROVIDER,
     SOURCE,
     SINCE,

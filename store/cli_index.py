@@ -3,7 +3,7 @@
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -188,9 +188,7 @@ def spread(
         name = None if model is None else find_model(reader, model)
         rows = in_force(reader, instant, known=known, model=name)
         into = doors.converter(reader, currency, known)
-        found = sorted(
-            spreads(rows, instant, mixture, into, tiers=frozenset(tiers)), key=lambda one: (-one.ratio, one.model)
-        )
+        found = spreads(rows, instant, mixture, into, tiers=frozenset(tiers))
     written = answer(form, found[:top], views_index.SPREAD, views_index.spread(currency), raw=raw)
     tell(into.used())
     done(written, "no endpoint then and there whose cost can be told; see `tokentape endpoints`")
@@ -215,7 +213,7 @@ def volatility(
     *,
     model: str | None,
     mixture: "Volume",
-    by: str | None,
+    by: Literal["endpoint", "model"] | None,
     top: int | None,
     provider: str | None,
     source: str | None,
@@ -239,31 +237,19 @@ def volatility(
       tokentape volatility --by endpoint --source openrouter --top 20 --format csv
     """
     from store import views_index
-    from store.naming import find_model
-    from store.volatility import WINDOW, order, volatilities
+    from store.volatility import most_moved
 
     if at and until:
         raise click.UsageError("--at is where a stretch of time ends, as is --until: one of them")
     instant, known = doors.instants(at or until, known_at)
     doubts = Doubts()
     with doors.open() as reader:
-        name = None if model is None else find_model(reader, model)
-        by_model = by == "model" or (by is None and name is None)
-        told = volatilities(
-            reader,
-            name,
-            instant,
-            mixture,
-            since=since or instant - WINDOW,
-            known=known,
-            provider=provider,
-            source=source,
-            by_model=by_model,
-        )
-        found = sorted((one for one in told if one.moves or name is not None), key=order)[:top]
+        found = most_moved(
+            reader, model, instant, mixture, since=since, known=known, provider=provider, source=source, by=by
+        )[:top]
     rows = [one.row for one in found if one.row is not None]
     for _ in doubts.counted(rows):
         pass
-    written = answer(form, found, views_index.VOLATILITY, views_index.volatility(by_model=by_model), raw=raw)
-    doubts.tell(name or "")
+    written = answer(form, found, views_index.VOLATILITY, views_index.volatility(by_model=not rows), raw=raw)
+    doubts.tell(found[0].model if model and found else "")
     done(written, "no price moved then and there; `tokentape sources` shows when each source was last polled")

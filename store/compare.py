@@ -22,7 +22,8 @@ from store.intervals import IntervalRow
 from store.read import Reader
 from store.routing import Constraints, Ranking, Route, Workload, believed, rank
 from store.shops import shops
-from store.units import NANO, decimal_text
+from store.spread import Spread, spread_of
+from store.units import NANO, decimal_text, hundredths
 
 WORKLOADS: Mapping[str, Workload] = {
     "input_heavy": Workload(input_tokens=3600, output_tokens=400),
@@ -94,6 +95,10 @@ class Subject:
         """Its author's own offer: the plain one, where there is one."""
         routes = [route for route in self.ranking(workload).routes if route.row.provider in self.shops]
         return min(routes, key=lambda route: (bool(route.row.variant), route.rank), default=None)
+
+    def spread(self) -> Spread | None:
+        """How far apart its prices are, for a balanced request; None: it has none that can be told."""
+        return spread_of(self.ranking(WORKLOADS["balanced"]), self.into.currency)
 
     def said(self, fact: str) -> list[FactRow]:
         """Who says what of it, the values that most endpoints have first."""
@@ -262,8 +267,9 @@ def _prices(one: Subject) -> Iterator[Property]:
         ("dearest", routes[-1] if routes else None),
     ):
         yield from _price(one, which, route, () if which == "first_party" else routes)
-    spread = _ratio_text(Fraction(routes[-1].spend.request, routes[0].spend.request)) if routes else None
-    yield Property(one.model, "spread", spread, "times", f"dearest to cheapest of {len(routes)}" if routes else "")
+    spread = one.spread()
+    times = None if spread is None else hundredths(spread.ratio)
+    yield Property(one.model, "spread", times, "times", f"dearest to cheapest of {len(routes)}" if routes else "")
 
 
 def _price(one: Subject, which: str, route: Route | None, among: Sequence[Route]) -> Iterator[Property]:
@@ -373,10 +379,5 @@ def _ratios(
     model, value = of_one[0].model, _value(of_one, name)
     known = [Fraction(other) for one in found if (other := _value(one, name)) is not None]
     least = min(known, default=None)
-    times = _ratio_text(Fraction(value) / least) if value is not None and least else None
+    times = hundredths(Fraction(value) / least) if value is not None and least else None
     yield Property(model, ratio, times, "times", f"of {to} of {len(known)}" if times else "")
-
-
-def _ratio_text(ratio: Fraction) -> str:
-    """Rounded to hundredths."""
-    return decimal_text(round(ratio * 100) * (NANO // 100))

@@ -50,7 +50,8 @@ class Difference(NamedTuple):
 
     def is_apart(self, times: Fraction) -> bool:
         """Whether the larger is that many times the smaller, or more; of nothing, anything is."""
-        return self.ratio is None or self.ratio >= times
+        low, high = sorted((self.value, self.other))
+        return high * times.denominator >= low * times.numerator
 
     @property
     def ratio(self) -> Fraction | None:
@@ -79,6 +80,10 @@ class Conflict:
     def since(self) -> datetime:
         """From when on both have been saying so."""
         return max(self.row.first_seen, self.other.first_seen)
+
+
+Compared: TypeAlias = Callable[[IntervalRow, IntervalRow], list[Difference]]
+"""What two rows of one offer say differently."""
 
 
 def _furthest(one: Conflict) -> tuple[bool, Fraction]:
@@ -153,19 +158,33 @@ def conflicts(rows: Iterable[IntervalRow], at: datetime) -> Iterator[Conflict]:
     Where a source has several offers of that name, another is held against the one that it is most like.
     """
     for group in _offers(rows):
-        for one, other in _pairs(group, at):
-            for difference in compared(one, other, at):
+        told = _compared_once(at)
+        for one, other in _pairs(group, told):
+            for difference in told(one, other):
                 rest = [row for row in group if row.source not in (one.source, other.source)]
                 yield Conflict(
                     row=one,
                     other=other,
                     difference=difference,
-                    agreeing=_stating(difference, one, rest, at),
-                    other_agreeing=_stating(difference, other, rest, at),
+                    agreeing=_stating(difference, one, rest, told),
+                    other_agreeing=_stating(difference, other, rest, told),
                 )
 
 
-def _stating(difference: Difference, row: IntervalRow, rest: Iterable[IntervalRow], at: datetime) -> tuple[str, ...]:
+def _compared_once(at: datetime) -> Compared:
+    """`compared`, once for each two offers."""
+    found: dict[tuple[int, int], list[Difference]] = {}
+
+    def told(one: IntervalRow, other: IntervalRow) -> list[Difference]:
+        key = one.endpoint_id, other.endpoint_id
+        if key not in found:
+            found[key] = compared(one, other, at)
+        return found[key]
+
+    return told
+
+
+def _stating(difference: Difference, row: IntervalRow, rest: Iterable[IntervalRow], told: Compared) -> tuple[str, ...]:
     """The sources that state of a meter, or a fact, what a row does."""
     meter = difference.meter
     stating = (
@@ -173,7 +192,7 @@ def _stating(difference: Difference, row: IntervalRow, rest: Iterable[IntervalRo
         for other in rest
         if (other.context_length is not None if difference.kind == "context" else meter in other.card.by_meter)
         and other.card.currency == row.card.currency
-        and all(told.meter != meter for told in compared(row, other, at))
+        and all(one.meter != meter for one in told(row, other))
     )
     return tuple(dict.fromkeys(stating))
 
@@ -181,7 +200,7 @@ def _stating(difference: Difference, row: IntervalRow, rest: Iterable[IntervalRo
 def pairs(rows: Iterable[IntervalRow], at: datetime) -> Iterator[tuple[IntervalRow, IntervalRow]]:
     """The offers of two sources that are one offer, the more trusted source first."""
     for group in _offers(rows):
-        yield from _pairs(group, at)
+        yield from _pairs(group, _compared_once(at))
 
 
 def _offers(rows: Iterable[IntervalRow]) -> Iterator[list[IntervalRow]]:
@@ -190,18 +209,18 @@ def _offers(rows: Iterable[IntervalRow]) -> Iterator[list[IntervalRow]]:
         yield list(group)
 
 
-def _pairs(group: Sequence[IntervalRow], at: datetime) -> Iterator[tuple[IntervalRow, IntervalRow]]:
+def _pairs(group: Sequence[IntervalRow], told: Compared) -> Iterator[tuple[IntervalRow, IntervalRow]]:
     by_source = [list(found) for _, found in groupby(group, key=lambda row: row.source)]
     for ours, theirs in combinations(by_source, 2):
-        yield from ((_most_like(other, ours, at), other) for other in theirs)
+        yield from ((_most_like(other, ours, told), other) for other in theirs)
 
 
 def _offer(row: IntervalRow) -> tuple[str, str, str]:
     return row.model, row.provider, row.variant
 
 
-def _most_like(row: IntervalRow, offers: Sequence[IntervalRow], at: datetime) -> IntervalRow:
-    return offers[0] if len(offers) == 1 else min(offers, key=lambda one: len(compared(one, row, at)))
+def _most_like(row: IntervalRow, offers: Sequence[IntervalRow], told: Compared) -> IntervalRow:
+    return offers[0] if len(offers) == 1 else min(offers, key=lambda one: len(told(one, row)))
 
 
 def conflicts_of(row: IntervalRow, rows: Iterable[IntervalRow], at: datetime) -> Iterator[Conflict]:

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from store.conflicts import ORDERS, Conflict, Kind, conflicts, contradicted
-from store.intervals import IntervalRow, current, endpoints
+from store.intervals import IntervalRow, current, endpoints, shared
 from store.naming import find_model
 from store.read import Reader
 
@@ -51,8 +51,10 @@ def contradictions(
     times the smaller. `order`: by name, or one of `store.conflicts.ORDERS`.
     Raises: NothingMatched or QueryError if the model is none.
     """
-    name = None if model is None else find_model(reader, model)
-    offers = current(reader, at, known=known, model=name, provider=provider)
+    if model is None:
+        offers = shared(reader, at, known=known, provider=provider)
+    else:
+        offers = current(reader, at, known=known, model=find_model(reader, model), provider=provider)
     found = (
         one
         for _, rows in groupby(offers, key=lambda row: row.model)

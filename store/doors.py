@@ -121,8 +121,8 @@ AT = instant_option("--at", "As of this instant. [default: that of --known-at]")
 KNOWN_AT = instant_option("--known-at", "As it was known at this instant. [default: now]")
 SINCE = instant_option("--since", "From this instant on.")
 UNTIL = instant_option("--until", "Up to, and without, this instant.")
-PROVIDER = click.option("--provider", help="Only this provider.")
-SOURCE = click.option("--source", help="Only what this source says.")
+PROVIDER = click.option("--provider", metavar="NAME", help="Only this provider.")
+SOURCE = click.option("--source", metavar="ID", help="Only what this source says.")
 PLOT = click.option(
     "--plot",
     callback=_picture,

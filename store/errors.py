@@ -2,7 +2,8 @@
 
 StoreError
 ├── StoreMissing     there is no store yet: nothing has been collected
-├── StoreForeign     the file is not a tokentape store, is damaged, or is of another schema version
+├── StoreForeign     the file is not a tokentape store, or is damaged
+│   └── OtherSchema    it is of an older schema, or of a newer tokentape
 ├── StoreBusy        another program holds the store locked
 │   └── StoreConflict  the database took back what was written, for the sake of another: it may go well the next time
 ├── TooSlow          a question took longer than it may
@@ -40,6 +41,15 @@ class StoreMissing(StoreError):
 
 class StoreForeign(StoreError):
     """The file is not a store of this version, or is damaged."""
+
+
+class OtherSchema(StoreForeign):
+    """The store is of another schema version."""
+
+    def __init__(self, name: str, about: str) -> None:
+        super().__init__(f"store {name} {about}")
+        self.about = about
+        """Which, and what to do, without naming the store."""
 
 
 class StoreBusy(StoreError):

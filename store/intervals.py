@@ -1,7 +1,9 @@
 """What an endpoint charges now, then, and over time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Literal, NamedTuple
 
 from store.belief import Coverage, at_end, believed, disputed, lasted, newest
@@ -170,6 +172,19 @@ ORDER BY {_OLDEST_STATED}
 
 _MODEL_NAMES = f"SELECT name FROM model WHERE name NOT LIKE '{CURRENCIES}%' ORDER BY name"  # noqa: S608 - a constant
 
+_SHARED = f"""
+SELECT m.name, e.id
+FROM (
+    SELECT model_id, provider_id, variant FROM endpoint
+    GROUP BY model_id, provider_id, variant HAVING MIN(source_id) < MAX(source_id)
+) twice
+JOIN model m ON m.id = twice.model_id
+CROSS JOIN endpoint e
+WHERE e.model_id = twice.model_id AND e.provider_id = twice.provider_id AND e.variant = twice.variant
+    AND m.name NOT LIKE '{CURRENCIES}%'
+ORDER BY m.name
+"""  # noqa: S608 - put together from constants only
+
 
 def endpoints(
     reader: Reader,
@@ -189,15 +204,23 @@ def endpoints(
 
 
 def _endpoints(
-    reader: Reader, model: str, coverage: Coverage, provider: str | None, source: str | None
+    reader: Reader,
+    model: str,
+    coverage: Coverage,
+    provider: str | None,
+    source: str | None,
+    among: Collection[int] | None = None,
 ) -> list[IntervalRow]:
     values = coverage.values | {"model": model, "provider": provider, "source": source}
-    observed = list(reader.rows(_OBSERVED_AT, values))
+    observed, stated = (
+        [row for row in reader.rows(sql, values) if among is None or row[0] in among]
+        for sql in (_OBSERVED_AT, _STATED_AT)
+    )
     coverage.look_at(row[_SOURCE_ID] for row in observed)
     rows = [_row(reader, row, coverage) for row in observed]
-    stated = {row[0]: row for row in reader.rows(_STATED_AT, values)}  # of several for an endpoint, the latest since
     if stated:
-        rows.extend(_row(reader, row, coverage) for row in stated.values())
+        latest = {row[0]: row for row in stated}  # of several for an endpoint, the latest since
+        rows.extend(_row(reader, row, coverage) for row in latest.values())
         rows.sort(key=lambda row: (row.provider, row.endpoint, row.trust, row.source))
     return rows
 
@@ -215,6 +238,15 @@ def current(
     coverage = Coverage(reader, at, known)
     for name in _names(reader, model):
         yield from _endpoints(reader, name, coverage, provider, source)
+
+
+def shared(
+    reader: Reader, at: datetime, *, known: datetime | None = None, provider: str | None = None
+) -> Iterator[IntervalRow]:
+    """`current` of every model, of those offers alone that two sources name: on no other can they disagree."""
+    coverage = Coverage(reader, at, known)
+    for name, named in groupby(reader.rows(_SHARED), key=itemgetter(0)):
+        yield from _endpoints(reader, name, coverage, provider, None, {endpoint for _, endpoint in named})
 
 
 def history(

@@ -1,21 +1,20 @@
 """The page of one model: its endpoints, where its price stands, how it moved, and what else its author makes.
 
 Words used here: a *blend* is what 1M tokens cost of which 75 % are prompt (`compare.WORKLOADS["balanced"]`). A
-*percentile* is the share of the others that are cheaper: 0 is the cheapest. A *move* is an instant at which the input
-or output price of an endpoint became another while it was on offer; what comes, goes or is corrected is none.
+*percentile* is the share of the others that are cheaper: 0 is the cheapest. A *move* is one of `store.volatility`, of
+the blend.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
 from itertools import combinations, groupby
 from operator import itemgetter
 from typing import NamedTuple
 
 from store.belief import Coverage, believed, lasted, newest
-from store.changes import ChangeRow, changes
+from store.blend import BLEND
 from store.compare import WORKLOADS, Property, Subject, cost_of, place, properties
 from store.constraints import DEFERRED
 from store.currency import USD
@@ -26,12 +25,12 @@ from store.naming import CURRENCIES, literally
 from store.read import Reader, Value
 from store.records import Facts
 from store.routing import Constraints, Cost, Unpriced, cost, rank
-from store.units import NANO, decimal_text
+from store.units import NANO, decimal_text, hundredths
+from store.volatility import Volatility, together, volatilities
 
 BALANCED = WORKLOADS["balanced"]
 WINDOWS_DAYS = (30, 90)
 SERIES_DAYS, SERIES_STEP_DAYS = 90, 6
-METERS_MOVED = ("input", "output")
 _OF_SIBLINGS = ("release_date", "context_length", "input_modalities", "output_modalities", "status")
 
 # CROSS JOIN keeps SQLite from going through all endpoints, or the whole history, instead of from model to endpoint.
@@ -104,11 +103,11 @@ class Page:
 def page(reader: Reader, one: Subject, known: datetime, tokens_a_day: Sequence[int]) -> Page:
     """The page of a model as it was at an instant, as known at another."""
     steps = instants(one.at)
-    moves = _moves(reader, one, one.at, known)
-    more = (*_standing(reader, one, known), *_volatility(one, moves, one.at))
+    moved = {days: _moved(reader, one, known, days) for days in WINDOWS_DAYS}
+    more = (*_standing(reader, one, known), *_volatility(one, moved))
     return Page(
         properties=(*properties(one, BALANCED, tokens_a_day), *more),
-        offers=tuple(_offers(reader, one, known, steps, moves)),
+        offers=tuple(_offers(reader, one, known, steps, moved[SERIES_DAYS])),
         siblings=tuple(_siblings(reader, one, known)),
         lowest=tuple((step, _lowest(reader, one, step, known)) for step in steps),
     )
@@ -133,38 +132,24 @@ def _standing(reader: Reader, one: Subject, known: datetime) -> Iterator[Propert
     yield Property(one.model, "price_percentile", None if share is None else str(share), "percent", note)
 
 
-def _moves(reader: Reader, one: Subject, at: datetime, known: datetime) -> list[ChangeRow]:
-    """The moves of the endpoints that are believed, in the longest of the windows: a row for each price."""
-    shown = {_endpoint(row) for row in one.believed}
-    found = changes(
-        reader,
-        known=known,
-        since=at - timedelta(days=max(WINDOWS_DAYS)),
-        until=at + timedelta(milliseconds=1),
-        model=one.model,
-        prices_only=True,
-    )
-    return [row for row in found if row.event == "change" and row.meter in METERS_MOVED and _endpoint(row) in shown]
+def _moved(reader: Reader, one: Subject, known: datetime, days: int) -> list[Volatility]:
+    """How each endpoint moved in so many days: as `tokentape volatility MODEL`."""
+    since = one.at - timedelta(days=days)
+    return list(volatilities(reader, one.model, one.at, BLEND, since=since, known=known, by_model=False))
 
 
-def _endpoint(row: IntervalRow | ChangeRow) -> tuple[str, str, str]:
-    return row.source, row.provider, row.endpoint
-
-
-def _volatility(one: Subject, moves: Sequence[ChangeRow], at: datetime) -> Iterator[Property]:
-    """How often and how far prices moved."""
-    of = f"of {len(one.believed)} endpoints on offer"
-    for days in WINDOWS_DAYS:
-        within = [row for row in moves if row.seen >= at - timedelta(days=days)]
-        times = {(row.seen, _endpoint(row)) for row in within}
-        percents = [Decimal(row.change_percent) for row in within if row.change_percent is not None]
-        yield Property(one.model, f"moves_{days}d", str(len(times)), "moves", of)
-        yield Property(one.model, f"moved_{days}d", str(len({who for _, who in times})), "endpoints", of)
+def _volatility(one: Subject, moved: Mapping[int, Sequence[Volatility]]) -> Iterator[Property]:
+    """How often and how far prices moved: as `tokentape volatility MODEL --by model`."""
+    for days, endpoints in moved.items():
+        told = together(one.model, endpoints)
+        of = f"of {told.endpoints} endpoints"
+        yield Property(one.model, f"moves_{days}d", str(len(told.moves)), "moves", of)
+        yield Property(one.model, f"moved_{days}d", str(told.moved), "endpoints", of)
         for name, furthest in (
-            ("rise", max((percent for percent in percents if percent > 0), default=None)),
-            ("fall", min((percent for percent in percents if percent < 0), default=None)),
+            ("rise", max((percent for percent in told.percents if percent > 0), default=None)),
+            ("fall", min((percent for percent in told.percents if percent < 0), default=None)),
         ):
-            value = None if furthest is None else str(furthest)
+            value = None if furthest is None else hundredths(furthest)
             yield Property(one.model, f"largest_{name}_{days}d", value, "percent", "" if value else "there was none")
 
 
@@ -189,14 +174,14 @@ def _lowest(reader: Reader, one: Subject, step: datetime, known: datetime) -> Pr
 
 
 def _offers(
-    reader: Reader, one: Subject, known: datetime, steps: Sequence[datetime], moves: Sequence[ChangeRow]
+    reader: Reader, one: Subject, known: datetime, steps: Sequence[datetime], moved: Iterable[Volatility]
 ) -> Iterator[Offer]:
     """The endpoints that are believed: those with a cost first, the cheapest first."""
     ranking = rank(one.offers, BALANCED, one.at, Constraints(tiers=frozenset({"any"})), one.into)
     costs = [route.cost.femto for route in ranking.routes]
     fared = measures(reader, one.at, known)
     stretches = _stretches(reader, one, known, steps)
-    moved = Counter(who for _, who in {(row.seen, _endpoint(row)) for row in moves})
+    moves = {told.row.endpoint_id: len(told.moves) for told in moved if told.row is not None}
 
     def offer(row: IntervalRow, cost_: Cost | None, note: str) -> Offer:
         series = tuple(_blend_at(stretches.get(row.endpoint_id, ()), step) for step in steps)
@@ -207,7 +192,7 @@ def _offers(
             percentile=None if cost_ is None else percentile(cost_.femto, costs),
             measured=fared(row),
             series=series,
-            moves=moved[_endpoint(row)],
+            moves=moves.get(row.endpoint_id, 0),
         )
 
     for route in ranking.routes:

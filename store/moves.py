@@ -4,7 +4,7 @@ from fractions import Fraction
 
 from store.conditions import condition_text
 from store.records import Facts, RateCard
-from store.units import decimal_text
+from store.units import decimal_text, hundredths
 
 Move = tuple[str, str | None, str | None, str | None, str | None, str | None]
 """meter, old, new, old state, new state, percent."""
@@ -52,8 +52,7 @@ def percent_text(old: int | None, new: int | None) -> str | None:
     """By how many percent of the old the new differs, rounded half to even to hundredths; None from nothing."""
     if not old or new is None:
         return None
-    hundredths = round(Fraction((new - old) * 10_000, old))
-    return decimal_text(hundredths * 10_000_000)
+    return hundredths(Fraction((new - old) * 100, old))
 
 
 def _meters(card: RateCard | None) -> dict[str, tuple[int | None, str]]:

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Literal, NamedTuple, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias
 
 Every: TypeAlias = Literal["day", "week", "month"]
-EVERY: tuple[Every, ...] = get_args(Every)
 BACK: dict[Every, timedelta] = {"day": timedelta(days=30), "week": timedelta(weeks=26), "month": timedelta(days=365)}
 """How far back a series goes where nobody says."""
 

@@ -140,6 +140,15 @@ def answer(
     return Written(rows=len(shown))
 
 
+def fold(text: str, width: int | None) -> list[str]:
+    """A printable text as lines that fit a terminal, broken between words; those after the first are indented."""
+    if width is None or display_width(text) <= width:
+        return [text]
+    from textwrap import wrap
+
+    return wrap(text, width, subsequent_indent="      ", break_long_words=False, break_on_hyphens=False)
+
+
 def data_out() -> TextIO:
     """Standard output for programs: UTF-8 and line feeds, whatever the locale says."""
     if isinstance(sys.stdout, TextIOWrapper):

@@ -1,6 +1,6 @@
 """How far apart the endpoints of a model are, at an instant: exact, over the routes that `cheapest` ranks."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from fractions import Fraction
 from itertools import groupby
@@ -11,7 +11,7 @@ from store.constraints import Constraints
 from store.costing import Workload
 from store.currency import Converter
 from store.intervals import IntervalRow
-from store.routing import Route, rank
+from store.routing import Ranking, rank
 
 REQUEST_TOKENS = 4000
 """The length of the request by which endpoints are compared: fees for each are shared by so many tokens."""
@@ -61,20 +61,25 @@ def spreads(
     into: Converter,
     *,
     tiers: frozenset[str] = frozenset(),
-) -> Iterator[Spread]:
-    """The spread of each model that has a route, from rows in force by model."""
-    for _, offers in groupby(rows, key=lambda row: row.model):
-        ranking = rank(offers, request_of(mixture), at, Constraints(tiers=tiers), into)
-        if ranking.routes:
-            yield _spread(ranking.routes, len(ranking.excluded), into.currency)
+) -> list[Spread]:
+    """The spread of each model that has a route, from rows in force by model: the widest first."""
+    request, allowed = request_of(mixture), Constraints(tiers=tiers)
+    told = (
+        spread_of(rank(offers, request, at, allowed, into), into.currency)
+        for _, offers in groupby(rows, key=lambda row: row.model)
+    )
+    return sorted((one for one in told if one is not None), key=lambda one: (-one.ratio, one.model))
 
 
-def _spread(routes: Sequence[Route], left_out: int, currency: str) -> Spread:
-    amounts = [Fraction(route.spend.request, REQUEST_TOKENS) for route in routes]
-    rows = [route.row for route in routes]
+def spread_of(ranking: Ranking, currency: str) -> Spread | None:
+    """The spread of what was ranked for a request of `REQUEST_TOKENS`; None: there is no route."""
+    if not ranking.routes:
+        return None
+    amounts = [Fraction(route.spend.request, REQUEST_TOKENS) for route in ranking.routes]
+    rows = [route.row for route in ranking.routes]
     return Spread(
         model=rows[0].model,
-        endpoints=len(routes),
+        endpoints=len(rows),
         providers=len({row.provider for row in rows}),
         cheapest=amounts[0],
         quartile=quantile(amounts, Fraction(1, 4)),
@@ -85,7 +90,7 @@ def _spread(routes: Sequence[Route], left_out: int, currency: str) -> Spread:
         currency=currency,
         low=rows[0],
         high=rows[-1],
-        left_out=left_out,
+        left_out=len(ranking.excluded),
         doubted=sum(bool(row.contradicted_by or row.disputed or row.stale or row.basis == "stated") for row in rows),
     )
 

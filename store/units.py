@@ -8,6 +8,7 @@ other thing; `collector.normalise` is the only place that converts into them.
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from functools import cache, lru_cache
 
 NANO = 1_000_000_000
@@ -118,3 +119,8 @@ def decimal_text(amount_nano: int) -> str:
     whole, fraction = divmod(abs(amount_nano), NANO)
     digits = f"{fraction:09d}".rstrip("0")
     return f"{sign}{whole}.{digits}" if digits else f"{sign}{whole}"
+
+
+def hundredths(value: Fraction) -> str:
+    """A plain decimal of at most two digits behind the point, rounded half to even: of percents and ratios."""
+    return decimal_text(round(value * 100) * (NANO // 100))

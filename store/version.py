@@ -1,6 +1,6 @@
 """What marks a store as ours; apart from `store.tables`, so that reading needs no SQLAlchemy."""
 
-from store.errors import StoreForeign
+from store.errors import OtherSchema
 
 SCHEMA_VERSION = 9
 """Number of the newest revision in `store/migrations`; `PRAGMA user_version` of a SQLite store."""
@@ -15,13 +15,13 @@ VERSION_TABLE = "tokentape_version"
 def check_version(name: str, version: int) -> None:
     """Make sure that a store is of this schema.
 
-    Raises: StoreForeign, naming what to do.
+    Raises: OtherSchema, naming what to do.
     """
     if version < SCHEMA_VERSION:
-        raise StoreForeign(
-            f"store {name} has schema {version}, this tokentape needs {SCHEMA_VERSION}: run `tokentape db upgrade`"
+        raise OtherSchema(
+            name, f"has schema {version}, this tokentape needs {SCHEMA_VERSION}: run `tokentape db upgrade`"
         )
     if version > SCHEMA_VERSION:
-        raise StoreForeign(
-            f"store {name} has schema {version}, this tokentape knows {SCHEMA_VERSION}: it is of a newer tokentape"
+        raise OtherSchema(
+            name, f"has schema {version}, this tokentape knows {SCHEMA_VERSION}: it is of a newer tokentape"
         )

@@ -159,13 +159,13 @@ def month_text(route: "Route") -> str:
 def crossovers() -> "TableColumns[Crossing]":
     """Who is cheapest, from where to where."""
     return (
-        TableColumn("by", lambda one: one.by),
+        TableColumn("by", lambda one: f"{one.by} (UTC)" if isinstance(one.since, datetime) else one.by),
         TableColumn("from", lambda one: crossing_place(one.since), right=True),
         TableColumn("to", lambda one: crossing_place(one.until), right=True),
         TableColumn("cheapest", lambda one: f"{one.row.provider}{'=' if one.tied else ''}"),
         TableColumn("variant", lambda one: one.row.variant, spare=1, cut="right"),
-        TableColumn("request from", lambda one: f"{short_cost(one.cost_since)} {one.currency}", right=True),
-        TableColumn("request to", lambda one: f"{short_cost(one.cost_until)} {one.currency}", right=True),
+        TableColumn("request from", lambda one: f"{short_cost(one.cost_since)} {one.currency}", spare=1, right=True),
+        TableColumn("request to", lambda one: f"{short_cost(one.cost_until)} {one.currency}", spare=1, right=True),
         TableColumn("model", lambda one: one.row.model, spare=4, cut="left"),
         TableColumn("source", lambda one: one.row.source, spare=2),
         TableColumn("endpoint", lambda one: one.row.endpoint, spare=3, cut="left"),
@@ -188,8 +188,9 @@ def _route_notes(route: "Route") -> str:
     return ", ".join(notes)
 
 
-def conflicts(now: datetime) -> "TableColumns[Conflict]":
-    """What two sources state differently."""
+def conflicts(now: datetime, *, of_one: bool) -> "TableColumns[Conflict]":
+    """What two sources state differently; of one model, without saying again which."""
+    model: TableColumns[Conflict] = () if of_one else (TableColumn("model", lambda one: one.row.model, cut="left"),)
 
     def age(row: "IntervalRow") -> str:
         return f"{age_text(now - row.last_seen)}{' stale' if row.stale else ''}"
@@ -201,8 +202,8 @@ def conflicts(now: datetime) -> "TableColumns[Conflict]":
         return TRUST_ORDER[row.trust] if row.trust < len(TRUST_ORDER) else str(row.trust)
 
     return (
-        TableColumn("model", lambda one: one.row.model, cut="left"),
-        TableColumn("provider", lambda one: one.row.provider),
+        *model,
+        TableColumn("provider", lambda one: one.row.provider, cut="right"),
         TableColumn("variant", lambda one: one.row.variant, spare=1, cut="right"),
         TableColumn("meter", lambda one: one.difference.meter),
         TableColumn("case", lambda one: one.difference.case, spare=1, cut="right"),
@@ -210,9 +211,7 @@ def conflicts(now: datetime) -> "TableColumns[Conflict]":
         TableColumn("says", lambda one: one.difference.text, right=True),
         TableColumn("other", lambda one: one.other.source),
         TableColumn("says", lambda one: one.difference.other_text, right=True),
-        TableColumn(
-            "%", lambda one: percent_text(one.difference.value, one.difference.other) or "", spare=2, right=True
-        ),
+        TableColumn("%", percent, spare=2, right=True),
         TableColumn("agree", lambda one: f"{1 + len(one.agreeing)}:{1 + len(one.other_agreeing)}", spare=3),
         TableColumn("checked", lambda one: age(one.row), spare=4, right=True),
         TableColumn("checked", lambda one: age(one.other), spare=4, right=True),
@@ -233,14 +232,15 @@ def rates() -> "TableColumns[Rate]":
     )
 
 
-def changes() -> "TableColumns[ChangeRow]":
-    """What moved, oldest first."""
+def changes(*, of_one: bool) -> "TableColumns[ChangeRow]":
+    """What moved, oldest first; of one model, without saying again which."""
+    model: TableColumns[ChangeRow] = () if of_one else (TableColumn("model", lambda row: row.model, cut="left"),)
     return (
         TableColumn("seen (UTC)", lambda row: _minute(row.seen)),
         TableColumn("event", lambda row: row.event, spare=1),
         TableColumn("about (UTC)", _about, spare=4),
-        TableColumn("model", lambda row: row.model, cut="left"),
-        TableColumn("provider", lambda row: row.provider),
+        *model,
+        TableColumn("provider", lambda row: row.provider, cut="right"),
         TableColumn("variant", lambda row: row.variant, spare=3, cut="right"),
         TableColumn("meter", lambda row: row.meter, cut="right"),
         TableColumn("old", lambda row: _moved(row.old, row.old_state), right=True),

@@ -8,7 +8,7 @@ from store.columns import Cell, Column
 from store.index import PLACES
 from store.instants import iso
 from store.show import TableColumn
-from store.units import decimal_text
+from store.units import decimal_text, hundredths
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +34,6 @@ def amount(value: Fraction) -> str:
     return decimal_text(round(value))
 
 
-def hundredths(value: Fraction | None) -> str | None:
-    """A plain decimal with at most two digits."""
-    return None if value is None else decimal_text(round(value * 100) * 10_000_000)
-
-
 def change_percent(level: "Level") -> str | None:
     """By how many percent a period moved the index, rounded to hundredths."""
     if level.link is None:
@@ -48,7 +43,12 @@ def change_percent(level: "Level") -> str | None:
 
 def move_percent(move: "Move | None") -> str | None:
     """By how many percent a price moved; None from or to nothing."""
-    return None if move is None or move.ratio is None else hundredths((move.ratio - 1) * 100)
+    return None if move is None or move.percent is None else hundredths(move.percent)
+
+
+def mean_percent(one: "Volatility") -> str | None:
+    """By how many percent a move goes on average; None: there is none to tell."""
+    return None if one.mean_percent is None else hundredths(one.mean_percent)
 
 
 INDEX: "Columns[Level]" = (
@@ -105,7 +105,7 @@ VOLATILITY: "Columns[Volatility]" = (
     _of_row("source", lambda row: row.source),
     Column("moves", lambda one: len(one.moves)),
     Column("largest_percent", lambda one: move_percent(one.largest)),
-    Column("mean_percent", lambda one: hundredths(one.mean_percent)),
+    Column("mean_percent", mean_percent),
     Column("mean_log", lambda one: _plain(one.mean_log)),
     Column("last_move", lambda one: None if not one.moves else one.moves[-1].row.first_seen),
     Column("last_percent", lambda one: move_percent(_last(one))),
@@ -175,7 +175,7 @@ def volatility(*, by_model: bool) -> "TableColumns[Volatility]":
         TableColumn("moves", lambda one: str(len(one.moves)), right=True),
         TableColumn("of free", lambda one: str(one.of_free or ""), spare=4, right=True),
         TableColumn("largest %", lambda one: move_percent(one.largest) or "", right=True),
-        TableColumn("mean %", lambda one: hundredths(one.mean_percent) or "", right=True),
+        TableColumn("mean %", lambda one: mean_percent(one) or "", right=True),
         TableColumn("last (UTC)", lambda one: _minute(iso(one.moves[-1].row.first_seen)) if one.moves else "", spare=1),
         TableColumn("last %", lambda one: move_percent(_last(one)) or "", spare=2, right=True),
         TableColumn("price $/M", _price, spare=3, right=True),

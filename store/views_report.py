@@ -9,7 +9,8 @@ from store.instants import age_text, iso
 from store.moves import percent_text
 from store.page import Kind, Page, Section
 from store.report import Report, ref
-from store.views_index import amount, change_percent, hundredths
+from store.units import hundredths
+from store.views_index import amount, change_percent
 
 _PRICE: tuple[tuple[str, Kind], ...] = (
     ("change %", "number"),
@@ -111,7 +112,7 @@ def _routes(one: Report, top: int, at: str) -> Section:
         rows=[
             (
                 new.model,
-                hundredths((new.cheapest / old.cheapest - 1) * 100) or "",
+                hundredths((new.cheapest / old.cheapest - 1) * 100),
                 amount(old.cheapest),
                 old.low.provider,
                 amount(new.cheapest),

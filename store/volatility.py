@@ -11,10 +11,11 @@ from datetime import datetime, timedelta
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from itertools import groupby, pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from store.blend import Volume
 from store.intervals import IntervalRow, history
+from store.naming import find_model
 from store.read import Reader
 
 WINDOW = timedelta(days=90)
@@ -37,6 +38,11 @@ class Move(NamedTuple):
     def ratio(self) -> Fraction | None:
         """What the price was multiplied by; None from or to nothing."""
         return self.new / self.old if self.old and self.new else None
+
+    @property
+    def percent(self) -> Fraction | None:
+        """By how many percent the price became another; None from or to nothing."""
+        return None if self.ratio is None else (self.ratio - 1) * 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +74,13 @@ class Volatility:
     @property
     def mean_percent(self) -> Fraction | None:
         """By how many percent, up or down, a move goes on average."""
-        percents = [abs(ratio - 1) * 100 for ratio in self._ratios]
+        percents = [abs(percent) for percent in self.percents]
         return sum(percents, Fraction(0)) / len(percents) if percents else None
+
+    @property
+    def percents(self) -> list[Fraction]:
+        """By how many percent each went, up or down, but from or to nothing."""
+        return [percent for move in self.moves if (percent := move.percent) is not None]
 
     @property
     def mean_log(self) -> Decimal | None:
@@ -120,7 +131,39 @@ def volatilities(
         told = [
             _volatility(list(found), mixture, since) for _, found in groupby(offers, key=lambda row: row.endpoint_id)
         ]
-        yield from [_together(name, _believed(told))] if by_model else told
+        yield from [together(name, told)] if by_model else told
+
+
+def most_moved(
+    reader: Reader,
+    model: str | None,
+    until: datetime,
+    mixture: Volume,
+    *,
+    since: datetime | None = None,
+    known: datetime | None = None,
+    provider: str | None = None,
+    source: str | None = None,
+    by: Literal["endpoint", "model"] | None = None,
+) -> list[Volatility]:
+    """`volatilities` with most moves first, then the furthest; without a model, only of what moved.
+
+    `model`: as `find_model` takes it. `since` None: `WINDOW` before. `by` None: endpoint of a model, else model.
+    Raises: NothingMatched or QueryError if the model is none.
+    """
+    name = None if model is None else find_model(reader, model)
+    told = volatilities(
+        reader,
+        name,
+        until,
+        mixture,
+        since=since or until - WINDOW,
+        known=known,
+        provider=provider,
+        source=source,
+        by_model=by == "model" or (by is None and name is None),
+    )
+    return sorted((one for one in told if one.moves or name is not None), key=_order)
 
 
 def _volatility(rows: Sequence[IntervalRow], mixture: Volume, since: datetime) -> Volatility:
@@ -156,8 +199,9 @@ def _believed(told: Iterable[Volatility]) -> Iterator[Volatility]:
         yield from min((priced or by_source).items())[1]
 
 
-def _together(model: str, told: Iterable[Volatility]) -> Volatility:
-    found = list(told)
+def together(model: str, told: Iterable[Volatility]) -> Volatility:
+    """All endpoints of a model as one: of each provider, those of one source."""
+    found = list(_believed(told))
     moves = sorted((move for one in found for move in one.moves), key=lambda move: (move.row.first_seen, move.row.ref))
     return Volatility(
         model=model,
@@ -169,7 +213,7 @@ def _together(model: str, told: Iterable[Volatility]) -> Volatility:
     )
 
 
-def order(one: Volatility) -> tuple[int, Fraction, str, str]:
+def _order(one: Volatility) -> tuple[int, Fraction, str, str]:
     """Most moves first, then the largest, then by name."""
     largest = one.largest
     far = _apart(None if largest is None else largest.ratio)

@@ -83,7 +83,7 @@ def test_a_handful_is_kept_as_polls_are(tmp_path: Path) -> None:
     first = archive.keep(versions[0])
     with archive.bulk(first) as bulk:
         keys = [bulk.keep(version) for version in versions[1:]]
-    assert archive.base_of(keys[0]) == first
+    assert archive.bases()[keys[0]] == first
     assert not files(tmp_path)
 
 
@@ -103,7 +103,7 @@ def test_later_packs_rest_on_one_among_many(tmp_path: Path) -> None:
     keys = kept(tmp_path, versions)
     archive = Archive(tmp_path)
     later = archive.keep(last, keys[-1])
-    assert archive.base_of(later) == keys[-1]
+    assert archive.bases()[later] == keys[-1]
     assert read(tmp_path, later) == last
     assert list(archive.check()) == []
 

@@ -147,7 +147,7 @@ def test_crossovers_tell_where_another_is_cheapest(ask: Ask) -> None:
     table = ask(*words).stdout
     assert "52.6 %" in table
     told = ask(*[word for word in words if word != "--crossovers"]).stderr
-    assert "another is cheapest at other cache hits, prompt, hour (--crossovers shows at which)" in told
+    assert "another is cheapest at other cache hits, prompt lengths, hours (--crossovers shows at which)" in told
 
 
 def test_litellm_is_told_its_own_names_in_the_order_of_cost(ask: Ask) -> None:

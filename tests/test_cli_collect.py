@@ -20,7 +20,7 @@ from typing import Any
 import click
 import pytest
 
-from collector.cli import main
+from collector.cli import SECTIONS, main
 from collector.config import load, packaged, ready
 from store.write import Tape
 from tests.collecting import (
@@ -475,7 +475,11 @@ def test_sources_tell_how_each_one_fares_in_every_form(tmp_path: Path, upstreams
     shown = list(csv.DictReader(io.StringIO(ask(tmp_path, *base, "sources", "--format", "csv").stdout)))
     assert [list(row) for row in shown] == [list(steady)] * 2
     table = ask(tmp_path, *base, "sources").stdout.splitlines()
-    assert table[0].split()[:4] == ["source", "state", "trust", "last_success"]
+    assert table[0].split()[:3] == ["source", "state", "trust"]
+    assert {"last success (UTC)", "next due (UTC)"} <= set(re.split(" {2,}", table[0]))
+    narrow = ask(tmp_path, *base, "sources", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, narrow)) <= 80
+    assert not re.search(r"\d…", "".join(narrow))  # an instant is whole, or not there
     assert [line.split()[0] for line in table[1:]] == ["steady", "failing"]
 
 
@@ -492,6 +496,13 @@ def test_every_command_has_help_with_examples(tmp_path: Path, command: str) -> N
         result = ask(tmp_path, command, option)
         assert (result.exit_code, result.stderr) == (0, "")
         assert "\n    tokentape " in result.stdout.partition("Examples:")[2].replace('eval "$(', "")
+
+
+def test_help_lists_every_command_once_by_what_it_is_for(tmp_path: Path) -> None:
+    assert sorted(name for names in SECTIONS.values() for name in names) == main.list_commands(click.Context(main))
+    lines = ask(tmp_path, "--help", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert not [line for line in lines[lines.index("Collect:") :] if line.endswith("...")]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

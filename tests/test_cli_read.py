@@ -16,7 +16,7 @@ from click.testing import CliRunner, Result
 from store import cli, show
 from store.columns import Cell
 from store.records import Facts, Override, RateCard
-from store.show import TableColumn, display_width, table
+from store.show import TableColumn, display_width, fold, table
 from tests.tape import T0, Tape, hour, usd
 from tests.test_export import CONTRACT
 from tests.test_query import MODEL, evidenced
@@ -407,6 +407,14 @@ def test_wide_characters_are_counted_as_they_are_shown() -> None:
     shown = lines(("深度求索模型", "e\u0301", "1"), ("acme", "x", "22"), width=24)
     assert len({display_width(line) for line in shown}) == 1
     assert [display_width(line) for line in lines(("深度求索模型提供商", "x", "1"), width=19)][1] <= 19
+
+
+def test_a_sentence_is_broken_between_words_where_a_terminal_ends() -> None:
+    told = "note: key: off for want of a key: xai (XAI_API_KEY), nebius (NEBIUS_API_KEY)"
+    lines = fold(told, 40)
+    assert max(map(len, lines)) <= 40 < len(told)
+    assert " ".join(map(str.strip, lines)) == told
+    assert fold(told, None) == fold(told, len(told)) == [told]
 
 
 def test_records_are_shown_in_every_form(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from collector import names
-from store import cli, cli_compare
+from store import cli, cli_compare, cli_index
 from store.compare import Property, Subject, compare, input_share, months_between, subject
 from store.currency import Converter
 from store.model_page import instants, percentile
@@ -91,7 +91,8 @@ def fresh(store_url: str) -> Tape:
 
 def asking(tape: Tape) -> Ask:
     def run(*words: str, **env: str) -> Result:
-        group = click.Group(commands={"compare": cli_compare.compare, "model": cli_compare.model})
+        commands = (cli_compare.compare, cli_compare.model, cli_index.spread, cli_index.volatility)
+        group = click.Group(commands={str(one.name): one for one in commands})
         doors = cli.Doors(tape.url, now=lambda: NOW)
         return CliRunner().invoke(group, words, obj=doors, env=env, prog_name="tokentape", catch_exceptions=False)
 
@@ -316,7 +317,31 @@ def test_the_page_shows_where_a_price_stands_and_how_it_moved(ask: Ask) -> None:
     assert (told["price_percentile"]["value"], told["price_percentile"]["unit"]) == ("50", "percent")
     assert told["price_percentile"]["note"].startswith("cheaper of 2 other models")
     assert (told["moves_30d"]["value"], told["moved_30d"]["value"]) == ("1", "1")
-    assert (told["largest_fall_30d"]["value"], told["largest_rise_30d"]["value"]) == ("-25", "")
+    assert (told["largest_fall_30d"]["value"], told["largest_rise_30d"]["value"]) == (
+        "-10.34",
+        "",
+    )  # from 3 * 4 + 17 to 3 * 3 + 17
+
+
+def test_the_page_and_volatility_count_the_same_moves(ask: Ask) -> None:
+    page = rows(ask("model", OPEN, "--format", "csv"))
+    told = {row["property"]: row for row in page if row["model"] == OPEN and not row["ref"]}
+    for days in ("30", "90"):
+        (model,) = rows(ask("volatility", OPEN, "--by", "model", "--since", f"{days}d", "--format", "csv"))
+        assert model["moves"] != "0"
+        assert (told[f"moves_{days}d"]["value"], told[f"moved_{days}d"]["value"]) == (model["moves"], model["moved"])
+        assert told[f"moves_{days}d"]["note"] == f"of {model['endpoints']} endpoints"
+        assert model["largest_percent"] in (told[f"largest_{way}_{days}d"]["value"] for way in ("rise", "fall"))
+    by_ref = {row["ref"]: row["moves"] for row in rows(ask("volatility", OPEN, "--format", "csv"))}
+    shown = {row["ref"]: row["value"] for row in page if row["property"] == "endpoint_moves_90d"}
+    assert shown == {ref: by_ref.get(ref, "0") for ref in shown}
+    assert set(shown.values()) == {"0", "1"}
+
+
+def test_the_spread_of_a_comparison_is_that_of_spread(ask: Ask) -> None:
+    (compared,) = (row for row in rows(ask("compare", OPEN, "--format", "csv")) if row["property"] == "spread")
+    (found,) = rows(ask("spread", OPEN, "--format", "csv"))
+    assert (compared["value"], compared["note"]) == (found["ratio"], f"dearest to cheapest of {found['endpoints']}")
 
 
 def test_the_page_tells_each_endpoint_with_its_percentile_and_measures(ask: Ask) -> None:

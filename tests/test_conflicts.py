@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
+from itertools import combinations, count
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from store import cli, disputes
 from store.conditions import in_force
 from store.conflicts import KINDS, Difference, compared, conflicts, contradicted, differences, pairs
 from store.evidence import list_card
-from store.intervals import IntervalRow, current, history
+from store.intervals import IntervalRow, current, history, shared
 from store.read import open_store
 from store.records import Document, Facts, Override, RateCard
 from tests import timelines
@@ -122,9 +123,12 @@ def test_two_cards_differ_exactly_where_what_they_charge_in_some_hour_of_a_week_
 # --- offers of sources ---
 
 
+IDS = count(1)
+
+
 def stated(source: str, amount: int, trust: int = 0, **facts: Any) -> IntervalRow:
     """An offer of a source, at so much a prompt token."""
-    return offer(usd(input=amount), source=source, trust=trust, **facts)
+    return offer(usd(input=amount), source=source, trust=trust, **{"endpoint_id": next(IDS), **facts})
 
 
 def told(rows: Iterable[IntervalRow]) -> list[tuple[str, str, str]]:
@@ -338,6 +342,7 @@ def test_conflicts_can_be_narrowed_to_those_far_apart_and_put_in_another_order(a
 
 def test_conflicts_show_trust_checks_and_agreement_where_there_is_room(ask: Ask) -> None:
     head, first, *_ = ask("conflicts", "one", "--kind", "context").stdout.splitlines()
+    assert (head.split()[0], ask("conflicts").stdout.split()[0]) == ("provider", "model")
     assert head.split().count("checked") == head.split().count("trust") == 2
     assert ("first-party" in first, "aggregator" in first, "1:1" in first, "3h" in first) == (True, True, True, True)
 
@@ -401,6 +406,29 @@ def test_only_what_is_in_force_is_contradicted(store_url: str) -> None:
         assert [(row.source, row.contradicted_by) for row in now] == [("router", ("page",))]
         assert [row.contradicted_by for row in disputes.in_force(reader, hour(2))] == [(), ()]
         assert [row.contradicted_by for row in disputes.in_force(reader, hour(1))] == [("router",), ("page",)]
+
+
+def test_over_all_models_only_offers_that_two_sources_name_are_read_and_nothing_is_missed(store_url: str) -> None:
+    tape = Tape(store_url)
+    offers = [
+        ("acme", "acme/one", ""),
+        ("acme", "acme/one", "fp8"),
+        ("other", "acme/one", ""),
+        ("acme", "acme/two", ""),
+    ]
+    named = {"page": offers[:2], "router": [*offers[1:], offers[1]], "catalogue": [offers[1], offers[3]]}
+    for trust, (name, listed) in enumerate(named.items()):
+        source = tape.source(name, trust=trust)
+        tape.poll(source, hour(0))
+        for number, (provider, model, variant) in enumerate(listed):
+            endpoint = tape.endpoint(source, provider, model, variant=variant, sibling=str(number))
+            tape.interval(endpoint, hour(0), usd(input=1 + trust + number))
+    with open_store(store_url) as reader:
+        every = list(current(reader, hour(0)))
+        found = list(disputes.contradictions(reader, hour(0)))
+        assert found == list(conflicts(every, hour(0)))
+        assert {(one.row.source, one.other.source) for one in found} == set(combinations(named, 2))
+        assert len(list(shared(reader, hour(0)))) == 6 < len(every) == 8
 
 
 # --- list prices ---

@@ -16,6 +16,7 @@ from collector.parse.amounts import read_amount
 from collector.sources.openrouter import follow, parse
 from store.records import Document, Telemetry
 from store.units import METERS, unit
+from tests.timelines import OPENROUTER_METERS
 
 AT = datetime(2026, 8, 1, tzinfo=UTC)
 SAMPLES = Path(__file__).parent / "sources" / "openrouter"
@@ -317,22 +318,6 @@ def test_the_list_in_place_of_an_answer_raises() -> None:
 
 # -- recorded answers, read a second time ------------------------------------------------------------------------------
 
-METER_OF = {
-    "prompt": "input",
-    "completion": "output",
-    "input_cache_read": "cache_read",
-    "input_cache_write": "cache_write",
-    "input_cache_write_1h": "cache_write_1h",
-    "internal_reasoning": "reasoning",
-    "audio": "input_audio",
-    "audio_output": "output_audio",
-    "input_audio_cache": "cache_read_audio",
-    "image": "input_image_token",
-    "image_output": "output_image_token",
-    "web_search": "web_search",
-}
-"""By hand: all keys that were recorded with an endpoint since July 2026."""
-
 
 def bundles(recorded: Path) -> list[Path]:
     """Whole sweeps, and what changed between them in four dense windows: all that was recorded."""
@@ -345,7 +330,7 @@ def answers(bundle: Path) -> Iterator[tuple[str, Any]]:
 
 def by_hand(pricing: dict[str, Any]) -> dict[str, Price]:
     return {
-        METER_OF[key]: Price(text=text, unit="USD/search" if key == "web_search" else "USD/token")
+        OPENROUTER_METERS[key]: Price(text=text, unit="USD/search" if key == "web_search" else "USD/token")
         for key, text in pricing.items()
         if isinstance(text, str) and (key in ("prompt", "completion") or Decimal(text) != 0)
     }

@@ -66,6 +66,7 @@ MEANT = {
         "span USING PRIMARY KEY (endpoint_id=? AND first_seen<?)",
     ],
     "intervals._STATED_IN": ["t USING INDEX stated_endpoint"],
+    "intervals._SHARED": ["e USING INDEX endpoint_model (model_id=?)"],
     "model_page._BLENDS": ["e USING INDEX endpoint_model", "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)"],
     "model_page._SIBLINGS": ["e USING INDEX endpoint_model", "span USING PRIMARY KEY (endpoint_id=? AND first_seen=?)"],
 }

@@ -213,7 +213,8 @@ def ask(url: str, *words: str) -> Result:
 
 
 @pytest.mark.parametrize(
-    "words", [["models"], ["sources"], ["collect"], ["verify"], ["reparse", "litellm"], ["daemon"]]
+    "words",
+    [["models"], ["sources"], ["collect"], ["verify"], ["reparse", "litellm"], ["daemon"], ["serve", "--port", "0"]],
 )
 def test_every_command_refuses_an_older_store_and_says_what_to_do(first_url: str, words: list[str]) -> None:
     before = content(first_url)

@@ -255,6 +255,7 @@ OPENROUTER_METERS = {
     "image": "input_image_token",
     "web_search": "web_search",
 }
+"""By hand: all keys that were recorded with an endpoint since July 2026."""
 
 
 def openrouter(folder: Path) -> Iterator[tuple[datetime, bytes, dict[str, bytes | None]]]:

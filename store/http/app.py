@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from store.doors import Doors
-from store.errors import StoreError
+from store.errors import StoreError, StoreForeign
 from store.http import problems
 from store.http.cache import Cache
 from store.http.gate import App, Gate
@@ -121,7 +121,7 @@ async def _told(_request: Request, error: Exception) -> Response:
     """An expected failure."""
     assert isinstance(error, StoreError)
     status, detail = problems.told(error)
-    headers = {"Retry-After": "1"} if status == 503 else {}
+    headers = {"Retry-After": "1"} if status == 503 and not isinstance(error, StoreForeign) else {}
     return _problem(status, detail, headers)
 
 

@@ -132,10 +132,9 @@ def broken_even(ask: Asked, wanted: Even) -> Response:
             subject(reader, find_model(reader, name), ask.at, known=ask.known, into=into)
             for name in (wanted.model, wanted.against or wanted.model)
         )
-    against = wanted.against is not None
-    lines = [line for line in (even.hosted(one, asked), even.vendor(other, asked, anybody=against)) if line]
-    found = even.breakeven(own, lines, sorted(set(wanted.tokens_a_day)))
-    return ask.answer(found.points if lines else (), views_breakeven.columns(found, asked, other.model))
+    charged = even.lines(one, other, asked, anybody=wanted.against is not None)
+    found = even.breakeven(own, charged, sorted(set(wanted.tokens_a_day)))
+    return ask.answer(found.points if charged else (), views_breakeven.columns(found, asked, other.model))
 
 
 def _request(wanted: Request) -> Workload:

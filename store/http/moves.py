@@ -12,9 +12,9 @@ from store.errors import QueryError
 from store.http.asked import Asked, Currency, Instant, Name, Paged
 from store.index import index as find_index
 from store.naming import find_model
-from store.periods import BACK, periods
+from store.periods import BACK, Every, periods
 from store.spread import spreads
-from store.volatility import WINDOW, order, volatilities
+from store.volatility import most_moved
 
 PERIODS = 500
 """Of a series, at most."""
@@ -26,7 +26,7 @@ class Series(Paged):
 
     model: Annotated[tuple[Name, ...], Field(max_length=50)] = ()
     blend: Blend = "3:1"
-    every: Literal["day", "week", "month"] = "month"
+    every: Every = "month"
     since: Instant | None = None
 
 
@@ -69,27 +69,24 @@ def spread(ask: Asked, wanted: Spread) -> Response:
         name = None if wanted.model is None else find_model(reader, wanted.model)
         rows = disputes.in_force(reader, ask.at, known=ask.known, model=name)
         into = ask.doors.converter(reader, wanted.currency, ask.known)
-        told = spreads(rows, ask.at, _mixture(wanted.blend), into, tiers=frozenset(wanted.tier))
-        found = sorted(told, key=lambda one: (-one.ratio, one.model))
+        found = spreads(rows, ask.at, _mixture(wanted.blend), into, tiers=frozenset(wanted.tier))
     return ask.answer(found, views_index.SPREAD)
 
 
 def volatility(ask: Asked, wanted: Volatile) -> Response:
     """As `tokentape volatility`."""
     with ask.open() as reader:
-        name = None if wanted.model is None else find_model(reader, wanted.model)
-        told = volatilities(
+        found = most_moved(
             reader,
-            name,
+            wanted.model,
             ask.at,
             _mixture(wanted.blend),
-            since=ask.instant(wanted.since) or ask.at - WINDOW,
+            since=ask.instant(wanted.since),
             known=ask.known,
             provider=wanted.provider,
             source=wanted.source,
-            by_model=wanted.by == "model" or (wanted.by is None and name is None),
+            by=wanted.by,
         )
-        found = sorted((one for one in told if one.moves or name is not None), key=order)
     return ask.answer(found, views_index.VOLATILITY)
 
 

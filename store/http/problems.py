@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from store.errors import NothingMatched, QueryError, StoreBusy, StoreError, StoreMissing, TooSlow
+from store.errors import (
+    NothingMatched,
+    OtherSchema,
+    QueryError,
+    StoreBusy,
+    StoreError,
+    StoreForeign,
+    StoreMissing,
+    TooSlow,
+)
 
 MEDIA_TYPE = "application/problem+json"
 _log = logging.getLogger("tokentape.http")
@@ -39,7 +48,7 @@ def status_of(error: StoreError) -> int:
         return HTTPStatus.NOT_FOUND
     if isinstance(error, QueryError):
         return HTTPStatus.BAD_REQUEST
-    if isinstance(error, (StoreBusy, StoreMissing, TooSlow)):
+    if isinstance(error, (StoreBusy, StoreForeign, StoreMissing, TooSlow)):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -47,6 +56,10 @@ def status_of(error: StoreError) -> int:
 def told(error: StoreError) -> tuple[int, str]:
     """Status of an expected error, and what a command would say: no more of this machine than its caller may know."""
     status = status_of(error)
+    if isinstance(error, OtherSchema):
+        return status, f"the store {error.about}"
+    if isinstance(error, StoreForeign):
+        return status, "the store cannot be read: `tokentape verify` tells why"
     return status, str(error) if status in {400, 404} else _DETAILS.get(status, "the store cannot be read")
 
 

@@ -157,16 +157,19 @@ def table(
     `shown`: others are there, and hidden.
     """
     made_of = list(columns)
-    made = [Line(ref(row), hidden=not shown(row), cells=tuple(column.of(row) for column in made_of)) for row in rows]
+    asked = [row for row in rows if most is None or shown(row)]
+    by, downward = sort.removeprefix("-"), sort.startswith("-")
+    places = [number for number, column in enumerate(made_of) if column.name == by and again is not None]
+    first = asked if query or places else asked[:most]  # of what is not shown, nothing need be made
+    made = [Line(ref(row), hidden=not shown(row), cells=tuple(column.of(row) for column in made_of)) for row in first]
     if query:
         words = query.casefold().split()
         made = [one._replace(hidden=not all(word in _words(one.cells) for word in words)) for one in made]
-    by, downward = sort.removeprefix("-"), sort.startswith("-")
-    place = next((number for number, column in enumerate(made_of) if column.name == by), None)
-    if again is not None and place is not None:
+    total = len(asked) - sum(one.hidden for one in made)
+    for place in places:
         made = _sorted(made, place, downward=downward)
     if most is not None:
-        made = [one for one in made if not one.hidden]
+        made = [one for one in made if not one.hidden][:most]
     heads = tuple(
         Head(
             column.title,
@@ -181,10 +184,10 @@ def table(
         id=name,
         caption=caption,
         heads=heads,
-        rows=tuple(made[:most]),
-        total=sum(not one.hidden for one in made),
+        rows=tuple(made),
+        total=total,
         nothing=nothing,
-        long=len(made[:most]) > _LONG,
+        long=len(made) > _LONG,
         live=most is None and query is not None,
     )
 

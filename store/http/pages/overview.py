@@ -28,7 +28,7 @@ TOP = 15
 MOST = 300
 """Rows of a page that is a list."""
 _LOOKED_AT = 60
-"""Models that moved furthest, of which the overview tells contradictions: of all, that takes seconds."""
+"""Models that moved furthest, of which the overview tells contradictions: all of them have a page of their own."""
 _MOVES = frozenset({"change", "announcement", "correction"})
 
 
