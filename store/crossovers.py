@@ -11,6 +11,7 @@ from store.constraints import Constraints, Seen
 from store.costing import Unpriced
 from store.currency import Converter
 from store.intervals import IntervalRow
+from store.records import RateCard
 from store.routing import Route, rank
 from store.tariff import WEEK, has_hours, stretches
 from store.traffic import Spend, Traffic, spend
@@ -68,13 +69,18 @@ def by_prompt(
     places = sorted(mark for mark in marks if 0 <= mark <= max(limits.values(), default=0))
     winners: list[Winner[int]] = []
     for low, high in pairwise(places):
+        least, most = (_of_length(traffic, share, length, high) for length in (low + 1, high))
+        priced: dict[RateCard, tuple[Spend | Unpriced, Spend | Unpriced]] = {}  # many endpoints have the same prices
         lines = []
         for route in found:
             if limits[route.row.endpoint_id] < high:
                 continue
-            ends = [_at_length(route, traffic, at, into, share, length, high) for length in (low + 1, high)]
-            if isinstance(ends[0], Fraction) and isinstance(ends[1], Fraction):
-                lines.append(Line(route.row, ends[0], ends[1]))
+            card = route.row.card
+            if card not in priced:
+                priced[card] = spend(card, least, at, into), spend(card, most, at, into)
+            start, end = priced[card]
+            if isinstance(start, Spend) and isinstance(end, Spend):
+                lines.append(Line(route.row, Fraction(start.request), Fraction(end.request)))
         first = low + 1
         for _, until, rows, costs in _lowest(lines, Fraction(first), Fraction(high)):
             last = int(until)  # of two that cost the same there, the one that was cheapest before
@@ -89,10 +95,8 @@ def _longest_prompt(row: IntervalRow, answer: int, longest: int) -> int:
     return max(0, min(context, longest, row.facts.max_prompt_tokens or longest))
 
 
-def _at_length(
-    route: Route, traffic: Traffic, at: datetime, into: Converter, share: Fraction, length: int, tier: int
-) -> Fraction | None:
-    """A request with a prompt of that length, at the prices of another."""
+def _of_length(traffic: Traffic, share: Fraction, length: int, tier: int) -> Traffic:
+    """Requests with a prompt of that length, at the prices of another."""
     load = traffic.loads[0]
     times = share.denominator
     kind = replace(
@@ -104,8 +108,7 @@ def _at_length(
         prompt_tokens=tier,
         more=(),
     )
-    found = spend(route.row.card, replace(traffic, loads=(kind,), longest=traffic.needed), at, into)
-    return None if isinstance(found, Unpriced) else Fraction(found.request)
+    return replace(traffic, loads=(kind,), longest=traffic.needed)
 
 
 def by_hour(
@@ -137,6 +140,9 @@ def by_hour(
 
 def _lowest(lines: Sequence[Line], low: Fraction, high: Fraction) -> list[Winner[Fraction]]:
     """The lowest of straight lines between two places, piece by piece."""
+    # Of a line that never falls as low as another one always is, nothing comes.
+    ceiling = min((max(line.start, line.end) for line in lines), default=Fraction(0))
+    lines = [line for line in lines if min(line.start, line.end) <= ceiling]
     winners: list[Winner[Fraction]] = []
     here = Fraction(0)
     while lines and here < 1:
