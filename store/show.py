@@ -72,12 +72,15 @@ def table(columns: Sequence[TableColumn[R]], rows: Iterable[R], *, width: int | 
 def _fitted(columns: Sequence[TableColumn[R]], needed: Mapping[int, int], width: int) -> dict[int, int]:
     """Widths of the columns that fit together, by place: what is spared first is shortened first, then left out."""
     widths = dict(needed)
-    for place in sorted(needed, key=lambda place: -columns[place].spare):
-        if columns[place].cut:
-            least = max(_SHORTEST, display_width(columns[place].title))
-            widths[place] = min(needed[place], max(least, needed[place] - max(0, _excess(widths, width))))
-        if columns[place].spare and _excess(widths, width) > 0:
-            del widths[place]
+    for spare in sorted({columns[place].spare for place in needed}, reverse=True):
+        alike = [place for place in needed if columns[place].spare == spare]
+        for place in alike:
+            if columns[place].cut:
+                least = max(_SHORTEST, display_width(columns[place].title))
+                widths[place] = min(needed[place], max(least, needed[place] - max(0, _excess(widths, width))))
+        for place in alike:
+            if spare and _excess(widths, width) > 0:
+                del widths[place]
     for place in sorted(needed, key=lambda place: columns[place].spare):  # back into the room that a wider one has left
         others = [taken for other, taken in widths.items() if other != place]
         room = width - sum(others) - len(_GAP) * len(others)

@@ -69,7 +69,7 @@ def endpoints(now: datetime) -> "TableColumns[IntervalRow]":
     """Every endpoint of a model."""
     return (
         TableColumn("provider", lambda row: row.provider),
-        TableColumn("variant", lambda row: row.variant, spare=1, cut="right"),
+        TableColumn("variant", lambda row: row.variant, spare=2, cut="right"),
         _price("input", "input $/M"),
         _price("output", "output $/M"),
         _price("cache_read", "cache read", spare=4),
@@ -77,10 +77,10 @@ def endpoints(now: datetime) -> "TableColumns[IntervalRow]":
         TableColumn("context", lambda row: _count(row.context_length), spare=3, right=True),
         TableColumn("max output", lambda row: _count(row.max_output_tokens), spare=7, right=True),
         TableColumn("quant", lambda row: row.quantization or "", spare=6),
-        TableColumn("source", lambda row: row.source, spare=2),
+        TableColumn("source", lambda row: row.source, spare=1),
         TableColumn("age", lambda row: age_text(now - row.last_seen), spare=3, right=True),
         TableColumn("endpoint", lambda row: row.endpoint, spare=5, cut="left"),
-        TableColumn("notes", _notes, spare=1, cut="right"),
+        TableColumn("notes", _notes, spare=2, cut="right"),
     )
 
 
@@ -88,7 +88,7 @@ def history() -> "TableColumns[IntervalRow]":
     """Intervals, one below the other."""
     return (
         TableColumn("provider", lambda row: row.provider),
-        TableColumn("variant", lambda row: row.variant, spare=1, cut="right"),
+        TableColumn("variant", lambda row: row.variant, spare=2, cut="right"),
         TableColumn("from (UTC)", _from),
         TableColumn("to (UTC)", _to),
         TableColumn("ended", lambda row: row.end_reason or "", spare=5),
@@ -97,10 +97,10 @@ def history() -> "TableColumns[IntervalRow]":
         _price("cache_read", "cache read", spare=4),
         _price("cache_write", "cache write", spare=8),
         TableColumn("context", lambda row: _count(row.context_length), spare=3, right=True),
-        TableColumn("source", lambda row: row.source, spare=2),
+        TableColumn("source", lambda row: row.source, spare=1),
         TableColumn("endpoint", lambda row: row.endpoint, spare=6, cut="left"),
         TableColumn("superseded (UTC)", lambda row: _minute(row.known_to) if row.known_to else "", spare=3),
-        TableColumn("notes", _notes, spare=1, cut="right"),
+        TableColumn("notes", _notes, spare=2, cut="right"),
     )
 
 
