@@ -326,55 +326,52 @@ VERDICTS = text(
     SELECT subject, value, released, by, note FROM verdict WHERE source_id = :source_id ORDER BY known, id
     """
 )
-CONFIRMABLE = text(
-    """
+_CONFIRMABLE = """
     SELECT finding.source_id, source.name AS source, finding.subject, finding.first_seen, held.body AS held,
            (SELECT accepted.body FROM interval AS last JOIN rate_card AS accepted ON accepted.id = last.card_id
              WHERE last.endpoint_id = finding.endpoint_id AND last.known_to IS NULL
              ORDER BY last.first_seen DESC LIMIT 1) AS accepted,
-           witness.name AS witness, endpoint.published_provider, endpoint.published_model, endpoint.tag,
-           endpoint.sibling, interval.first_seen AS stated_since, rate_card.body AS stated
-      FROM finding
-      JOIN source ON source.id = finding.source_id
+           witness.name AS witness, {columns}
+      FROM {tables}
       JOIN rate_card AS held ON held.id = finding.card_id
-      JOIN provider ON provider.name = finding.provider
-      JOIN model ON model.name = finding.model
-      JOIN endpoint ON endpoint.provider_id = provider.id AND endpoint.model_id = model.id
-           AND endpoint.variant = finding.variant AND endpoint.source_id <> finding.source_id
-      JOIN source AS witness ON witness.id = endpoint.source_id
-      JOIN interval ON interval.endpoint_id = endpoint.id AND interval.known_to IS NULL AND interval.ended IS NULL
-      JOIN rate_card ON rate_card.id = interval.card_id
-     WHERE finding.held AND finding.ended IS NULL AND finding.known_to IS NULL
+      JOIN rate_card AS stated ON stated.id = {said_by}.card_id
+     WHERE finding.source_id = source.id AND finding.held AND finding.ended IS NULL AND finding.known_to IS NULL
+       AND {where}
+     ORDER BY source.name, finding.subject, witness.trust, witness.name, stated_id
+"""
+# CROSS JOIN keeps SQLite from going through all endpoints, or the whole history, for the few things that are held.
+CONFIRMABLE = text(
+    _CONFIRMABLE.format(
+        columns="""endpoint.published_provider, endpoint.published_model, endpoint.tag, endpoint.sibling,
+           interval.first_seen AS stated_since, stated.body AS stated, endpoint.id AS stated_id""",
+        tables="""source CROSS JOIN finding CROSS JOIN provider CROSS JOIN model CROSS JOIN endpoint CROSS JOIN interval
+      JOIN source AS witness ON witness.id = endpoint.source_id""",
+        said_by="interval",
+        where="""provider.name = finding.provider AND model.name = finding.model
+       AND endpoint.provider_id = provider.id AND endpoint.model_id = model.id AND endpoint.variant = finding.variant
+       AND endpoint.source_id <> finding.source_id
+       AND interval.endpoint_id = endpoint.id AND interval.known_to IS NULL AND interval.ended IS NULL
        AND NOT EXISTS (SELECT 1 FROM gap WHERE gap.endpoint_id = endpoint.id AND gap.until IS NULL
                           AND gap.known_to IS NULL)
        AND NOT EXISTS (SELECT 1 FROM finding AS doubt WHERE doubt.endpoint_id = endpoint.id AND doubt.held
-                          AND doubt.ended IS NULL AND doubt.known_to IS NULL)
-     ORDER BY source.name, finding.subject, witness.trust, witness.name, endpoint.id
-    """
+                          AND doubt.ended IS NULL AND doubt.known_to IS NULL)""",
+    )
 )
 """What is held beside what other sources state, undoubted, of the same offer."""
 CONFIRMABLE_BY_DOUBTED = text(
-    """
-    SELECT finding.source_id, source.name AS source, finding.subject, finding.first_seen, held.body AS held,
-           (SELECT accepted.body FROM interval AS last JOIN rate_card AS accepted ON accepted.id = last.card_id
-             WHERE last.endpoint_id = finding.endpoint_id AND last.known_to IS NULL
-             ORDER BY last.first_seen DESC LIMIT 1) AS accepted,
-           witness.name AS witness, other.subject AS stated_by, other.first_seen AS stated_since, stated.body AS stated
-      FROM finding AS other
-      JOIN source AS witness ON witness.id = other.source_id
-      JOIN rate_card AS stated ON stated.id = other.card_id
-      JOIN finding ON finding.provider = other.provider AND finding.model = other.model
-           AND finding.variant = other.variant AND finding.source_id <> other.source_id
-      JOIN source ON source.id = finding.source_id
-      JOIN rate_card AS held ON held.id = finding.card_id
-     WHERE other.rule = 'apart' AND other.held AND other.ended IS NULL AND other.known_to IS NULL
-       AND finding.held AND finding.ended IS NULL AND finding.known_to IS NULL
+    _CONFIRMABLE.format(
+        columns="other.subject AS stated_by, other.first_seen AS stated_since, stated.body AS stated,"
+        " other.id AS stated_id",
+        tables="source AS witness CROSS JOIN finding AS other CROSS JOIN source CROSS JOIN finding",
+        said_by="other",
+        where="""other.source_id = witness.id AND witness.id <> source.id
+       AND other.rule = 'apart' AND other.held AND other.ended IS NULL AND other.known_to IS NULL
+       AND other.provider = finding.provider AND other.model = finding.model AND other.variant = finding.variant
        AND NOT EXISTS (SELECT 1 FROM finding AS doubt
-                        WHERE doubt.source_id = other.source_id AND doubt.subject = other.subject
-                          AND doubt.rule <> other.rule AND doubt.held AND doubt.ended IS NULL
-                          AND doubt.known_to IS NULL)
-     ORDER BY source.name, finding.subject, witness.trust, witness.name, other.id
-    """
+                        WHERE doubt.source_id = other.source_id AND doubt.ended IS NULL
+                          AND doubt.subject = other.subject AND doubt.rule <> other.rule AND doubt.held
+                          AND doubt.known_to IS NULL)""",
+    )
 )
 """The same beside what other sources state and nothing speaks against but what others charge."""
 SELLERS = text(
@@ -382,13 +379,15 @@ SELLERS = text(
     SELECT model.name AS model, endpoint.variant, provider.name AS provider, rate_card.input, rate_card.output,
            source.trust < :trust AS trusted_more
       FROM model
-      JOIN endpoint ON endpoint.model_id = model.id
-      JOIN source ON source.id = endpoint.source_id AND source.name <> :source
+     CROSS JOIN endpoint
+     CROSS JOIN interval
+      JOIN source ON source.id = endpoint.source_id
       JOIN provider ON provider.id = endpoint.provider_id
-      JOIN interval ON interval.endpoint_id = endpoint.id AND interval.known_to IS NULL
-           AND interval.first_seen <= :at AND (interval.ended IS NULL OR interval.ended > :at)
       JOIN rate_card ON rate_card.id = interval.card_id
-     WHERE model.name IN :models AND rate_card.currency = 'USD' AND rate_card.input > 0 AND rate_card.output > 0
+     WHERE model.name IN :models AND endpoint.model_id = model.id AND source.name <> :source
+       AND interval.endpoint_id = endpoint.id AND interval.known_to IS NULL
+       AND interval.first_seen <= :at AND (interval.ended IS NULL OR interval.ended > :at)
+       AND rate_card.currency = 'USD' AND rate_card.input > 0 AND rate_card.output > 0
     """
 ).bindparams(bindparam("models", expanding=True))
 HELD = text(

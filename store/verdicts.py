@@ -45,7 +45,8 @@ def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str],
 
 def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict], *, known: datetime) -> int:
     """Record verdicts; how many. What stands already, by another process, is not said twice but by a person."""
-    standing = verdicts_on(connection, source_id)
+    said = list(said)
+    standing = verdicts_on(connection, source_id) if said else {}
 
     def stands(one: Verdict) -> bool:
         already = standing.get((one.subject, one.value))

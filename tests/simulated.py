@@ -93,6 +93,8 @@ HARMLESS: dict[str, Fault] = {
 }
 """It is the same that is said."""
 DEAREST = CheckSettings().above_usd * NANO
+BACK = "an older list"
+"""A list of before the last ones, as a cache has it that is behind."""
 TRANSPORT = ("connect", "http_500", "http_429", "truncated", "deadline", "first_byte_timeout", "tls", "dns")
 """Nothing came."""
 
@@ -110,6 +112,8 @@ class Upstream:
     world: dict[str, Price] = field(default_factory=dict)
     shown: dict[str, list[tuple[int, Price | None]]] = field(default_factory=dict)
     """When each offer was last said to be what it is: instant in milliseconds, and price; None: not on offer."""
+    said: list[World] = field(default_factory=list)
+    """What was sent without a fault, each list once."""
 
     def __post_init__(self) -> None:
         for number in range(9):
@@ -120,10 +124,13 @@ class Upstream:
         return one, one * self.chance.randrange(1, 6)
 
     def go_on(self) -> None:
-        """Some prices move, by less than is odd, and none beyond what any text costs."""
+        """Some prices move, by less than is odd, and none beyond what any text costs.
+
+        No list ever comes to be what it was: of one that does, nobody can tell at once that it is no old copy.
+        """
         for model, (one, other) in self.world.items():
             if self.chance.random() < 0.004:
-                up = self.chance.choice([5, 8, 12, 20, 40])
+                up = self.chance.choice([6, 8, 12, 21, 39])
                 if other * up // 10 <= DEAREST:
                     self.world[model] = (one * up // 10, other * up // 10)
 
@@ -157,6 +164,8 @@ def simulate(
             else:
                 _said(poller, tape, one, at, body(one.world))
                 _show(one, at, one.world)
+                if one.world not in one.said[-1:]:
+                    one.said.append(dict(one.world))
     tape.close()
     for one in upstreams:
         outcome.wrong += _wrong(url, one)
@@ -176,7 +185,7 @@ def _show(one: Upstream, at: datetime, world: Mapping[str, Price | None]) -> Non
 
 
 def _faulty(poller: Poller, tape: Tape, one: Upstream, at: datetime, outcome: Outcome) -> None:
-    kinds = [*TRANSPORT, *WHOLE, *ROWS, *HARMLESS]
+    kinds = [*TRANSPORT, *WHOLE, *ROWS, *HARMLESS, *([BACK] if len(one.said) > 1 else [])]
     kind = one.chance.choice(kinds)
     model = one.chance.choice(sorted(one.world))
     outcome.faults[kind] += 1
@@ -184,6 +193,12 @@ def _faulty(poller: Poller, tape: Tape, one: Upstream, at: datetime, outcome: Ou
         failure = FetchFailed(f"{one.spec.id}: as asked for", code=kind)
         facts = PollFacts(at=at, outcome="failed", code=failure.code, message=str(failure))
         tape.record_failure(source_facts(one.spec), facts, known=at)
+        return
+    if kind == BACK:
+        old = one.chance.choice(one.said[:-1][-5:])
+        if "older documents came back" not in _said(poller, tape, one, at, body(old)).message:
+            outcome.unseen.append(f"{kind}: of {at}")
+        _show(one, at, {name: price for name, price in one.world.items() if old.get(name) == price})
         return
     made = (WHOLE | ROWS | HARMLESS)[kind](one.world, model)
     report = _said(poller, tape, one, at, made if isinstance(made, bytes) else body(made))

@@ -175,6 +175,14 @@ def test_a_person_rejects_it_and_it_comes_up_no_more(sold: World) -> None:
     assert (again.corrections, sold.history("d")) == ((), [])
 
 
+@pytest.mark.parametrize("name", ["other providers", "source e"])
+def test_nobody_speaks_in_the_name_of_others(sold: World, name: str) -> None:
+    sold.see("d", 5, **FAR)
+    told = sold.say("release", sold.held()[0].held_ref, "--by", name)
+    assert (told.exit_code, rules(sold)) == (2, [("d", "apart")])
+    assert "name who says this one with --by" in told.output
+
+
 @pytest.mark.fault(99)
 def test_a_second_source_that_says_the_same_of_the_provider_releases_it(sold: World) -> None:
     sold.see("d", 5, **FAR)

@@ -7,8 +7,10 @@ from contextlib import closing
 from itertools import count
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
+from sqlalchemy import TextClause, create_engine
 
 from store import (
     belief,
@@ -28,7 +30,7 @@ from store import (
 from store.instants import from_millis
 from store.read import Reader, SqliteReader, open_store
 from store.routing import Constraints, Workload, rank
-from store.statements import LAST_POLLS
+from store.statements import CONFIRMABLE, CONFIRMABLE_BY_DOUBTED, LAST_POLLS, SELLERS
 from tests.benchmarks.synthetic import END, Shape, build, model
 
 FRAGMENTS = {"CORRECTED", "_STATED"}
@@ -154,6 +156,26 @@ def test_the_newest_poll_is_found_as_fast_after_years_of_polls(tmp_path: Path, n
         return next(done)
 
     assert work(3000) == work(30)
+
+
+ASKED = {"models": [model(0)], "source": "none", "trust": 9, "at": END}
+
+
+@pytest.mark.parametrize(("statement", "values"), [(CONFIRMABLE, {}), (CONFIRMABLE_BY_DOUBTED, {}), (SELLERS, ASKED)])
+def test_what_a_poll_asks_of_other_sources_takes_as_long_however_many_endpoints_there_are(
+    tmp_path: Path, statement: TextClause, values: dict[str, Any]
+) -> None:
+    def work(models: int) -> int:
+        path = tmp_path / f"{models}.db"
+        build(path, Shape(models=models, providers=2, intervals=3, sources=2, polls=5, cards=2, facts=2))
+        done = count()
+        with create_engine(f"sqlite:///{path}").connect() as connection:
+            raw: Any = connection.connection.driver_connection
+            raw.set_progress_handler(lambda: next(done) * 0, 1)
+            assert bool(connection.execute(statement, values).all()) == bool(values)
+        return next(done)
+
+    assert work(300) <= 1.1 * work(3)
 
 
 def cheapest(reader: Reader) -> int:
