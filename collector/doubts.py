@@ -142,15 +142,15 @@ def far_from_others(card: RateCard, provider: str, sellers: Sequence[Seller]) ->
     others = [one for one in sellers if one.provider != provider]
     count = len({one.provider for one in others})
     _, *asked = text
-    told = f"{_both(asked)} USD per 1M tokens, where the"
+    here = f"here {_both(asked)} USD per 1M tokens"
     most, _ = _ends(own)
     if own and all(new >= DEARER * old for new, old in zip(asked, most, strict=True)):
-        return f"{told} dearest that sources trusted more state is {_both(most)}"
+        return f"{_both(most)} at most by sources trusted more, {here}"
     most, least = _ends(others)
     if count >= SELLERS and all(new >= DEARER * old for new, old in zip(asked, most, strict=True)):
-        return f"{told} dearest of {count} other providers of the model charges {_both(most)}"
+        return f"{_both(most)} at the dearest of {count} other providers, {here}"
     if count >= SELLERS and all(CHEAPER * new <= old for new, old in zip(asked, least, strict=True)):
-        return f"{told} cheapest of {count} other providers of the model charges {_both(least)}"
+        return f"{_both(least)} at the cheapest of {count} other providers, {here}"
     return None
 
 

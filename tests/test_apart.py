@@ -37,11 +37,11 @@ THREE = [seller("a", "0.1", "0.5"), seller("b", "0.2", "0.4"), seller("c", "0.15
 @pytest.mark.parametrize(
     ("price", "sellers", "told"),
     [
-        (card("5", "25"), THREE, "the dearest of 3 other providers of the model charges 0.2 / 0.5"),
-        (card("0.8", "2"), THREE, "the dearest of 3 other providers"),
+        (card("5", "25"), THREE, "0.2 / 0.5 at the dearest of 3 other providers, here 5 / 25 USD per 1M tokens"),
+        (card("0.8", "2"), THREE, "at the dearest of 3 other providers"),
         (card("0.79", "2"), THREE, None),
         (card("5", "1.9"), THREE, None),
-        (card("0.005", "0.02"), THREE, "the cheapest of 3 other providers of the model charges 0.1 / 0.4"),
+        (card("0.005", "0.02"), THREE, "0.1 / 0.4 at the cheapest of 3 other providers"),
         (card("0.005", "0.021"), THREE, None),
         (card("5", "25"), THREE[:2] * 2, None),
         (card("5", "25", currency="CNY"), THREE, None),
@@ -49,7 +49,7 @@ THREE = [seller("a", "0.1", "0.5"), seller("b", "0.2", "0.4"), seller("c", "0.15
         (
             card("1", "1.5"),
             [seller("own", "0.17", "0.25")],
-            "the dearest that sources trusted more state is 0.17 / 0.25",
+            "0.17 / 0.25 at most by sources trusted more",
         ),
         (card("1", "1.5"), [seller("own", "0.17", "0.25", trusted_more=False)], None),
         (card("0.001", "0.0015"), [seller("own", "1", "1.5")], None),
@@ -129,8 +129,8 @@ def test_a_new_offer_at_five_times_what_three_others_charge_is_held(sold: World)
     assert rules(sold) == [("d", "apart")]
     assert sold.history("d") == []
     shown = sold.say("show", sold.held()[0].held_ref).stdout
-    assert "10 / 20 USD per 1M tokens, where the dearest of 3 other providers of the model charges 2 / 4" in shown
-    assert "doubted by other providers: 10 / 20" in shown
+    assert "2 / 4 at the dearest of 3 other providers, here 10 / 20 USD per 1M tokens" in shown
+    assert "doubted by other providers: 2 / 4" in shown
 
 
 @pytest.mark.fault(72)
@@ -213,7 +213,7 @@ def test_what_a_source_that_is_trusted_more_says_of_the_provider_itself_is_enoug
     world.see("second", 1, **FAR)
     assert rules(world) == [("second", "apart")] * held
     assert world.history("second") == [("10", at(1), None)] * (not held)
-    assert all("the dearest that sources trusted more state is 2 / 4" in row.message for row in world.held())
+    assert all("2 / 4 at most by sources trusted more" in row.message for row in world.held())
 
 
 def test_documents_that_come_late_are_held_against_what_others_charged_then(sold: World) -> None:
