@@ -24,7 +24,7 @@ from collector.doubts import Doubt
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
 from store.instants import iso
-from store.records import BY_SELLERS, Facts, Finding, Observation, RateCard, Sighting, Verdict
+from store.records import BY_OTHERS, Facts, Finding, Observation, RateCard, Sighting, Verdict
 from store.returned import ROLLBACK
 from store.sellers import Sellers, nobody
 from store.timeline import (
@@ -132,7 +132,7 @@ def _against_others(
                 subject=subject(one.key),
                 value=card.text,
                 released=False,
-                by=BY_SELLERS,
+                by=BY_OTHERS,
                 note=found,
                 since=sighting.at,
             )

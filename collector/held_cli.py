@@ -142,13 +142,13 @@ def decide(config_path: Path | None, doors: Doors, ref: str, *, released: bool, 
     """
     from collector.commands import decide_held
     from collector.config import load
-    from store.records import BY_SELLERS, BY_SOURCE, Verdict
+    from store.records import BY_OTHERS, BY_SOURCE, Verdict
 
     rows = _find(doors, ref)
     row = rows[0]
     if released and row.card is None and row.rule not in RELEASED_WITHOUT_CARD:
         raise QueryError(f"{row.held_ref}: {row.rule}: {row.message}: there is no price in it to release")
-    if by == BY_SELLERS or by.startswith(BY_SOURCE):
+    if by == BY_OTHERS or by.startswith(BY_SOURCE):
         raise QueryError(f"{by!r} says a verdict that is no person's: name who says this one with --by")
     verdict = Verdict(
         subject=row.subject,

@@ -469,8 +469,8 @@ class Sighting:
 
 BY_SOURCE = "source "
 """Begins who said a verdict, where that is a second source."""
-BY_SELLERS = "other providers"
-"""Who said a verdict, where that is what they charge: it holds a card, until somebody else says otherwise."""
+BY_OTHERS = "others"
+"""Who said a verdict, where that is what others charge or say: it holds a card, until somebody else says otherwise."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -484,7 +484,7 @@ class Verdict:
     released: bool
     """False: rejected, as if it had never been seen."""
     by: str
-    """Who: a person, `source NAME`, or `other providers`."""
+    """Who: a person, `source NAME`, or `others`."""
     note: str
     """Why."""
     since: datetime

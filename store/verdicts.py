@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from store import statements as sql
 from store.instants import from_millis, to_millis
-from store.records import BY_SELLERS, BY_SOURCE, RateCard, Verdict, endpoint_reference
+from store.records import BY_OTHERS, BY_SOURCE, RateCard, Verdict, endpoint_reference
 from store.sellers import Model, Seller
 
 Verdicts: TypeAlias = Mapping[tuple[str, str], bool | str]
@@ -40,7 +40,7 @@ class Confirmable:
 def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool | str]:
     """What was said of what was held of a source; the newest of each."""
     rows = connection.execute(sql.VERDICTS, {"source_id": source_id})
-    return {(row.subject, row.value): row.note if row.by == BY_SELLERS else bool(row.released) for row in rows}
+    return {(row.subject, row.value): row.note if row.by == BY_OTHERS else bool(row.released) for row in rows}
 
 
 def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict], *, known: datetime) -> int:
@@ -50,7 +50,7 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
 
     def stands(one: Verdict) -> bool:
         already = standing.get((one.subject, one.value))
-        return already is not None if one.by == BY_SELLERS else one.by.startswith(BY_SOURCE) and already is True
+        return already is not None if one.by == BY_OTHERS else one.by.startswith(BY_SOURCE) and already is True
 
     rows = [
         {

@@ -12,7 +12,7 @@ from store.costing import FEMTO_DIGITS, femto_text
 from store.currency import USD, Conversion, Rate
 from store.instants import age_text, iso
 from store.moves import percent_text
-from store.records import BY_SELLERS, TRUST_ORDER, RateCard
+from store.records import BY_OTHERS, TRUST_ORDER, RateCard
 from store.show import TableColumn, TableColumns
 from store.text import ELLIPSIS
 from store.units import METERS, decimal_text
@@ -325,7 +325,7 @@ def held_in_full(rows: "Sequence[HeldRow]", said: "Iterable[VerdictRow]") -> Ite
 
 
 def _verdict(one: "VerdictRow") -> str:
-    done = "released" if one.released else "doubted" if one.by == BY_SELLERS else "rejected"
+    done = "released" if one.released else "doubted" if one.by == BY_OTHERS else "rejected"
     return f"{iso(one.known)} {done} by {one.by}{f': {one.note}' if one.note else ''}"
 
 

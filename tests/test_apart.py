@@ -130,7 +130,7 @@ def test_a_new_offer_at_five_times_what_three_others_charge_is_held(sold: World)
     assert sold.history("d") == []
     shown = sold.say("show", sold.held()[0].held_ref).stdout
     assert "2 / 4 at the dearest of 3 other providers, here 10 / 20 USD per 1M tokens" in shown
-    assert "doubted by other providers: 2 / 4" in shown
+    assert "doubted by others: 2 / 4" in shown
 
 
 @pytest.mark.fault(72)
@@ -175,7 +175,7 @@ def test_a_person_rejects_it_and_it_comes_up_no_more(sold: World) -> None:
     assert (again.corrections, sold.history("d")) == ((), [])
 
 
-@pytest.mark.parametrize("name", ["other providers", "source e"])
+@pytest.mark.parametrize("name", ["others", "source e"])
 def test_nobody_speaks_in_the_name_of_others(sold: World, name: str) -> None:
     sold.see("d", 5, **FAR)
     told = sold.say("release", sold.held()[0].held_ref, "--by", name)
