@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 FOLDER = Path(__file__).parent
 TABLE = FOLDER / "FAULTS.md"
-ENGINES = {"store_url", "stores", "empty_url", "first_url", "engine_tape"}
-"""Fixtures that give a test SQLite and PostgreSQL in turn."""
+ENGINES = {"store_url", "stores"}
+"""Fixtures that give a test SQLite and PostgreSQL in turn, as do those of its module that are made of them."""
 HERE = {
     24: "so until it has lasted as long as an absence must, or a new document says the same",
     56: "no list on several pages is taken: REFUSE(incomplete)",
@@ -72,10 +72,18 @@ def made() -> list[Made]:
 
 
 def _in(file: str, tree: ast.Module) -> Iterator[Made]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and (faults := tuple(_marked(node))):
-            both = bool(ENGINES & {argument.arg for argument in node.args.args})
-            yield Made(f"{file}::{node.name}", faults, both)
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    engines = set(ENGINES)
+    for node in functions:  # a fixture stands above those that are made of it
+        if any(ast.unparse(one).startswith("pytest.fixture") for one in node.decorator_list) and _asks(node, engines):
+            engines.add(node.name)
+    for node in functions:
+        if faults := tuple(_marked(node)):
+            yield Made(f"{file}::{node.name}", faults, _asks(node, engines))
+
+
+def _asks(node: ast.FunctionDef, fixtures: set[str]) -> bool:
+    return any(argument.arg in fixtures for argument in node.args.args)
 
 
 def _marked(node: ast.FunctionDef) -> Iterator[int]:
