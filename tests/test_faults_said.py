@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -59,12 +60,12 @@ def source(name: str) -> SourceSpec:
     )
 
 
+PLACES = ("one", "two", "three", "four")
+
+
 def offers(name: str, **first: Any) -> list[Row]:
     """Four offers, of names that no other source has."""
     return [{"id": f"{name}/{place}"} | OFFER | (first if place == "one" else {}) for place in PLACES]
-
-
-PLACES = ("one", "two", "three", "four")
 
 
 def body(listed: Sequence[Row], poll: int) -> bytes:
@@ -113,13 +114,9 @@ def refused(fault: int, code: str, said: Callable[[list[Row]], Sequence[Row] | b
     return Case(fault=fault, said=said, code=code)
 
 
-def times(factor: float) -> dict[str, str]:
+def times(factor: str) -> dict[str, str]:
     """All prices of the first offer times that."""
-    return {at: f"{float(OFFER[at]) * factor:.12f}" for at in ("in", "out", "cache", "write")}
-
-
-def without(*keys: str) -> Callable[[list[Row]], list[Row]]:
-    return lambda listed: [{key: value for key, value in row.items() if key not in keys} for row in listed]
+    return {at: f"{Decimal(OFFER[at]) * Decimal(factor):f}" for at in ("in", "out", "cache", "write")}
 
 
 def in_other_words(key: str, other: str) -> Callable[[list[Row]], list[Row]]:
@@ -156,17 +153,17 @@ CASES: dict[str, Case] = {
     ),
     "a limit of the same name": believed(67, CARD, limits={"input": 100_000, "output": 9}),
     # --- units ---
-    "per million": held(69, "bound", "unit", "ratio", **times(10**6)),
-    "per thousand": held(70, "bound", "unit", "ratio", **times(1000)),
-    "a millionth": held(71, "too_small", "unit", "ratio", **times(1e-6)),
-    "a thousandth": held(71, "unit", "ratio", **times(1e-3)),
-    "times 8000": held(72, "bound", "unit", "ratio", **times(8000)),
-    "times 10^4": held(72, "bound", "unit", "ratio", **times(10**4)),
-    "times 10^5": held(72, "bound", "unit", "ratio", **times(10**5)),
+    "per million": held(69, "bound", "unit", "ratio", **times("1e6")),
+    "per thousand": held(70, "bound", "unit", "ratio", **times("1000")),
+    "a millionth": held(71, "too_small", "unit", "ratio", **times("1e-6")),
+    "a thousandth": held(71, "unit", "ratio", **times("1e-3")),
+    "times 8000": held(72, "bound", "unit", "ratio", **times("8000")),
+    "times 10^4": held(72, "bound", "unit", "ratio", **times("1e4")),
+    "times 10^5": held(72, "bound", "unit", "ratio", **times("1e5")),
     "no unit": held(73, "require", unit=None),
-    "cents": held(74, "unit", "ratio", **times(100)),
+    "cents": held(74, "unit", "ratio", **times("100")),
     "per second": believed(75, f"{CARD} input_second=0.01", second="0.01"),
-    "yuan": held(76, "exchange", **times(7.1)),
+    "yuan": held(76, "exchange", **times("7.1")),
     **{f"currency {text}": held(77, "number", **{"in": text}) for text in CURRENCIES},
     "the sign that is meant": believed(77, CARD, **{"in": "$2"}),
     **{f"number {text}": held(78, "number", **{"in": text}) for text in NUMBERS},
@@ -397,19 +394,21 @@ def test_however_a_page_shows_its_prices_they_are_those_or_the_old_ones_stay(
         name: {place: "/".join(one).replace("$", "") + "/-/-" for place, one in zip(PLACES, TABLED, strict=False)}
         for name in cases
     }
-    told = []
+    reports = []
     for number in range(3):
         pages = {name: case.page(name) if number == 1 else tabled(name) for name, case in cases.items()}
         answers = {f"{name}.test": answer(page.encode()) for name, page in pages.items()}
-        told.append({one.source: one for one in polling.polled(store_url, *specs, answers=answers, at=later(number))})
+        reports.append(
+            {one.source: one for one in polling.polled(store_url, *specs, answers=answers, at=later(number))}
+        )
         if number == 1:
             assert dict(zip(SHOWN, map(findings(store_url).get, cases), strict=True)) == {
                 name: set(case.rules) or None for name, case in SHOWN.items()
             }
         assert in_force(store_url, later(number + 0.5)) == wanted
-    assert dict(zip(SHOWN, [one.code for one in told[1].values()], strict=True)) == {
+    assert dict(zip(SHOWN, [one.code for one in reports[1].values()], strict=True)) == {
         name: case.code for name, case in SHOWN.items()
     }
-    assert {(one.outcome, one.changes, one.held) for one in told[2].values()} == {("ok", 0, 0)}
+    assert {(one.outcome, one.changes, one.held) for one in reports[2].values()} == {("ok", 0, 0)}
     assert rows(store_url, 'SELECT count(*) FROM "interval"') == [(3 * len(cases),)]
     assert faults(polling.configured(settings(), *specs), store_url, "") == []

@@ -107,6 +107,10 @@ class Sent:
             return report
 
 
+USUAL = Sent(fault=0, code="")
+"""What comes when nothing befalls it."""
+
+
 def broken(fault: int, code: str, *answers: Answer, **more: Any) -> Sent:
     return Sent(fault=fault, code=code, answers=answers, **more)
 
@@ -117,8 +121,9 @@ def chunked(body: bytes, *headers: str) -> bytes:
 
 def elsewhere(fault: int, host: str, **more: Any) -> Sent:
     """A source at an address that is not to be asked."""
-    code = more.pop("code", "address")
-    return Sent(fault=fault, code=code, url=f"http://{host}:{{port}}/models", http={"allow_private": False}, **more)
+    return Sent(
+        fault=fault, code="address", url=f"http://{host}:{{port}}/models", http={"allow_private": False}, **more
+    )
 
 
 CODED = {
@@ -237,8 +242,7 @@ def test_whatever_breaks_on_the_way_is_a_poll_that_failed_and_changes_nothing(
     assert {case.fault for case in REFUSED.values()} == made(request)
 
     async def work() -> None:
-        good = Sent(fault=0, code="")
-        assert (await good.poll(store_url, NOW)).changes == 9
+        assert (await USUAL.poll(store_url, NOW)).changes == 9
         before = await asyncio.to_thread(believed, store_url)
         told = {}
         for minute, (name, case) in enumerate(REFUSED.items(), 1):
@@ -247,7 +251,7 @@ def test_whatever_breaks_on_the_way_is_a_poll_that_failed_and_changes_nothing(
             assert (report.outcome, "\n" in report.line) == ("failed", False), report.line
         assert told == {name: case.code for name, case in REFUSED.items()}
         await asyncio.to_thread(stands, store_url, before)
-        again = await good.poll(store_url, later(len(REFUSED) + 1))
+        again = await USUAL.poll(store_url, later(len(REFUSED) + 1))
         assert (again.outcome, again.changes, again.held) == ("ok", 0, 0)
 
     asyncio.run(work())
@@ -277,7 +281,7 @@ def test_an_upstream_that_cannot_be_reached_is_down_within_one_poll_and_its_pric
         with open_store(store_url) as reader:
             return [one.outcome != "failed" for one in newest_polls(reader)]
 
-    asyncio.run(work(0, Sent(fault=0, code="")))
+    asyncio.run(work(0, USUAL))
     before = believed(store_url)
     assert up() == [True]
     with unreachable() as ports:
@@ -287,7 +291,7 @@ def test_an_upstream_that_cannot_be_reached_is_down_within_one_poll_and_its_pric
             assert (report.outcome, report.code) == ("failed", code)
             assert up() == [False]
     stands(store_url, before)
-    assert asyncio.run(work(3, Sent(fault=0, code=""))).changes == 0
+    assert asyncio.run(work(3, USUAL)).changes == 0
     assert up() == [True]
 
 
