@@ -124,6 +124,9 @@ class SqliteReader(Reader):
         """The rows of a statement, as they are fetched."""
         if self._within_s is not None:
             self._until = monotonic() + self._within_s
+        if values and any(isinstance(value, str) and "\0" in value for value in values.values()):
+            # No text of a store has one, and what SQLite compares ends before it.
+            raise QueryError("a name in the question cannot be in any store: it has a NUL character")
         with _told(self.path):
             try:
                 cursor = self._connection.execute(sql, values or {})

@@ -4,6 +4,8 @@ import gzip
 import hashlib
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from collector.errors import BackfillRefused
 from collector.mend import Arrival
 from store.records import Document
 from store.write import Tape
-from tests import test_timelines, timelines
+from tests import stores, test_timelines, timelines
 from tests.test_timeline import store_digest
 
 ROOT = Path(__file__).parent.parent
@@ -304,6 +306,23 @@ def test_a_folder_with_one_thing_wrong_is_refused_whole_and_the_line_is_named(
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "tape.db").exists()
     assert not (tmp_path / "tape.archive").exists()
+
+
+@pytest.mark.fault(126, 183, 184)
+def test_a_store_that_is_there_already_is_left_as_it_was_by_a_folder_with_one_thing_wrong(
+    store_url: str, root: Path, tmp_path: Path
+) -> None:
+    config = replace(configured(tmp_path / "unused.db"), store=store_url, archive=str(tmp_path / "documents"))
+    spec = config.sources["deepinfra"]
+    assert list(backfill_folder(config, root, [spec], NOW))
+    before = stores.content(store_url)
+    for number, (change, message) in enumerate(WRONG.values()):
+        wrong = tmp_path / f"wrong{number}" / "recorded"
+        shutil.copytree(root, wrong)
+        change(wrong)
+        with pytest.raises(BackfillRefused, match=re.escape(message)):
+            list(backfill_folder(config, wrong, [spec], NOW))
+    assert stores.content(store_url) == before
 
 
 def test_a_body_changed_after_the_survey_is_refused_when_it_is_read(root: Path) -> None:

@@ -24,7 +24,7 @@ from store.write import Tape
 from tests.changing import EVERY, START, collect, configured
 from tests.collecting import Upstreams, ask, locked, own_sources, told
 from tests.killed import killed_at
-from tests.stores import Server, content, rows, run
+from tests.stores import Server, Stores, content, rows, run
 from tests.test_crash import answers, faults
 
 MOUNTS = """\
@@ -340,6 +340,27 @@ def test_a_store_that_is_lost_without_any_backup_comes_back_from_its_archive(tmp
     assert [row[:4] + row[6:] for row in again] == [row[:4] + row[6:] for row in believed]
 
 
+@pytest.mark.fault(145)
+def test_a_store_from_before_takes_over_what_its_archive_has_more_than_it_before_it_polls(
+    stores: Stores, tmp_path: Path
+) -> None:
+    config, documents = configured(tmp_path, 1), str(tmp_path / "documents")
+    with stores.new() as live, stores.new() as restored:
+        collect(config, restored, documents, 3)
+        collect(config, live, documents, 10)
+        path, places = tmp_path / "user.yaml", {"store": restored, "archive": documents}
+        path.write_text(json.dumps(json.loads(path.read_text()) | places))
+        command = ("--config", path)
+        examined = ask(tmp_path, *command, "doctor").stdout
+        assert "are in the archive and not in the store" in examined
+        assert ask(tmp_path, *command, "collect").exit_code == 1, "nobody there"
+        _, believed = answers(live)
+        _, again = answers(restored)
+        assert [row[:4] + row[6:] for row in again] == [row[:4] + row[6:] for row in believed]
+        assert faults(config, restored, documents) == []
+        assert "not in the store" not in ask(tmp_path, *command, "doctor").stdout
+
+
 @pytest.mark.fault(132)
 def test_a_line_that_is_not_as_it_was_written_says_nothing(tmp_path: Path) -> None:
     first = Arrived(source="acme", at=START, pack="0" * 64)
@@ -364,6 +385,7 @@ def test_lines_are_read_as_far_back_as_they_are_needed(tmp_path: Path) -> None:
     assert noted(tmp_path, "other", None) == []
 
 
+@pytest.mark.fault(149)
 def test_a_store_in_postgresql_comes_back_from_pg_dump_and_a_copy_of_its_documents(
     server: Server, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ import pytest
 from collector.cli import SECTIONS, main
 from collector.config import load, packaged, ready
 from store.write import Tape
+from tests import stores
 from tests.collecting import (
     TOKENTAPE,
     Upstreams,
@@ -127,20 +128,20 @@ def test_a_source_that_fails_keeps_its_prices_and_does_not_stop_the_others(
 
 @pytest.mark.fault(116)
 def test_a_source_that_is_configured_no_longer_is_not_watched_and_nothing_of_it_is_withdrawn(
-    tmp_path: Path, upstreams: Upstreams
+    store_url: str, tmp_path: Path, upstreams: Upstreams
 ) -> None:
     def collected(*names: str) -> dict[str, tuple[str, int]]:
         config = own_sources(tmp_path, mirror=upstreams.mirror, every=dict.fromkeys(names, "1h"))
-        assert ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "collect").exit_code == 0
-        said = ask(tmp_path, "--config", config, "--store", tmp_path / "tape.db", "sources", "--format", "json")
+        assert ask(tmp_path, "--config", config, "--store", store_url, "collect").exit_code == 0
+        said = ask(tmp_path, "--config", config, "--store", store_url, "sources", "--format", "json")
         return {row["source"]: (row["state"], row["endpoints"]) for row in json.loads(said.stdout)}
 
-    offers = "SELECT e.id, i.ended FROM endpoint e JOIN interval i ON i.endpoint_id = e.id ORDER BY e.id"
+    offers = 'SELECT e.id, i.ended FROM endpoint e JOIN "interval" i ON i.endpoint_id = e.id ORDER BY e.id'
     assert collected("one", "two") == {"one": ("on", 3), "two": ("on", 3)}
-    before = rows(tmp_path / "tape.db", offers)
+    before = stores.rows(store_url, offers)
     assert collected("one") == {"one": ("on", 3), "two": ("not watched", 3)}
     assert collected("one", "two") == {"one": ("on", 3), "two": ("on", 3)}
-    assert rows(tmp_path / "tape.db", offers) == before
+    assert stores.rows(store_url, offers) == before
 
 
 def test_several_collectors_at_once_make_one_store_and_all_go_well(tmp_path: Path, upstreams: Upstreams) -> None:

@@ -283,9 +283,9 @@ Ask = Callable[..., Result]
 
 
 @pytest.fixture
-def ask(tmp_path: Path) -> Ask:
+def ask(store_url: str) -> Ask:
     """DeepSeek's own page with peaks on workdays, a router that drops the weekday, and a catalogue without peaks."""
-    tape = Tape(tmp_path / "tape.db")
+    tape = Tape(store_url)
     cards = {
         "page": card(10**9, window(2 * 10**9, days=WORKDAYS)),
         "router": card(10**9, window(2 * 10**9)),
@@ -447,8 +447,8 @@ def test_without_a_discount_that_can_be_undone_there_is_no_list_price(discount: 
 
 
 @pytest.mark.fault(80, 93)
-def test_explain_shows_the_list_prices_of_a_discounted_offer(tmp_path: Path) -> None:
-    tape = Tape(tmp_path / "tape.db")
+def test_explain_shows_the_list_prices_of_a_discounted_offer(store_url: str) -> None:
+    tape = Tape(store_url)
     source = tape.source("router")
     tape.poll(source, hour(0))
     endpoint = tape.endpoint(source, "acme", "acme/one")

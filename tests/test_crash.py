@@ -1,5 +1,6 @@
 """What is left where a process is killed, a disk is full, or files are not those that were written."""
 
+import json
 import os
 import random
 import resource
@@ -197,6 +198,31 @@ def test_on_a_full_disk_polls_are_refused_prices_are_read_and_it_goes_on_when_th
         assert ask(tmp_path, "--config", config, "--store", store, "verify").exit_code == 0
 
 
+@pytest.mark.fault(135)
+def test_where_documents_find_no_room_polls_are_refused_and_prices_are_read_until_there_is_some(
+    store_url: str, tmp_path: Path, upstreams: Upstreams
+) -> None:
+    path = own_sources(tmp_path, mirror=upstreams.mirror, every={"one": "1h", "two": "1h"})
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        places = {"store": store_url, "archive": str(disk / "documents")}
+        path.write_text(json.dumps(json.loads(path.read_text()) | places))
+        command = ("--config", path)
+        asked = (*command, "endpoints", "acme/model-1", "--format", "csv")
+        assert ask(tmp_path, *command, "collect", "one").exit_code == 0
+        before = ask(tmp_path, *asked).stdout
+        filler = disk / "filler"
+        with pytest.raises(OSError, match="No space left"):
+            filler.write_bytes(b"x" * 2**21)
+        refused = ask(tmp_path, *command, "collect", "two")
+        assert refused.exit_code == 1
+        assert "failed (disk_full)" in refused.stderr + refused.stdout
+        assert rows(store_url, "SELECT outcome, code FROM poll ORDER BY at") == [("ok", None), ("failed", "disk_full")]
+        assert ask(tmp_path, *asked).stdout == before != ""
+        filler.unlink()
+        assert ask(tmp_path, *command, "collect", "two").exit_code == 0
+        assert ask(tmp_path, *command, "verify").exit_code == 0
+
+
 @pytest.mark.fault(136)
 def test_on_a_disk_that_may_not_be_written_collecting_is_refused_and_prices_are_read(
     tmp_path: Path, upstreams: Upstreams
@@ -219,7 +245,7 @@ def test_on_a_disk_that_may_not_be_written_collecting_is_refused_and_prices_are_
 
 @pytest.mark.fault(136)
 def test_what_a_disk_did_not_confirm_is_not_there_for_the_next_poll(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = configured(tmp_path, 1)
     real, broken = os.fsync, [0]
@@ -231,14 +257,15 @@ def test_what_a_disk_did_not_confirm_is_not_there_for_the_next_poll(
         real(handle)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    path, archive = str(tmp_path / "tape.db"), tmp_path / "tape.archive"
+    archive = tmp_path / "documents"
     for _ in range(2):
         with pytest.raises(OSError, match="Input/output error"):
-            collect(config, path, "", 1)
+            collect(config, store_url, str(archive), 1)
         assert not list(archive.rglob("*.zst"))
-    collect(config, path, "", 1)
+        assert rows(store_url, "SELECT count(*) FROM poll") == [(0,)]
+    collect(config, store_url, str(archive), 1)
     assert len(list(archive.rglob("*.zst"))) == 1
-    assert faults(config, path, "") == []
+    assert faults(config, store_url, str(archive)) == []
 
 
 @pytest.mark.fault(150)

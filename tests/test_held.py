@@ -302,6 +302,7 @@ def test_what_was_held_before_findings_had_names_is_confirmed_once_it_is_read_ag
     assert not world.held()
 
 
+@pytest.mark.fault(187)
 def test_a_verdict_over_http_is_the_same_act(world: World) -> None:
     cut(world)
     (ref,) = {row.held_ref for row in world.held()}

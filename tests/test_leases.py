@@ -5,6 +5,8 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,22 @@ def test_a_poll_that_no_daemon_made_serves_the_slot(tape: Tape) -> None:
 def test_a_poll_that_a_wrong_clock_put_into_the_future_serves_no_slot(tape: Tape) -> None:
     write(tape, None, SLOT + timedelta(days=3650))
     assert isinstance(claim(tape, "one", SLOT), Claim)
+
+
+@pytest.mark.fault(120)
+@pytest.mark.parametrize(("day", "hours"), [("2026-03-29", 23), ("2026-10-25", 25)])
+def test_where_clocks_change_for_summer_each_hour_of_the_day_has_one_poll(
+    tape: Tape, store_url: str, day: str, hours: int
+) -> None:
+    midnight = datetime.fromisoformat(day).replace(tzinfo=ZoneInfo("Europe/Berlin")).astimezone(UTC)
+    for number in range(6 * hours):
+        at = midnight + timedelta(minutes=10 * number)
+        claimed = claim(tape, "one", at)
+        if isinstance(claimed, Claim):
+            write(tape, claimed, at)
+    slots = [slot for (slot,) in rows(store_url, "SELECT slot FROM poll ORDER BY at")]
+    assert {later - earlier for earlier, later in pairwise(slots)} == {3_600_000}
+    assert len(slots) in {hours, hours + 1}, "midnight need not be where a slot begins"
 
 
 def test_who_is_alone_takes_over_at_once(tape: Tape) -> None:

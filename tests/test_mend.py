@@ -165,6 +165,7 @@ def test_untouched_store_has_no_fault(tape: Tape) -> None:
     assert dump(tape) == before
 
 
+@pytest.mark.fault(131)
 @pytest.mark.parametrize(
     "damage",
     [

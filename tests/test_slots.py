@@ -15,14 +15,16 @@ from collector.contract import SourceSpec
 from collector.fetch import Fetcher
 from collector.mend import source_facts
 from collector.poll import Poller, Report
-from store.leases import Claim
+from store.instants import utc_now
+from store.leases import Claim, Held
 from store.location import is_postgres
 from store.write import Tape
 from tests import polling
 from tests.collecting import ask
 from tests.fetching import NOW, Naps, settings, trust
-from tests.raw_server import Answer, RawServer, answer, raw_server
+from tests.raw_server import Answer, RawServer, answer, raw_server, silence
 from tests.stores import connected, rows
+from tests.test_daemon import scheduled
 
 SPEC = polling.source()
 HOUR = timedelta(hours=1)
@@ -186,6 +188,59 @@ def test_whatever_ends_a_poll_is_told_and_the_next_slot_has_its_own(
     (after,) = daemon.poll(GOOD)
     assert [outcome for outcome, *_ in said(store_url)] == ["failed", "ok"]
     assert after.changes == 1
+
+
+@pytest.mark.fault(158)
+def test_a_poll_that_a_stop_cancels_is_as_if_it_had_not_been(tape: Tape, store_url: str) -> None:
+    daemon = Daemon(tape)
+    daemon.poll(GOOD)
+    before = said(store_url), rows(store_url, "SELECT * FROM span")
+    asked = []
+
+    async def hanging(_: SourceSpec, claim: Claim) -> None:
+        async with raw_server(silence()) as server:
+            http = replace(settings(first_byte_s=30), mirror=server.url)
+            async with Fetcher(http, daemon.clock, tls=trust()) as fetcher:
+                poller = Poller(polling.configured(http, SPEC), tape, fetcher, clock=daemon.clock, environ={})
+                try:
+                    await poller.poll(SPEC, claim)
+                finally:
+                    asked.extend(server.requests)
+
+    assert scheduled([SPEC], hanging, 0.3, claim=lambda _: daemon.claim(), stop_within_s=0.2) < 5
+    assert len(asked) == 1
+    assert (said(store_url), rows(store_url, "SELECT * FROM span")) == before
+    tape.expire_claims()
+    (again,) = daemon.poll(GOOD)
+    assert (again.outcome, again.changes) == ("ok", 0)
+
+
+@pytest.mark.fault(157)
+def test_where_39_of_40_upstreams_say_nothing_the_other_is_polled_and_written_in_its_time(
+    tape: Tape, store_url: str
+) -> None:
+    hanging = [polling.source(f"hanging{number}", deadline_s=60.0) for number in range(39)]
+    prompt = polling.source("prompt", every_s=1)
+    began = utc_now()
+
+    def claim(spec: SourceSpec) -> Claim | Held | None:
+        now = utc_now()
+        slot = schedule.slot_at(spec.id, spec.every_s, now)
+        since = schedule.served_since(slot, spec.every_s, 0)
+        return tape.claim(source_facts(spec), slot=slot, polled_since=since, until=now + HOUR, now=now, holder="here")
+
+    async def poll(spec: SourceSpec, claim: Claim) -> None:
+        async with raw_server(silence(), at={"/prompt.test/models": GOOD}) as server:
+            http = replace(settings(first_byte_s=60), mirror=server.url)
+            async with Fetcher(http, utc_now, tls=trust()) as fetcher:
+                config = polling.configured(http, *hanging, prompt)
+                await Poller(config, tape, fetcher, environ={}).poll(spec, claim)
+
+    scheduled([*hanging, prompt], poll, 3.5, claim=claim, stop_within_s=0.1)
+    polled = rows(store_url, "SELECT s.name, p.outcome, p.at FROM poll p JOIN source s ON s.id = p.source_id")
+    assert {(name, outcome) for name, outcome, _ in polled} == {("prompt", "ok")}
+    assert len(polled) >= 2
+    assert min(at for *_, at in polled) / 1000 - began.timestamp() < 5
 
 
 @contextmanager
