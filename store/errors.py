@@ -6,6 +6,7 @@ StoreError
 │   └── OtherSchema    it is of an older schema, or of a newer tokentape
 ├── StoreBusy        another program holds the store locked
 │   └── StoreConflict  the database took back what was written, for the sake of another: it may go well the next time
+├── StoreUnreachable the server of the store, or its database, is not there
 ├── TooSlow          a question took longer than it may
 ├── StoreFull        no room is left on a disk
 ├── NoResources      this process may open no more files
@@ -62,6 +63,10 @@ class StoreConflict(StoreBusy):
     """The database took back what was written, for the sake of another; it may go well the next time."""
 
     code = "db_busy"
+
+
+class StoreUnreachable(StoreError):
+    """The server of the store does not answer, or has no such database."""
 
 
 class TooSlow(StoreError):

@@ -19,6 +19,7 @@ from store.errors import (
     StoreForeign,
     StoreFull,
     StoreMissing,
+    StoreUnreachable,
     no_handle,
 )
 from store.read import Reader, Row, Value
@@ -119,8 +120,12 @@ def told(name: str, error: BaseException | None) -> StoreError:
             kind, said = StoreBusy, f"{name} is busy: {text}"
         case errors.UndefinedTable() | errors.UndefinedColumn():
             kind, said = StoreForeign, f"store {name} is damaged: {text}"
+        case errors.InvalidCatalogName() | errors.AdminShutdown() | errors.CrashShutdown():
+            kind = StoreUnreachable
         case _ if not error.sqlstate and (why := no_handle()):
             kind, said = NoResources, f"{name} cannot be reached: {why}"
+        case _ if not error.sqlstate:
+            kind = StoreUnreachable
     return kind(said)
 
 

@@ -243,7 +243,7 @@ def test_over_http_nothing_of_the_machine_is_told(tmp_path: Path, caplog: pytest
         return text_of(await client.call_tool("models", {}))
 
     missing, faulty = Doors(str(tmp_path / "none.db")), Doors(str(tmp_path / "none.db"), now=broken)
-    for doors, said in ((missing, "the store is busy, missing"), (faulty, "a fault of ours, noted under this id")):
+    for doors, said in ((missing, "the store is busy or not there"), (faulty, "a fault of ours, noted under this id")):
         with listening(create_app(doors, ServeSettings()), ServeSettings(port=0)) as base:
             text = with_client(base + PATH.strip("/"), "auto", work)
         assert said in text

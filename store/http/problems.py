@@ -8,6 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from store.errors import (
+    NoResources,
     NothingMatched,
     OtherSchema,
     QueryError,
@@ -15,6 +16,7 @@ from store.errors import (
     StoreError,
     StoreForeign,
     StoreMissing,
+    StoreUnreachable,
     TooSlow,
 )
 
@@ -48,7 +50,7 @@ def status_of(error: StoreError) -> int:
         return HTTPStatus.NOT_FOUND
     if isinstance(error, QueryError):
         return HTTPStatus.BAD_REQUEST
-    if isinstance(error, (StoreBusy, StoreForeign, StoreMissing, TooSlow)):
+    if isinstance(error, (StoreBusy, StoreForeign, StoreMissing, StoreUnreachable, NoResources, TooSlow)):
         return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
@@ -73,4 +75,4 @@ def mistakes(errors: Sequence[Mapping[str, Any]], skip: int = 0) -> str:
     )
 
 
-_DETAILS = {503: "the store is busy, missing, or the question takes too long: ask for less, or again"}
+_DETAILS = {503: "the store is busy or not there, or the question takes too long: ask for less, or again"}
