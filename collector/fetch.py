@@ -263,7 +263,9 @@ class Fetcher:
             try:
                 if response.status_code == 304:
                     with named_errors(job.where, in_body=True):
-                        await response.aread()  # has no body; read to its end, the connection can be used again
+                        # It has no body, whatever coding it names; read to its end, the connection can be used again.
+                        async for _ in response.aiter_raw():
+                            pass
                     return None
                 if response.status_code not in _REDIRECTS:
                     document = await self._document(job, response)

@@ -159,7 +159,7 @@ def simulate(
         for one in upstreams:
             one.go_on()
             outcome.polls += 1
-            if one.chance.random() < share:
+            if one.chance.random() < share and one.said:  # nothing can be told of the first list
                 _faulty(poller, tape, one, at, outcome)
             else:
                 _said(poller, tape, one, at, body(one.world))

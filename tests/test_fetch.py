@@ -424,9 +424,11 @@ def held(url: str, *, etag: str | None = '"v1"', at: datetime = NOW - timedelta(
 
 
 @pytest.mark.fault(23)
-def test_a_304_gives_what_we_held_as_of_now() -> None:
+@pytest.mark.parametrize("coding", ["identity", "gzip", "zstd, deflate", "deflate, zstd"])
+def test_a_304_gives_what_we_held_as_of_now_whatever_coding_it_names(coding: str) -> None:
     async def work() -> tuple[Document, str, str]:
-        async with raw_server(answer(status="304 Not Modified", sized=False)) as server, fetcher(settings()) as source:
+        said = answer(b"", f"Content-Encoding: {coding}", status="304 Not Modified", sized=False)
+        async with raw_server(said) as server, fetcher(settings()) as source:
             url = f"{server.url}/models"
             return await source.get(Request(url=url), spec(), held(url)), url, server.requests[0]
 
