@@ -24,7 +24,7 @@ from collector.doubts import Doubt
 from collector.errors import SourceChanged
 from collector.settings import CheckSettings
 from store.instants import iso
-from store.records import BY_OTHERS, Facts, Finding, Observation, RateCard, Sighting, Verdict
+from store.records import BY_OTHERS, Facts, Finding, Observation, RateCard, Said, Sighting, Verdict, with_said
 from store.returned import ROLLBACK
 from store.sellers import Sellers, nobody
 from store.timeline import (
@@ -81,7 +81,7 @@ def _judge(
     judged: list[Match] = []
     said = _against_others(settings, sellers, sighting, matches, state)
     if said:
-        state = replace(state, verdicts={**state.verdicts, **{(one.subject, one.value): one.note for one in said}})
+        state = replace(state, verdicts=with_said(state.verdicts, said))
     findings: list[tuple[Match | None, Finding]] = [(None, finding) for finding in sighting.findings]
     doubted, back = _doubted_company(settings, matches, state), rollback(sighting, state, settings)
     for matched in matches:
@@ -141,8 +141,7 @@ def _against_others(
 
 def _decided(state: SourceState, about: str, value: str) -> bool | None:
     """Whether a person or a second source released something, or rejected it; None if nobody has said."""
-    said = state.verdicts.get((about, value)) if state.verdicts else None
-    return said if isinstance(said, bool) else None
+    return state.verdicts.get((about, value), _NOTHING).released if state.verdicts else None
 
 
 def _believed(
@@ -156,11 +155,11 @@ def _believed(
     if matched.card is None:
         return replace(matched, held=matched.held or any(one.held for one in found)), found
     last = endpoint.last if endpoint is not None else None
-    about = (subject(matched.key), matched.card.text)
-    verdict = _decided(state, *about)
+    said = state.verdicts.get((subject(matched.key), matched.card.text), _NOTHING) if state.verdicts else _NOTHING
+    verdict = said.released
     doubted = [*doubts.of_card(matched.card, settings)]
-    if isinstance(words := state.verdicts.get(about), str):
-        doubted.append(Doubt(Finding(rule="apart", message=words, held=True)))
+    if said.against:
+        doubted.append(Doubt(Finding(rule="apart", message=said.against, held=True)))
     doubted += doubts.too_dear_for_its_size(matched.key.model, matched.card)
     if last is None and matched.key.provider in company:
         doubted.append(Doubt(_IN_BAD_COMPANY))
@@ -171,8 +170,6 @@ def _believed(
         found = [replace(one, held=False) for one in found]
     if verdict is True:
         doubted = []
-    elif verdict is False and not doubted:
-        doubted.append(Doubt(_REJECTED))
     card, waits = matched.card, False
     if zero_at_birth(observation, endpoint) and verdict is not True:
         waits = verdict is None and not _has_lasted(sighting, matched, state, settings)
@@ -279,7 +276,7 @@ _IN_BAD_COMPANY = Finding(
     held=True,
 )
 _OLD_DOCUMENT = "said by documents that came back, and otherwise by those after them: waits until they last"
-_REJECTED = Finding(rule="rejected", message="rejected, though no rule speaks against it now", held=True)
+_NOTHING = Said()
 _ZERO_AT_BIRTH = Finding(
     rule="zero_at_birth",
     message="a new offer at 0/0 that is not declared free: unknown until it has lasted",

@@ -20,12 +20,11 @@ from collector.release import release
 from collector.settings import CheckSettings
 from collector.sighting import Received, Seer, in_words
 from store.ledger import Correction, Draft
-from store.records import TRUST_ORDER, Document, Verdict
+from store.records import TRUST_ORDER, Document, Verdict, Verdicts
 from store.returned import Sent
 from store.sellers import nobody
 from store.timeline import PollMark, Rules, SourceState
 from store.touched import Track
-from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 
 AHEAD = 4

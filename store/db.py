@@ -28,6 +28,8 @@ BUSY_S = 10.0
 
 _MAKING = 0x746F6B74
 """Key of the advisory lock under which a schema is made or changed."""
+_SNAPSHOT = "tokentape_snapshot"
+"""Execution option of a connection that only reads."""
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 _LOCK_SOURCE = text("SELECT pg_advisory_xact_lock(hashtextextended(:source, :making))")
 
@@ -103,9 +105,17 @@ def _connect(path: Path, busy_s: float, *, foreign_keys: bool = True) -> sqlite3
 
 
 def _begin(connection: Connection) -> None:
-    """Lock the file, but for questions: SQLAlchemy says that those begin as well."""
-    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN" if connection.get_execution_options().get(_SNAPSHOT) else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine, name: str) -> Iterator[Connection]:
+    """A connection for questions, which all see the store in one state, and hold up nobody."""
+    with plain_errors(name), engine.connect() as connection:
+        if on_sqlite(connection):
+            yield connection.execution_options(**{_SNAPSHOT: True})
+        else:
+            yield connection.execution_options(isolation_level="REPEATABLE READ")
 
 
 def _connect_to_server(url: str, busy_s: float) -> Any:

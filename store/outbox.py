@@ -18,7 +18,7 @@ from store.alert_rules import Rule
 from store.alert_status import GIVE_UP
 from store.alert_texts import Text, at_most, together
 from store.alerts import Alert, Circumstances, alerts, ordered
-from store.db import BUSY_S, open_engine, plain_errors
+from store.db import BUSY_S, open_engine, plain_errors, reading
 from store.instants import to_millis
 from store.read import Reader, open_store
 
@@ -114,8 +114,8 @@ class Outbox:
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with plain_errors(self._name), self._engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with reading(self._engine, self._name) as connection:
+            yield connection
 
     def judge(self, rules: Sequence[Rule], given: Circumstances, now: datetime) -> int:
         """Find what is to be told by each rule since it was judged last; how many are new.

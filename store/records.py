@@ -7,7 +7,7 @@ other thing (see `store.units`). *Free* is the amount 0, *not offered* is a mete
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -473,6 +473,15 @@ BY_OTHERS = "others"
 """Who said a verdict, where that is what others charge or say: it holds a card, until somebody else says otherwise."""
 
 
+class Said(NamedTuple):
+    """What was said so far of something that is held."""
+
+    released: bool | None = None
+    """By a person or a second source, the newest; None: neither has said anything."""
+    against: str = ""
+    """What others charge, in words, where it speaks against it: it is held for that."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """What a person, a second source or what others charge says of what is held."""
@@ -489,3 +498,19 @@ class Verdict:
     """Why."""
     since: datetime
     """From when on it was held."""
+
+
+Verdicts: TypeAlias = Mapping[tuple[str, str], Said]
+"""What was said of what is held, by its subject and value (see `Verdict`)."""
+
+
+def with_said(verdicts: Verdicts, found: Iterable[Verdict]) -> dict[tuple[str, str], Said]:
+    """What was said so far, with verdicts that follow."""
+    said = dict(verdicts)
+    for one in found:
+        before = said.get((one.subject, one.value), Said())
+        if one.by == BY_OTHERS:
+            said[one.subject, one.value] = before._replace(against=one.note)
+        else:
+            said[one.subject, one.value] = before._replace(released=one.released)
+    return said

@@ -323,7 +323,7 @@ FINDINGS = (
 FINDINGS_OF_NONE = text(f"{_FINDINGS} finding.source_id = :source_id AND finding.endpoint_id IS NULL")
 VERDICTS = text(
     """
-    SELECT subject, value, released, by, note FROM verdict WHERE source_id = :source_id ORDER BY known, id
+    SELECT subject, value, released, by, note, since FROM verdict WHERE source_id = :source_id ORDER BY id
     """
 )
 _CONFIRMABLE = """

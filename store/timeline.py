@@ -28,6 +28,7 @@ from store.records import (
     Stated,
     Telemetry,
     Verdict,
+    Verdicts,
     endpoint_reference,
 )
 
@@ -133,9 +134,7 @@ class SourceState:
     """Open endpoints that are left out, for they are seen as they were before."""
     standing: int = 0
     """Findings that hold something back and are left out, for they are about those."""
-    verdicts: Mapping[tuple[str, str], bool | str] = field(default_factory=dict)
-    """What was said of what is held, by its subject and the text of its card, or its message where it has none: whether
-    it is released, or rejected; in words why it is held, where what others charge speaks against it."""
+    verdicts: Verdicts = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

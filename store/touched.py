@@ -13,7 +13,7 @@ from hashlib import blake2b
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from store.records import EndpointKey, Observation, Offer, RateCard, Sighting, Stated
+from store.records import EndpointKey, Observation, Offer, RateCard, Sighting, Stated, with_said
 from store.timeline import EndpointState, OpenFinding, PollMark, Rules, SourceState, Step, step, with_offers
 
 AT_REST = b""
@@ -133,7 +133,7 @@ class Track:
         seen = tuple(one for offer in touched for one in self._seen.get(offer, ()))
         taken = step(part, replace(change.sighting, observations=seen), self._rules.judge, self._rules.patience)
         if taken.said:
-            self._verdicts = {**self._verdicts, **{(one.subject, one.value): one.note for one in taken.said}}
+            self._verdicts = with_said(self._verdicts, taken.said)
         self._keep(touched, taken.state)
         self._open += sum(one.open is not None for one in taken.state.endpoints.values()) - was_open
         self._held = taken.held

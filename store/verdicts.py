@@ -1,20 +1,16 @@
-"""What was said of what is held, by a person, a second source or what others charge: recorded, never edited, and the
-newest on a thing stands."""
+"""What was said of what is held, by a person, a second source or what others charge: recorded and never edited."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from store import statements as sql
 from store.instants import from_millis, to_millis
-from store.records import BY_OTHERS, BY_SOURCE, RateCard, Verdict, endpoint_reference
+from store.records import BY_OTHERS, BY_SOURCE, RateCard, Said, Verdict, Verdicts, endpoint_reference, with_said
 from store.sellers import Model, Seller
-
-Verdicts: TypeAlias = Mapping[tuple[str, str], bool | str]
-"""By subject and value, what was said (see `store.timeline.SourceState.verdicts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +33,20 @@ class Confirmable:
     """It is held there too, for it is far from what others charge."""
 
 
-def verdicts_on(connection: Connection, source_id: int) -> dict[tuple[str, str], bool | str]:
-    """What was said of what was held of a source; the newest of each."""
-    rows = connection.execute(sql.VERDICTS, {"source_id": source_id})
-    return {(row.subject, row.value): row.note if row.by == BY_OTHERS else bool(row.released) for row in rows}
+def verdicts_on(connection: Connection, source_id: int) -> Verdicts:
+    """What was said of what was held of a source."""
+    return with_said({}, map(_verdict, connection.execute(sql.VERDICTS, {"source_id": source_id})))
+
+
+def _verdict(row: Row[Any]) -> Verdict:
+    return Verdict(
+        subject=row.subject,
+        value=row.value,
+        released=bool(row.released),
+        by=row.by,
+        note=row.note,
+        since=from_millis(row.since),
+    )
 
 
 def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict], *, known: datetime) -> int:
@@ -49,8 +55,8 @@ def keep_verdicts(connection: Connection, source_id: int, said: Iterable[Verdict
     standing = verdicts_on(connection, source_id) if said else {}
 
     def stands(one: Verdict) -> bool:
-        already = standing.get((one.subject, one.value))
-        return already is not None if one.by == BY_OTHERS else one.by.startswith(BY_SOURCE) and already is True
+        already = standing.get((one.subject, one.value), Said())
+        return bool(already.against) if one.by == BY_OTHERS else one.by.startswith(BY_SOURCE) and bool(already.released)
 
     rows = [
         {
@@ -95,7 +101,7 @@ def confirmable(connection: Connection) -> list[Confirmable]:
             doubted=doubted,
         )
         for row, stated_by, doubted in rows
-        if not isinstance(said[row.source_id].get((row.subject, row.held)), bool)
+        if said[row.source_id].get((row.subject, row.held), Said()).released is None
     ]
 
 

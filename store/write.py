@@ -21,19 +21,19 @@ from store import check, leases, retention
 from store import statements as sql
 from store import timeline as tl
 from store.archive import Archive
-from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors
+from store.db import BUSY_S, lock_polls, lock_source, open_engine, plain_errors, reading
 from store.errors import EvidenceDropped, StoreError
 from store.instants import from_millis, to_millis
 from store.ledger import Correction, Draft, go_on, mend
 from store.load import load, load_touched, returned
 from store.location import archive_folder
 from store.policy import Policy
-from store.records import Sighting, Verdict, parts_from_text
+from store.records import Sighting, Verdict, Verdicts, parts_from_text
 from store.returned import BEHIND, Sent
 from store.scribe import Scribe, inserted
 from store.sellers import Model, Seller
 from store.touched import by_mark
-from store.verdicts import Confirmable, Verdicts, confirmable, keep_verdicts, sellers_on, verdicts_on
+from store.verdicts import Confirmable, confirmable, keep_verdicts, sellers_on, verdicts_on
 
 Outcome = Literal["ok", "partial", "failed"]
 
@@ -182,8 +182,8 @@ class Tape:
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         """A connection for questions, which holds up nobody."""
-        with plain_errors(self.name), self._engine.connect() as connection:
-            yield connection.execution_options(isolation_level="AUTOCOMMIT")
+        with reading(self._engine, self.name) as connection:
+            yield connection
 
     def sources(self) -> list[str]:
         """The sources that have ever been polled."""

@@ -21,23 +21,15 @@ from store.instants import iso
 from tests.serving import Served, served
 from tests.tape import Tape, hour, usd
 from tests.test_cli_read import tape as _tape
+from tests.test_http import NOW
+from tests.test_http import doors as _doors
+from tests.test_http import http as _http
 from tests.test_query import MODEL
 
 tape = _tape
-NOW = hour(3)
+doors = _doors
+http = _http
 REF = f"openrouter:groq:{MODEL}@groq"
-
-
-@pytest.fixture
-def doors(tape: Tape) -> Doors:
-    tape.interval(tape.endpoint(1, "acme", "other/model"), hour(0), usd(input=1, output=1))
-    return Doors(tape.url, now=lambda: NOW)
-
-
-@pytest.fixture
-def http(doors: Doors) -> Iterator[Served]:
-    with served(doors) as running:
-        yield running
 
 
 @pytest.fixture

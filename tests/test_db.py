@@ -11,17 +11,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 
 from collector.config import load, packaged
 from collector.fetch import Fetcher
 from collector.poll import Poller, Report, receive
-from store.db import open_engine, plain_errors
+from store.db import open_engine, plain_errors, reading
 from store.errors import StoreBusy, StoreError, StoreForeign
 from store.read import open_store
-from store.records import Sighting
+from store.records import Sighting, Verdicts
 from store.timeline import Judged, Match, Patience, Rules, SourceState
-from store.verdicts import Verdicts
 from store.version import APPLICATION_ID, SCHEMA_VERSION
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.collecting import locked, rows
@@ -174,6 +173,19 @@ def test_readers_go_on_while_a_poll_is_written_and_see_none_of_it(engine: Engine
             assert reader.row("SELECT count(*) FROM provider") == (0,)
     with open_store(str(tmp_path / "tape.db")) as reader:
         assert reader.row("SELECT count(*) FROM provider") == (1,)
+
+
+def test_what_a_collector_asks_is_of_one_state_of_the_store_and_holds_up_no_writer(store_url: str) -> None:
+    database = open_engine(store_url, busy_s=0.2)
+    count = text("SELECT count(*) FROM provider")
+    with reading(database.engine, database.name) as connection:
+        before = connection.execute(count).scalar_one()
+        with database.engine.begin() as writing:
+            writing.execute(text("INSERT INTO provider (name) VALUES ('acme')"))
+        assert connection.execute(count).scalar_one() == before == 0
+    with reading(database.engine, database.name) as connection:
+        assert connection.execute(count).scalar_one() == 1
+    database.engine.dispose()
 
 
 def genai_poller(tape: Tape, fetcher: Fetcher, at: datetime = NOW) -> Poller:

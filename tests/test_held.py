@@ -180,6 +180,16 @@ def test_what_is_rejected_is_as_if_it_had_never_been_seen_and_comes_up_no_more(w
     assert {row.rule for row in world.held()} == {"ratio"}
 
 
+def test_a_value_that_was_rejected_is_believed_where_no_rule_speaks_against_it_any_more(world: World) -> None:
+    cut(world)
+    (ref,) = {row.held_ref for row in world.held()}
+    assert world.say("reject", ref).exit_code == 0
+    for hour, (one, other) in enumerate((("0.4", "0.5"), ("0.09", "0.2"), ("0.04", "0.08")), 3):
+        world.see("first", hour, ctx=130_000, **{"in": one, "out": other})
+    assert not world.held()
+    assert world.history("first")[-1] == ("0.04", at(5), None)
+
+
 @pytest.mark.fault(99)
 def test_a_second_source_that_states_the_same_releases_it_from_its_first_sighting(world: World) -> None:
     world.see("second", 0, **{"in": "2", "out": "4"})

@@ -22,9 +22,8 @@ from store.corrections import Stretch, Term, compare
 from store.evidence import explain
 from store.intervals import IntervalRow, current, endpoints, history
 from store.read import Reader, open_store
-from store.records import Facts, Sighting, Stated
+from store.records import Facts, Sighting, Stated, Verdicts
 from store.routing import Constraints, Workload, rank
-from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts
 from store.write import Tape as Written
 from tests.stores import Stores

@@ -25,11 +25,10 @@ from collector.mend import Arrival
 from collector.settings import CheckSettings
 from store.errors import EvidenceDropped, StoreBusy, StoreError
 from store.policy import Policy, Then
-from store.records import Document
+from store.records import Document, Verdicts
 from store.retention import Pruned
 from store.timeline import PollMark, SourceState
 from store.touched import Track
-from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, Tape
 from tests import worlds
 from tests.killed import killed_at

@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 
 from collector import checks
 from collector.settings import CheckSettings
-from store.records import EndpointKey, Facts, RateCard, Sighting, Stated
+from store.records import EndpointKey, Facts, RateCard, Said, Sighting, Stated, Verdicts
 from store.timeline import Interval, Opened, SourceState, Step, Updated, step
-from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests import worlds
 from tests.worlds import DOCUMENTS, MODELS, START, Poll, build, observation, polls
@@ -125,7 +124,7 @@ def test_a_leak_is_held_until_what_is_gone_comes_back_and_time_alone_changes_not
 def test_a_leak_that_is_released_is_what_the_next_one_is_measured_against() -> None:
     offers = [observation(f"model{number}", price=card(5)) for number in range(40)]
     told = "at least 4 of the 40 offers of 2026-01-02 are gone: their absence does not count"
-    state = SourceState(verdicts={("", told): True})
+    state = SourceState(verdicts={("", told): Said(released=True)})
     counted = []
     for day in range(60):
         state = (taken := step(state, see(24 * day, *offers[: max(40 - day // 2, 20)]), JUDGE, PATIENCE)).state

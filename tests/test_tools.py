@@ -26,20 +26,15 @@ from tests.conftest import ROOT
 from tests.serving import served
 from tests.tape import Tape, hour, usd
 from tests.test_cli_read import tape as _tape
+from tests.test_http import doors as _doors
 from tests.test_query import MODEL
 
 tape = _tape
-NOW = hour(3)
+doors = _doors
 REF = f"openrouter:groq:{MODEL}@groq"
 T = TypeVar("T")
 MODES = ("auto", "legacy")
 """A client of today, and one of the protocol that begins with a handshake."""
-
-
-@pytest.fixture
-def doors(tape: Tape) -> Doors:
-    tape.interval(tape.endpoint(1, "acme", "other/model"), hour(0), usd(input=1, output=1))
-    return Doors(tape.url, now=lambda: NOW)
 
 
 @pytest.fixture

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from collector import checks
 from collector.settings import CheckSettings
-from store.records import EndpointKey, Facts, Finding, Observation, RateCard, Sighting, Stated
+from store.records import EndpointKey, Facts, Finding, Observation, RateCard, Sighting, Stated, Verdicts
 from store.timeline import SourceState
 from store.touched import AT_REST, Track, mark
-from store.verdicts import Verdicts
 from store.write import KeptPoll, PollFacts, Replayed, SourceFacts, Tape
 from tests.test_timeline import store_digest
 from tests.worlds import DOCUMENTS, MODELS, PARTS, START, build, card, observation
